@@ -1,0 +1,54 @@
+"""surefoot: what users import. Nothing is loaded until it is named (PEP 562)."""
+
+import os
+from importlib import import_module
+
+from surefoot._version import __version__
+
+# Name -> the module that has it. A test compares this with `__init__.pyi`.
+_DOOR = {
+    "Flow": "flows",
+    "Future": "futures",
+    "State": "states",
+    "Task": "tasks",
+    "allow_failure": "annotations",
+    "exponential_backoff": "tasks",
+    "flow": "flows",
+    "get_run_logger": "logging",
+    "quote": "annotations",
+    "tags": "context",
+    "task": "tasks",
+    "unmapped": "annotations",
+}
+
+__all__ = [
+    "Flow",
+    "Future",
+    "State",
+    "Task",
+    "__version__",
+    "allow_failure",
+    "exponential_backoff",
+    "flow",
+    "get_run_logger",
+    "quote",
+    "tags",
+    "task",
+    "unmapped",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _DOOR:
+        raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"surefoot.{_DOOR[name]}"), name)  # a second access costs nothing
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_DOOR})
+
+
+if os.environ.get("SUREFOOT_TEST_EAGER_IMPORT"):  # a module that cannot be loaded is found at once
+    for _name in _DOOR:
+        __getattr__(_name)

@@ -1,0 +1,124 @@
+"""The command `surefoot`: its options for all, where each command stands, and the door that every mistake leaves by.
+
+It imports no room, so that `surefoot --help` costs what starting Python costs. May import: click, core.errors.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import TextIOWrapper
+from typing import Any, Final, NoReturn
+
+import click
+
+from surefoot._version import __version__
+from surefoot.cli.command import LazyGroup, Place
+from surefoot.cli.mistakes import Exit, report
+
+__all__ = ["app", "main"]
+
+_COMPLETION: Final = "_SUREFOOT_COMPLETE"  # set by the shell's completion script
+_PLACES: Final = {
+    "run": Place("surefoot.cli.commands.run", "run", "Run a flow of a file, and record it."),
+    "flow-run": Place("surefoot.cli.commands.flow_run", "flow_run", "Look at flow runs."),
+    "task-run": Place("surefoot.cli.commands.task_run", "task_run", "Look at task runs."),
+    "why": Place("surefoot.cli.commands.why", "why", "Say why a run is as it is, and what to do."),
+    "flow": Place("surefoot.cli.commands.flow", "flow", "Look at flows."),
+    "config": Place("surefoot.cli.commands.config", "config", "See and change settings."),
+    "profile": Place("surefoot.cli.commands.profile", "profile", "Manage named sets of settings."),
+    "version": Place("surefoot.cli.commands.version", "version", "Show versions and where things are."),
+    "completion": Place(
+        "surefoot.cli.commands.completion", "completion", "Print the script that completes in your shell."
+    ),
+}
+
+
+class App(LazyGroup):
+    """The root of all commands. Whatever happens below it ends here, as an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **_: Any) -> NoReturn:  # type: ignore[override]
+        """Run the command that `args` (default: the process's own) name, and leave with its exit code."""
+        words = list(sys.argv[1:] if args is None else args)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to fail
+        code: int
+        try:
+            code = self._run(words)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read our output has seen enough (`| head`). What is left must not fail again when Python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = Exit.DONE
+        sys.exit(int(code))
+
+    def _run(self, words: list[str]) -> int:
+        debug, color = False, False if os.environ.get("NO_COLOR") else None
+        try:
+            if instruction := os.environ.get(_COMPLETION):
+                return _complete(self, instruction)
+            with self.make_context("surefoot", words) as ctx:
+                debug, color = bool(ctx.params["debug"]), ctx.color
+                value = self.invoke(ctx)
+                return value if isinstance(value, int) else Exit.DONE
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            return Exit.BAD_INPUT
+        except click.exceptions.Exit as asked:
+            return asked.exit_code
+        except BrokenPipeError:
+            raise
+        except BaseException as error:
+            return report(error, debug=debug, color=color)
+
+
+def _complete(command: click.Command, instruction: str) -> int:
+    from click.shell_completion import shell_complete  # a door: only a shell that completes needs it
+
+    return shell_complete(command, {}, "surefoot", _COMPLETION, instruction)
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    # The environment, so that whatever else speaks in this process, or is started by it, goes by the same option.
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _choose_profile(ctx: click.Context, param: click.Parameter, name: str | None) -> None:
+    if name is not None:
+        ctx.with_resource(_environment("SUREFOOT_PROFILE", name))
+
+
+def _drop_colours(ctx: click.Context, param: click.Parameter, dropped: bool) -> None:
+    if dropped or os.environ.get("NO_COLOR"):
+        ctx.with_resource(_environment("NO_COLOR", "1"))  # https://no-color.org
+        ctx.color = False
+
+
+@click.group(
+    cls=App, places=_PLACES, context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100}
+)
+@click.option(
+    "--profile", metavar="NAME", expose_value=False, callback=_choose_profile, help="Use the settings of this profile."
+)
+@click.option("--no-color", is_flag=True, expose_value=False, callback=_drop_colours, help="Plain text, no colours.")
+@click.option("--debug", is_flag=True, help="Show the traceback of a mistake.")
+@click.version_option(__version__, "--version", message="%(version)s", help="Show the version and leave.")
+def app(debug: bool) -> None:
+    """Surefoot turns any Python function into a workflow that survives, and shows what became of it."""
+
+
+def main() -> NoReturn:
+    """What the installed command calls."""
+    app.main()

@@ -1,0 +1,145 @@
+"""`surefoot flow-run`: what became of flow runs. May import: cli's parts, client, core."""
+
+from __future__ import annotations
+
+import click
+
+from surefoot.cli.command import LazyGroup
+from surefoot.cli.listing import Listing, ls_options, no_such_state, print_list, state_options, states_wanted
+from surefoot.cli.live import watch as watch_run
+from surefoot.cli.log_lines import log_options, print_logs
+from surefoot.cli.mistakes import Exit
+from surefoot.cli.output import Output, note, output_option, say, write_object
+from surefoot.cli.reading import nothing_recorded, now_here, reading
+from surefoot.cli.run_page import flow_run_page, took, typed
+from surefoot.cli.table import Cell, state_cell
+from surefoot.cli.times import day_and_time, duration
+from surefoot.core.states import StateType, is_final
+from surefoot.core.wire import FlowRun, FlowRunFilter, LogFilter
+
+__all__ = ["flow_run", "outcome_line"]
+
+
+@click.group(cls=LazyGroup)
+def flow_run() -> None:
+    """Look at flow runs."""
+
+
+@flow_run.command("ls", examples=["surefoot flow-run ls", "surefoot flow-run ls --state FAILED --limit 5 -o json"])
+@click.option("--flow", "flows", metavar="NAME", multiple=True, help="Only runs of this flow. May be repeated.")
+@click.option("--flow-run", "parents", metavar="RUN", multiple=True, help="Only runs that this flow run called.")
+@state_options
+@click.option(
+    "--tag", "tags", metavar="TAG", multiple=True, help="Only runs with this tag. Repeated: with all of them."
+)
+@ls_options
+def ls(
+    flows: tuple[str, ...],
+    parents: tuple[str, ...],
+    states: tuple[str, ...],
+    state_types: tuple[str, ...],
+    tags: tuple[str, ...],
+    limit: int,
+    after: str | None,
+    output: Output,
+) -> None:
+    """List flow runs, the newest first."""
+    types, names = states_wanted(states, state_types)
+    now = now_here()
+
+    def row(run: FlowRun) -> list[str | Cell]:
+        return [
+            run.name,
+            run.flow_name,
+            state_cell(run.state_type, run.state_name),
+            day_and_time(run.start_time, now),
+            duration(took(run, now)),
+            run.reason or "",
+        ]
+
+    with reading() as client:
+        where = FlowRunFilter(
+            flow_name=list(flows) or None,
+            parent_flow_run_id=[client.find_flow_run(parent).id for parent in parents] or None,
+            state_type=types,
+            state_name=names,
+            tags=list(tags) or None,
+        )
+        narrowed = where != FlowRunFilter()
+        print_list(
+            lambda limit, after: client.flow_runs(where, limit=limit, after=after),
+            Listing(limit, after, output),
+            ["NAME", "FLOW", "STATE", "STARTED", "TOOK", "WHY"],
+            row,
+            nothing=lambda: (
+                f"No flow run fits.{no_such_state(states)} All: `surefoot flow-run ls`."
+                if narrowed
+                else nothing_recorded("flow run")
+            ),
+        )
+
+
+@flow_run.command(
+    "inspect", examples=["surefoot flow-run inspect brave-otter", "surefoot flow-run inspect brave-otter -o json"]
+)
+@click.argument("run")
+@output_option
+def inspect(run: str, output: Output) -> None:
+    """Show one flow run: state, reason, times, timeline of its tasks, history."""
+    with reading() as client:
+        found = client.find_flow_run(run)
+        if output == "table":
+            say(flow_run_page(client, found, now_here()))
+        else:
+            write_object(found, output)
+
+
+@flow_run.command(
+    "logs",
+    examples=[
+        "surefoot flow-run logs brave-otter --tail 20",
+        "surefoot flow-run logs brave-otter --level WARNING -o jsonl",
+    ],
+)
+@click.argument("run")
+@log_options
+def logs(run: str, level: str | None, head: int | None, tail: int | None, follow: bool, output: Output) -> None:
+    """Print what was logged in a flow run, its tasks and the flows that it called."""
+    with reading() as client:
+        found = client.find_flow_run(run)
+        print_logs(
+            client,
+            LogFilter(flow_run_id=[found.id]),
+            level=level,
+            first=head,
+            last=tail,
+            output=output,
+            is_over=(lambda: is_final(client.find_flow_run(found.id).state_type)) if follow else None,
+        )
+
+
+@flow_run.command(
+    "watch",
+    examples=["surefoot flow-run watch brave-otter", "surefoot flow-run watch brave-otter --timeout 60 -o json"],
+)
+@click.argument("run")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Stop watching after so long.")
+@output_option
+def watch(run: str, timeout: float | None, output: Output) -> Exit:
+    """Watch a flow run until it ends; the exit code is 1 if it did not complete."""
+    with reading() as client:
+        ended = watch_run(client, client.find_flow_run(run), now_here, timeout)
+    if output == "table":
+        say([outcome_line(ended)])
+    else:
+        write_object(ended, output)
+    if not is_final(ended.state_type):
+        note(f"It had not ended after {duration(timeout)}. Go on: surefoot flow-run watch {typed(ended.name)}")
+    return Exit.DONE if ended.state_type is StateType.COMPLETED else Exit.NOT_COMPLETED
+
+
+def outcome_line(run: FlowRun) -> str:
+    """A flow run's end in one line."""
+    state = state_cell(run.state_type, run.state_name)
+    parts = [run.name, click.style(state.text, fg=state.colour), duration(took(run, now_here())), run.reason or ""]
+    return "   ".join(part for part in parts if part)

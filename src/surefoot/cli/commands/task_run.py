@@ -1,0 +1,121 @@
+"""`surefoot task-run`: what became of task runs. May import: cli's parts, client, core."""
+
+from __future__ import annotations
+
+import click
+
+from surefoot.cli.command import LazyGroup
+from surefoot.cli.listing import Listing, ls_options, no_such_state, print_list, state_options, states_wanted
+from surefoot.cli.log_lines import log_options, print_logs
+from surefoot.cli.output import Output, output_option, say, write_object
+from surefoot.cli.reading import nothing_recorded, now_here, reading
+from surefoot.cli.run_page import task_run_page, took
+from surefoot.cli.table import Cell, state_cell
+from surefoot.cli.times import day_and_time, duration
+from surefoot.core.states import is_final
+from surefoot.core.wire import LogFilter, TaskRun, TaskRunFilter
+
+__all__ = ["task_run"]
+
+
+@click.group(cls=LazyGroup)
+def task_run() -> None:
+    """Look at task runs."""
+
+
+@task_run.command(
+    "ls",
+    examples=[
+        "surefoot task-run ls --flow-run brave-otter --state FAILED",
+        "surefoot task-run ls --task upload --limit 5 -o json",
+    ],
+)
+@click.option(
+    "--flow-run", "flow_runs", metavar="RUN", multiple=True, help="Only runs in this flow run. May be repeated."
+)
+@click.option("--task", "tasks", metavar="NAME", multiple=True, help="Only runs of this task. May be repeated.")
+@state_options
+@click.option(
+    "--tag", "tags", metavar="TAG", multiple=True, help="Only runs with this tag. Repeated: with all of them."
+)
+@ls_options
+def ls(
+    flow_runs: tuple[str, ...],
+    tasks: tuple[str, ...],
+    states: tuple[str, ...],
+    state_types: tuple[str, ...],
+    tags: tuple[str, ...],
+    limit: int,
+    after: str | None,
+    output: Output,
+) -> None:
+    """List task runs, the newest first."""
+    types, names = states_wanted(states, state_types)
+    now = now_here()
+
+    def row(run: TaskRun) -> list[str | Cell]:
+        return [
+            run.name,
+            run.task_name,
+            state_cell(run.state_type, run.state_name),
+            day_and_time(run.start_time, now),
+            duration(took(run, now)),
+            run.reason or "",
+        ]
+
+    with reading() as client:
+        where = TaskRunFilter(
+            flow_run_id=[client.find_flow_run(reference).id for reference in flow_runs] or None,
+            task_name=list(tasks) or None,
+            state_type=types,
+            state_name=names,
+            tags=list(tags) or None,
+        )
+        narrowed = where != TaskRunFilter()
+        print_list(
+            lambda limit, after: client.task_runs(where, limit=limit, after=after),
+            Listing(limit, after, output),
+            ["NAME", "TASK", "STATE", "STARTED", "TOOK", "WHY"],
+            row,
+            nothing=lambda: (
+                f"No task run fits.{no_such_state(states)} All: `surefoot task-run ls`."
+                if narrowed
+                else nothing_recorded("task run")
+            ),
+        )
+
+
+@task_run.command(
+    "inspect", examples=["surefoot task-run inspect upload-0", "surefoot task-run inspect upload-0 -o json"]
+)
+@click.argument("run")
+@output_option
+def inspect(run: str, output: Output) -> None:
+    """Show one task run: state, reason, times, where its inputs came from, history."""
+    with reading() as client:
+        found = client.find_task_run(run)
+        if output == "table":
+            say(task_run_page(client, found, now_here()))
+        else:
+            write_object(found, output)
+
+
+@task_run.command(
+    "logs",
+    examples=["surefoot task-run logs upload-0 --tail 20", "surefoot task-run logs upload-0 --level WARNING -o jsonl"],
+)
+@click.argument("run")
+@log_options
+def logs(run: str, level: str | None, head: int | None, tail: int | None, follow: bool, output: Output) -> None:
+    """Print what was logged in a task run."""
+    with reading() as client:
+        found = client.find_task_run(run)
+        print_logs(
+            client,
+            LogFilter(task_run_id=[found.id]),
+            level=level,
+            first=head,
+            last=tail,
+            output=output,
+            is_over=(lambda: is_final(client.find_task_run(found.id).state_type)) if follow else None,
+        )

@@ -1,0 +1,44 @@
+"""`surefoot why`: why a run is as it is (promise 14). May import: cli's parts, client, core."""
+
+from __future__ import annotations
+
+import click
+
+from surefoot.cli.command import Command
+from surefoot.cli.output import Output, output_option, say, write_object
+from surefoot.cli.reading import reading
+from surefoot.cli.table import dim, heading, one_line, state_cell, visible
+from surefoot.core.wire import Explanation
+
+__all__ = ["why"]
+
+
+@click.command("why", cls=Command, examples=["surefoot why brave-otter", "surefoot why upload-0 -o json"])
+@click.argument("run")
+@output_option
+def why(run: str, output: Output) -> None:
+    """Say why a run is as it is, and what to do.
+
+    RUN is a flow run or a task run: its name, its id, or a prefix of that.
+    """
+    with reading() as client:
+        explanation = client.why(run)
+    if output == "table":
+        say(_page(explanation))
+    else:
+        write_object(explanation, output)
+
+
+def _page(explanation: Explanation) -> list[str]:
+    run = explanation.run
+    state = state_cell(run.state_type, run.state_name)
+    lines = [f"{heading(one_line(run.name))}   {click.style(one_line(state.text), fg=state.colour, bold=True)}"]
+    lines.append(one_line(explanation.summary))
+    for title, parts in (("Because", explanation.causes), ("What it blocked", explanation.blocked)):
+        if parts:
+            lines += ["", heading(title), *(f"  {one_line(part)}" for part in parts)]
+    if explanation.traceback:
+        lines += ["", heading("Traceback"), *(f"  {dim(visible(line))}" for line in explanation.traceback.splitlines())]
+    if explanation.do:
+        lines += ["", heading("What to do"), *(f"  {one_line(command)}" for command in explanation.do)]
+    return lines

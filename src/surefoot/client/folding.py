@@ -1,0 +1,255 @@
+"""Folding: before anybody reads, what the writers of a home have appended is taken into its ledger.
+
+One process folds at a time; another waits for it, as long as a reader waits at all, and then answers from what is
+there. A writer whose pulse is free is read to its end after that was seen, its open runs are ended, its folder goes
+when the ledger is safe from a power loss. Nothing that lies in a journal makes a reader fail. Keeps promises 1 and 4
+for a home. May import: ledger, journal, core.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Final, NamedTuple
+
+from surefoot._version import __version__
+from surefoot.core.clock import get_clock
+from surefoot.core.errors import LedgerBusy
+from surefoot.core.facts import FORMAT, Fact, SegmentOpened, Unknown, WriterEnded
+from surefoot.core.os.locks import is_locked, lock_for_life
+from surefoot.journal import reading
+from surefoot.journal.frames import split
+from surefoot.journal.home import Home
+from surefoot.journal.reading import SegmentFile, WriterFolder
+from surefoot.ledger import Batch, Ledger
+
+__all__ = ["TakenIn", "take_in"]
+
+_LOCK: Final = "folding.lock"
+_ASIDE: Final = "damaged"  # where segments with damage are kept
+_READ_BYTES: Final = 256 << 10  # of a segment at once: about 2,500 facts
+_LOCK_POLL_S: Final = 0.02
+_FACT_BYTES: Final = 100  # as good a guess as any, where nothing was counted
+_GRACE_US: Final = (
+    1_000_000  # so long the dead are still seen to: an answer that hides a death is worse than a late one
+)
+_COUNT_US: Final = 250_000  # how long what is left over is counted; beyond, it is reckoned from the size of the files
+
+
+class TakenIn(NamedTuple):
+    """What came of it."""
+
+    folded: int  # facts that are new in the ledger
+    behind: int  # facts, written before it was asked, that are not in
+    troubles: tuple[str, ...]  # what could not be read, one sentence each
+
+
+def take_in(home: Home, ledger: Ledger, wait_s: float) -> TakenIn:
+    """Fold what had been written when this was called, for at most about `wait_s` seconds."""
+    return _Taking(home, ledger, wait_s).run()
+
+
+class _Writer:
+    """A writer's folder while it is taken in."""
+
+    def __init__(self, folder: WriterFolder) -> None:
+        self.folder = folder
+        # The pulse is looked at before the segments: what a dead writer left then is all there will ever be.
+        self.is_alive = folder.is_alive()
+        self.segments = folder.segments()
+        self.at: dict[tuple[str, int], int] = {}  # (stream, number) -> offset up to which it was read
+        self.finished: list[SegmentFile] = []  # read to an end that will not move
+        self.damaged: list[SegmentFile] = []  # of these, the ones that ended in something that is no fact
+        self.is_known = False  # to the ledger
+        self.has_closed = False
+
+    def is_final(self, segment: SegmentFile) -> bool:
+        """Whether nothing will be appended to it."""
+        return segment.sealed or not self.is_alive
+
+    def was_cut_off_in(self, segment: SegmentFile, end: int) -> bool:
+        """Whether behind `end` stands a fact that its writer was killed over: a torn tail, and no damage."""
+        if segment.sealed:
+            return False
+        with open(segment.path, "rb") as file:
+            file.seek(end)
+            return split(file.read())[2] == "short"
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all that it will ever have written was read."""
+        return not self.is_alive and len(self.finished) == len(self.segments)
+
+
+class _Taking:
+    """One call of `take_in`."""
+
+    def __init__(self, home: Home, ledger: Ledger, wait_s: float) -> None:
+        self.home = home
+        self.ledger = ledger
+        self.asked_us = get_clock().now_us()
+        self.deadline_us = get_clock().mono_us() + round(wait_s * 1e6)
+        self.writers: list[_Writer] = []
+        self.unread: list[tuple[_Writer, SegmentFile]] = []
+        self.troubles: list[str] = []
+
+    def run(self) -> TakenIn:
+        with _alone(self.home, self.deadline_us) as is_alone:
+            self.writers = [_Writer(folder) for folder in reading.writers(self.home)]
+            self._look_up_positions()
+            if not is_alone:
+                return self._result(0, self._all_segments())
+            try:
+                folded = self.ledger.fold(self._batches()).count
+                self._end_the_dead()
+                self._let_go()
+            except LedgerBusy:  # somebody writes into the ledger, at length: what is there can still be read
+                self._look_up_positions()
+                return self._result(0, self._all_segments())
+            return self._result(folded, self.unread)
+
+    def is_late(self, grace_us: int = 0) -> bool:
+        """Whether the reader has waited long enough."""
+        return get_clock().mono_us() >= self.deadline_us + grace_us
+
+    def _look_up_positions(self) -> None:
+        for writer in self.writers:
+            writer.at = self.ledger.positions(writer.folder.writer_id)
+            writer.is_known = bool(writer.at)
+
+    def _all_segments(self) -> list[tuple[_Writer, SegmentFile]]:
+        """Every segment, run facts before log lines."""
+        both = [(writer, segment) for writer in self.writers for segment in writer.segments]
+        return sorted(both, key=lambda pair: pair[1].stream == "logs")
+
+    def _batches(self) -> Iterator[Batch]:
+        for writer, segment in self._all_segments():
+            for found, start in self._read(writer, segment):
+                writer.is_known = True
+                writer.has_closed |= isinstance(found.facts[-1], WriterEnded)
+                begins = chain([start], found.offsets)  # `offsets` tells where the next fact begins
+                facts = list(zip(begins, found.facts, strict=False))
+                yield Batch(writer.folder.writer_id, segment.stream, segment.number, start, found.end, facts)
+
+    def _read(self, writer: _Writer, segment: SegmentFile) -> Iterator[tuple[reading.Batch, int]]:
+        """What is new in a segment, piece by piece, each with where it begins."""
+        key = segment.stream, segment.number
+        while True:
+            if self.is_late():
+                self.unread.append((writer, segment))
+                return
+            start = writer.at.get(key, 0)
+            try:
+                found = reading.read_segment(segment.path, start, _READ_BYTES)
+            except OSError as error:
+                self.troubles.append(f"{segment.path} cannot be read: {error.strerror}.")
+                return
+            if found.header is not None and (found.header.destination or found.header.format > FORMAT):
+                self._pass_by(segment, found.header)
+                return
+            if found.facts:
+                writer.at[key] = found.end
+                yield found, start
+            if writer.is_final(segment):
+                if found.torn and not writer.was_cut_off_in(segment, found.end):
+                    writer.damaged.append(segment)
+                if found.torn or not found.facts:
+                    writer.finished.append(segment)
+                    return
+            elif found.torn or not found.facts or _at_us(found.facts[-1]) >= self.asked_us:
+                return  # the rest was not written yet when it was asked
+
+    def _pass_by(self, segment: SegmentFile, header: SegmentOpened) -> None:
+        """Facts that belong to a server are for a shipper to take; what only a newer version can read waits for it."""
+        if not header.destination:
+            wanted = header.surefoot
+            self.troubles.append(f"{segment.path} needs Surefoot {wanted} to be read, and this is {__version__}.")
+
+    def _end_the_dead(self) -> None:
+        """End the open runs of writers that are no more."""
+        now_us = get_clock().now_us()
+        for writer in self.writers:
+            if self.is_late(_GRACE_US):
+                return
+            if writer.is_read and writer.is_known and not writer.has_closed:
+                self.ledger.end_writer(writer.folder.writer_id, now_us)
+        there = {writer.folder.writer_id for writer in self.writers}
+        for known in self.ledger.open_writers():
+            if known.id not in there and not os.path.isdir(os.path.join(self.home.writers_path, known.id.hex())):
+                self.ledger.end_writer(known.id, now_us, "Its journal is gone: the folder of its process was removed.")
+
+    def _let_go(self) -> None:
+        """Remove what is in the ledger for good, and keep aside what is damaged."""
+        for writer in self.writers:
+            for segment in writer.damaged:
+                self._keep_aside(writer, segment)
+        read = [writer for writer in self.writers if writer.is_read]
+        sealed = [segment for writer in self.writers if writer.is_alive for segment in writer.finished]
+        if not (read or sealed) or self.is_late(_GRACE_US):
+            return
+        self.ledger.make_durable()
+        for segment in sealed:
+            reading.remove_segment(segment)
+        for writer in read:
+            reading.remove_writer(writer.folder)
+        reading.sweep(self.home)
+
+    def _keep_aside(self, writer: _Writer, segment: SegmentFile) -> None:
+        aside = os.path.join(self.home.path, _ASIDE)
+        kept = os.path.join(aside, f"{writer.folder.writer_id.hex()}-{os.path.basename(segment.path)}")
+        try:
+            os.makedirs(aside, 0o700, exist_ok=True)
+            os.replace(segment.path, kept)
+        except OSError as error:
+            self.troubles.append(f"{segment.path} is damaged, and could not be put aside: {error.strerror}.")
+        else:
+            self.troubles.append(f"A piece of the journal is damaged: what stood behind it is kept in {kept}.")
+
+    def _result(self, folded: int, unread: list[tuple[_Writer, SegmentFile]]) -> TakenIn:
+        return TakenIn(folded, _count(unread, self.asked_us), tuple(self.troubles))
+
+
+def _count(unread: list[tuple[_Writer, SegmentFile]], asked_us: int) -> int:
+    """How many facts stand unread in these segments. Where counting takes too long, the rest is reckoned from sizes."""
+    until_us = get_clock().mono_us() + _COUNT_US
+    facts, bytes_read, bytes_left = 0, 0, 0
+    for writer, segment in unread:
+        at = writer.at.get((segment.stream, segment.number), 0)
+        try:
+            while get_clock().mono_us() < until_us:
+                found = reading.read_segment(segment.path, at, _READ_BYTES)
+                if found.header is not None and found.header.destination:
+                    break
+                facts += sum(_at_us(fact) < asked_us for fact in found.facts)
+                bytes_read += found.end - at
+                at = found.end
+                if not found.facts or found.torn:
+                    break
+            else:
+                bytes_left += max(os.path.getsize(segment.path) - at, 0)
+        except OSError:
+            continue
+    return facts + round(bytes_left * (facts / bytes_read if bytes_read else 1 / _FACT_BYTES))
+
+
+def _at_us(fact: Fact | Unknown) -> int:
+    return 0 if isinstance(fact, Unknown) else fact.at_us
+
+
+@contextmanager
+def _alone(home: Home, deadline_us: int) -> Iterator[bool]:
+    """Whether this process is the one that folds now. Waits for another until the deadline."""
+    clock = get_clock()
+    fd = os.open(os.path.join(home.path, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        while is_locked(fd):
+            if clock.mono_us() >= deadline_us:
+                yield False
+                return
+            clock.sleep(_LOCK_POLL_S)
+        lock_for_life(fd)  # if another was faster, this waits for it: it takes no longer than a reader waits
+        yield True
+    finally:
+        os.close(fd)

@@ -1,0 +1,64 @@
+"""The run that code is in. May import: core, engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from surefoot.core.errors import MissingContextError
+from surefoot.engine.scope import current, tags
+
+if TYPE_CHECKING:
+    from surefoot.engine.execution import Execution
+
+__all__ = ["FlowRunContext", "TaskRunContext", "get_run_context", "tags"]
+
+
+class FlowRunContext:
+    """The flow run that code is in: `.flow`, `.flow_run`, `.parameters`."""
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+        self.flow = execution.definition
+        self.flow_run = execution.run
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The parameters of the flow run."""
+        return self.flow_run.parameters
+
+    @classmethod
+    def get(cls) -> FlowRunContext | None:
+        """The context here; None outside of flows."""
+        execution = current()
+        flow = None if execution is None else execution.flow
+        return None if flow is None else cls(flow)
+
+
+class TaskRunContext:
+    """The task run that code is in: `.task`, `.task_run`, `.parameters`."""
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+        self.task = execution.definition
+        self.task_run = execution.run
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The parameters of the task run."""
+        return self.task_run.parameters
+
+    @classmethod
+    def get(cls) -> TaskRunContext | None:
+        """The context here; None outside of tasks."""
+        execution = current()
+        return cls(execution) if execution is not None and execution.is_task else None
+
+
+def get_run_context() -> FlowRunContext | TaskRunContext:
+    """The context of the innermost run. Raises MissingContextError outside of runs."""
+    context = TaskRunContext.get() or FlowRunContext.get()
+    if context is None:
+        raise MissingContextError(
+            "get_run_context() was called outside of a flow or task run.", do="Call it inside one."
+        )
+    return context

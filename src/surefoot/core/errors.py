@@ -1,0 +1,311 @@
+"""Every error that Surefoot raises on purpose, as one tree.
+
+    SurefootError
+    ├── BadInput                      the caller's input is wrong: nothing ran
+    │   ├── InvalidNameError          a name with a character that names may not have
+    │   ├── ReservedArgumentError     a parameter has a name that Surefoot needs itself
+    │   ├── ParameterBindError        a call does not fit the function's signature
+    │   ├── ParameterTypeError        a value does not fit its parameter's annotation
+    │   ├── SettingsError             an unknown or ill-typed setting
+    │   ├── TemplateError             a run-name template that cannot be filled in
+    │   ├── MappingMissingIterable    `.map` with nothing to map over
+    │   ├── MappingLengthMismatch     `.map` over iterables of unequal length
+    │   ├── MissingContextError       something that needs a run, called outside of one
+    │   ├── NotFound                  no such run, flow, profile, file ...
+    │   ├── Ambiguous                 a name or prefix that fits several
+    │   └── EntrypointError           `FILE:FLOW` that cannot be loaded
+    ├── Refused                       an authority said no, with its reason
+    │   ├── WouldDeadlock             a wait that could never end
+    │   └── TooDeep                   more blocked waits than the runner allows
+    ├── Unavailable                   try again: storage or a server did not answer
+    │   ├── LedgerBusy                another process holds the ledger
+    │   ├── HomeUnwritable            the home cannot be written
+    │   └── LedgerTooNew              the ledger was written by a newer version
+    ├── RunError                      a run did not complete, and its result was asked for
+    │   ├── FailedRun
+    │   │   ├── NotReadyRun           it never ran: an upstream did not complete, or parameters were refused
+    │   │   ├── TaskRunTimeoutError   (also a TimeoutError)
+    │   │   └── FlowRunTimeoutError   (also a TimeoutError)
+    │   ├── CrashedRun
+    │   ├── CancelledRun
+    │   ├── PausedRun
+    │   ├── UnfinishedRun
+    │   └── MissingResult
+    └── Defect                        ours: please report it
+
+    TerminationSignal (BaseException) SIGTERM reached this process while a run was on
+
+Each error says `what` happened, with names and values, and what to `do`: one step that can be typed. `slug` names its
+section in docs/errors.md and never changes. May import: nothing.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Ambiguous",
+    "BadInput",
+    "CancelledRun",
+    "CrashedRun",
+    "Defect",
+    "EntrypointError",
+    "FailedRun",
+    "FlowRunTimeoutError",
+    "HomeUnwritable",
+    "InvalidNameError",
+    "LedgerBusy",
+    "LedgerTooNew",
+    "MappingLengthMismatch",
+    "MappingMissingIterable",
+    "MissingContextError",
+    "MissingResult",
+    "NotFound",
+    "NotReadyRun",
+    "ParameterBindError",
+    "ParameterTypeError",
+    "PausedRun",
+    "Refused",
+    "ReservedArgumentError",
+    "RunError",
+    "SettingsError",
+    "SurefootError",
+    "TaskRunTimeoutError",
+    "TemplateError",
+    "TerminationSignal",
+    "TooDeep",
+    "Unavailable",
+    "UnfinishedRun",
+    "WouldDeadlock",
+]
+
+
+class SurefootError(Exception):
+    """The root of every error that Surefoot raises on purpose.
+
+    Args:
+        what: the fact, with names and values, and no blame.
+        do: one step that gets the reader out; empty where there is none.
+
+    >>> str(BadInput("Flow name 'a/b' contains '/'.", do="Leave the character out."))
+    "Flow name 'a/b' contains '/'. Leave the character out."
+    """
+
+    slug = "error"
+
+    def __init__(self, what: str = "", *, do: str = "") -> None:
+        self.what = what
+        self.do = do
+        super().__init__(f"{what} {do}".strip() if do else what)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception pickles by its positional arguments; ours has a keyword, and a run's error crosses processes.
+        return (_rebuild, (type(self), self.what, self.do, self.__dict__.copy()))
+
+
+def _rebuild(cls: type[SurefootError], what: str, do: str, state: dict[str, object]) -> SurefootError:
+    error = cls.__new__(cls)
+    SurefootError.__init__(error, what, do=do)
+    error.__dict__.update(state)
+    return error
+
+
+class BadInput(SurefootError):
+    """What the caller passed cannot be used; nothing ran."""
+
+    slug = "bad-input"
+
+
+class InvalidNameError(BadInput, ValueError):
+    """A flow or task name contains a character that names may not have. Leave it out."""
+
+    slug = "invalid-name"
+
+
+class ReservedArgumentError(BadInput, ValueError):
+    """A flow or task function has a parameter that Surefoot's own calls need (`return_state`, `wait_for`).
+
+    Rename it.
+    """
+
+    slug = "reserved-argument"
+
+
+class ParameterBindError(BadInput, TypeError):
+    """A call does not fit the signature: a parameter is missing, unknown or given twice. No run was created."""
+
+    slug = "parameter-bind"
+
+
+class ParameterTypeError(BadInput, TypeError):
+    """A value does not fit its parameter's annotation. The run is recorded as refused; its function was not called."""
+
+    slug = "parameter-type"
+
+
+class SettingsError(BadInput, ValueError):
+    """A setting is unknown or has a value of the wrong type. The message names the place and the nearest valid name."""
+
+    slug = "settings"
+
+
+class TemplateError(BadInput, ValueError):
+    """A run-name template names something that is not there. Use only names of parameters."""
+
+    slug = "template"
+
+
+class MappingMissingIterable(BadInput, ValueError):
+    """`.map` got no iterable argument. Pass at least one list, range, generator ..., or call `.submit`."""
+
+    slug = "mapping-missing-iterable"
+
+
+class MappingLengthMismatch(BadInput, ValueError):
+    """`.map` got iterables of unequal length. Make them equal, or wrap what is to be repeated in `unmapped`."""
+
+    slug = "mapping-length-mismatch"
+
+
+class MissingContextError(BadInput, RuntimeError):
+    """Something that belongs to a run was asked for outside of one. Call it inside a flow or task."""
+
+    slug = "missing-context"
+
+
+class NotFound(BadInput, LookupError):
+    """Nothing goes by that id, name or prefix."""
+
+    slug = "not-found"
+
+
+class Ambiguous(BadInput, LookupError):
+    """A name or prefix fits more than one thing. Use more of the id."""
+
+    slug = "ambiguous"
+
+
+class EntrypointError(BadInput, ValueError):
+    """`FILE:FLOW` cannot be loaded: no such file, no such flow, or an error while the file ran."""
+
+    slug = "entrypoint"
+
+
+class Refused(SurefootError):
+    """An authority said no, and says why."""
+
+    slug = "refused"
+
+
+class WouldDeadlock(Refused, RuntimeError):
+    """A wait that could never end was refused. Use `await future` inside async code."""
+
+    slug = "would-deadlock"
+
+
+class TooDeep(Refused, RuntimeError):
+    """More threads wait for other tasks than the runner allows.
+
+    Nest less deeply, or return futures instead of waiting.
+    """
+
+    slug = "too-deep"
+
+
+class Unavailable(SurefootError):
+    """Storage or a server did not answer; the same call may succeed later."""
+
+    slug = "unavailable"
+
+
+class LedgerBusy(Unavailable, TimeoutError):
+    """Another process holds the ledger for writing. The message names it."""
+
+    slug = "ledger-busy"
+
+
+class HomeUnwritable(Unavailable, OSError):
+    """The Surefoot home cannot be written. Set SUREFOOT_HOME to a folder that can."""
+
+    slug = "home-unwritable"
+
+
+class LedgerTooNew(Unavailable, RuntimeError):
+    """The ledger was written by a newer Surefoot. Recording goes on; reading needs that version."""
+
+    slug = "ledger-too-new"
+
+
+class RunError(SurefootError):
+    """A run did not complete, and its result was asked for."""
+
+    slug = "run-error"
+
+
+class FailedRun(RunError):
+    """The run ended FAILED and left no exception of its own."""
+
+    slug = "failed-run"
+
+
+class NotReadyRun(FailedRun):
+    """The run never started: an upstream did not complete. The message names it."""
+
+    slug = "not-ready"
+
+
+class TaskRunTimeoutError(FailedRun, TimeoutError):
+    """A task took longer than its `timeout_seconds`."""
+
+    slug = "task-run-timeout"
+
+
+class FlowRunTimeoutError(FailedRun, TimeoutError):
+    """A flow took longer than its `timeout_seconds`."""
+
+    slug = "flow-run-timeout"
+
+
+class CrashedRun(RunError):
+    """The run ended CRASHED: interrupted, terminated, or its process died."""
+
+    slug = "crashed-run"
+
+
+class CancelledRun(RunError):
+    """The run ended CANCELLED."""
+
+    slug = "cancelled-run"
+
+
+class PausedRun(RunError):
+    """The run is PAUSED, so it has no result yet."""
+
+    slug = "paused-run"
+
+
+class UnfinishedRun(RunError):
+    """The run has not ended, so it has no result yet."""
+
+    slug = "unfinished-run"
+
+
+class MissingResult(RunError):
+    """The run completed, but its result is not in this process and was not stored."""
+
+    slug = "missing-result"
+
+
+class Defect(SurefootError):
+    """A mistake of Surefoot's own. Please report it, with the output of `surefoot version -o json`."""
+
+    slug = "defect"
+
+
+class TerminationSignal(BaseException):
+    """SIGTERM arrived while a run was on. Derives from BaseException so that `except Exception` does not swallow it."""
+
+    def __init__(self, signal: int) -> None:
+        self.signal = signal
+        super().__init__(signal)
+
+    def __str__(self) -> str:
+        return f"terminated by signal {self.signal}"

@@ -1,0 +1,262 @@
+"""The main thread's gate: Ctrl-C, SIGTERM and the alarm clock, let in only where a run may be stopped. Promise 6.
+
+It is installed while a run is on. What the program has put in for a signal itself is left alone, before and meanwhile.
+Where runs live in an event loop nothing is raised in that loop: the runs are cancelled.
+May import: core.errors, core.os.threads.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found] # what `signal` wraps, for 20 microseconds a flow run
+import _thread
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+from surefoot.core.errors import TerminationSignal
+from surefoot.core.os.threads import LOOP, OPEN, SHUT, STEP, THIS_THREAD, Deadline, Gate, OutOfTime
+
+__all__ = ["GATE", "MainGate", "die_of"]
+
+_STUCK_S: Final = 3.0  # the gate is shut for moments; who asks again after so long is not to wait for it
+# Signals that can be the alarm's, the first that the program does not use. Only the first of them rings by itself.
+_BELLS: Final = tuple(
+    getattr(signal, name) for name in ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGBREAK") if hasattr(signal, name)
+)
+_ALARM: Final = getattr(signal, "SIGALRM", None)
+
+
+class MainGate(Gate):
+    """The one gate of the main thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+        self._lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Stand as if never installed."""
+        self.opened, self.base = SHUT, OPEN
+        self.pending = None
+        self.deadlines = []
+        self._before: dict[int, Any] = {}  # the handlers that were there
+        self._is_runner_told = False
+        self._bell: signal.Signals | None = None
+        self._waits_since_s = 0.0
+        self.arrived: BaseException | None = None  # the last signal that came while installed
+        self.terminated: TerminationSignal | None = None
+        self.cancels: list[Callable[[], bool]] = []  # cancel a run in an event loop; False: the loop does not run
+
+    # -- installing
+
+    def install(self, base: int = OPEN) -> None:
+        """A run begins that nothing of ours surrounds. `base`: LOOP if it lives in an event loop."""
+        if not self._depth:
+            self.reset()
+            self.base = base
+            try:
+                self._take(signal.SIGTERM, _signal.SIG_DFL)
+                self._take(signal.SIGINT, signal.default_int_handler)
+            except BaseException:
+                self._give_back()
+                raise
+            THIS_THREAD.gate = self
+        self._depth += 1
+
+    def _take(self, number: int, usual: Any) -> None:
+        handler = _signal.getsignal(number)
+        if handler == usual or _is_runners(handler):
+            self._before[number] = handler
+            _signal.signal(number, self._arrived)
+
+    def uninstall(self) -> BaseException | None:
+        """That run has ended. After the last, signals are as they were; the answer is one that nobody has been told."""
+        if not self._depth:
+            return None  # in a child that was forked meanwhile
+        self._depth -= 1
+        if self._depth:
+            return None
+        self.opened = SHUT
+        THIS_THREAD.gate = None
+        try:
+            self._give_back()
+        except KeyboardInterrupt as error:
+            return error
+        return self.pending
+
+    def _give_back(self) -> None:
+        while self._before:  # SIGINT is the last, since from then on it may be raised here
+            number = next(iter(self._before))
+            handler = self._before.pop(number)
+            if _signal.getsignal(number) == self._arrived:
+                if _is_runners(handler) and not _is_running(handler.func.__self__):
+                    handler = signal.default_int_handler  # it would have put that back, had it found its own
+                _signal.signal(number, handler)
+
+    @property
+    def is_installed(self) -> bool:
+        return self._depth > 0
+
+    def forget(self) -> None:
+        """In a forked child: the runs are the parent's, and signals do here what they did before."""
+        if self._depth:
+            self._depth = 0
+            self._lock = threading.Lock()
+            if self.deadlines:
+                self.deadlines = []
+                self._silence()
+            self._give_back()
+            THIS_THREAD.gate = None
+
+    # -- signals
+
+    def _arrived(self, number: int, frame: FrameType | None) -> None:
+        error: KeyboardInterrupt | TerminationSignal = KeyboardInterrupt()
+        if number != signal.SIGINT:
+            error = self.terminated = TerminationSignal(number)
+        self.arrived = error
+        if self.opened == SHUT:
+            self._wait(error, number)
+        elif self.opened == LOOP or (self.opened == STEP and number == signal.SIGINT and self._runner_waits()):
+            self._cancel(error, number, frame)
+        else:
+            raise error
+
+    def _wait(self, error: BaseException, number: int) -> None:
+        now_s = time.monotonic()
+        if self.pending is None or isinstance(self.pending, OutOfTime):
+            self._waits_since_s = now_s
+        self.pending = error
+        if self.waker is not None:
+            self.waker()
+        if now_s - self._waits_since_s > _STUCK_S:
+            os.write(2, b"surefoot: stopped at once; the journal has what was recorded until now.\n")
+            die_of(number)
+
+    def _let_in(self) -> None:
+        error = self.pending
+        if self.opened == LOOP or (
+            self.opened == STEP and isinstance(error, KeyboardInterrupt) and self._runner_waits()
+        ):
+            self.pending = None
+            if isinstance(error, (KeyboardInterrupt, TerminationSignal)):
+                self._cancel(error, getattr(error, "signal", signal.SIGINT), None)
+        else:
+            super()._let_in()
+
+    def _cancel(self, error: BaseException, number: int, frame: FrameType | None) -> None:
+        runner = self.runner(number)
+        if runner is not None:
+            self._is_runner_told = True
+            runner(number, frame)  # when it is told once more, it raises KeyboardInterrupt at once
+        elif not sum(cancel() for cancel in self.cancels):  # each is told, not only the first
+            raise error  # the loop was left for good, and its runs with it
+
+    def runner(self, number: int) -> Any:
+        """What `asyncio.run` had put in for a signal: it cancels the main task,
+        and raises KeyboardInterrupt in the end.
+        """
+        handler = self._before.get(number)
+        return handler if _is_runners(handler) else None
+
+    def _runner_waits(self) -> bool:
+        return not self._is_runner_told and self.runner(signal.SIGINT) is not None
+
+    def leave_to_runner(self) -> bool:
+        """KeyboardInterrupt is about to leave a run for the event loop.
+
+        True: `asyncio.run` raises it, when all is cancelled.
+        """
+        if self.arrived is None or self.runner(signal.SIGINT) is None:
+            return False
+        if not self._is_runner_told:
+            self._cancel(self.arrived, signal.SIGINT, None)
+        return True
+
+    # -- time limits
+
+    def add(self, deadline: Deadline) -> bool:
+        if not self.deadlines:
+            self._bell = next((bell for bell in _BELLS if _signal.getsignal(bell) == _signal.SIG_DFL), None)
+            if self._bell is not None:
+                _signal.signal(self._bell, self._rang)
+        self.deadlines.append(deadline)
+        if self._bell != _ALARM or _ALARM is None:
+            return False
+        self._wind()
+        return True
+
+    def ring(self, deadline: Deadline) -> None:
+        with self._lock:
+            if deadline in self.deadlines and self._bell is not None:
+                deadline.rang = True
+                _thread.interrupt_main(self._bell)
+
+    def remove(self, deadline: Deadline) -> None:
+        with self._lock:
+            super().remove(deadline)
+        if self.deadlines:
+            self._wind()
+        else:
+            self._silence()
+
+    def _wind(self) -> None:
+        if self._bell == _ALARM and _signal.getsignal(signal.SIGALRM) == self._rang:
+            soonest_s = min((deadline.at_s for deadline in self.deadlines if not deadline.rang), default=None)
+            seconds = 0.0 if soonest_s is None else max(soonest_s - time.monotonic(), 0.000_1)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def _rang(self, _number: int, _frame: FrameType | None) -> None:
+        now_s = time.monotonic()
+        for deadline in self.deadlines:
+            if deadline.at_s <= now_s:
+                deadline.rang = True
+        self._wind()
+        due = self.due()
+        if due is None:
+            return
+        if self.opened > LOOP:
+            raise due
+        if self.pending is None or isinstance(self.pending, OutOfTime):
+            self.pending = due
+            if self.waker is not None:
+                self.waker()
+
+    def _silence(self) -> None:
+        bell, self._bell = self._bell, None
+        if bell is not None and _signal.getsignal(bell) == self._rang:  # else it is the program's by now
+            if bell == _ALARM:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            _signal.signal(bell, _signal.SIG_DFL)
+
+
+def _is_runners(handler: Any) -> bool:
+    """Whether a handler of SIGINT is the one that `asyncio.run` puts in."""
+    owner = getattr(getattr(handler, "func", None), "__self__", None)
+    return type(owner).__module__ == "asyncio.runners"
+
+
+def _is_running(runner: Any) -> bool:
+    """Whether `asyncio.run` is at its work still; not if KeyboardInterrupt left it, and it is but tidying up."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "run" and frame.f_locals.get("self") is runner:
+            return True
+        frame = frame.f_back
+    return False
+
+
+GATE: Final = MainGate()
+
+
+def die_of(number: int) -> None:
+    """End this process by a signal, so that its parent sees what it would have seen without us."""
+    _signal.signal(number, _signal.SIG_DFL)
+    signal.raise_signal(number)
+    os._exit(128 + number)  # the first process of a container: nothing else kills it

@@ -1,0 +1,206 @@
+"""Gates: where a thread may be interrupted, and how one thread interrupts another. Keeps promise 6.
+
+An exception that comes from outside (a signal, a time limit, the end of a flow) could otherwise come between any two
+steps, in the middle of recording a state as well. A thread's gate lets it in only while the user's code is called; at
+other times it waits. This rests on where CPython lets signals' handlers and other threads in: after calls, at the start
+of functions, at jumps backwards; never between two plain stores. May import: nothing of ours.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__ = ["LOOP", "OPEN", "SHUT", "STEP", "THIS_THREAD", "Deadline", "Gate", "Interrupted", "OutOfTime", "ThreadGate"]
+
+# How far a gate is open: what its thread does now.
+SHUT: Final = 0  # our own code: whatever comes waits
+LOOP: Final = 1  # the program's event loop: the runs in it are cancelled, nothing is raised
+STEP: Final = 2  # a step of the user's coroutine
+OPEN: Final = 3  # the user's function
+
+
+class OutOfTime(BaseException):
+    """The time of one call is up. Not an Exception: the user's `except Exception` must not swallow it."""
+
+    def __init__(self, owner: object = None) -> None:
+        self.owner = owner
+        self.asked = True  # whoever set the time limit asked for the end
+        super().__init__("out of time")
+
+
+class Interrupted(BaseException):
+    """What one thread raises in another: no more than a class can be handed over. The gate knows what it stands for."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped by Surefoot")
+
+
+class Deadline:
+    """The end of one call's time."""
+
+    __slots__ = ("at_s", "owner", "rang")
+
+    def __init__(self, seconds: float, owner: object) -> None:
+        self.at_s = time.monotonic() + seconds
+        self.owner = owner
+        self.rang = False
+
+    def is_over(self) -> bool:
+        """Whether the time is up, noticed or not."""
+        return self.rang or time.monotonic() >= self.at_s
+
+
+class Gate:
+    """Decides when its thread may be interrupted."""
+
+    sent = False  # an exception is under way that arrives however the gate stands
+
+    def __init__(self) -> None:
+        self.opened = SHUT
+        self.base = OPEN  # how it is to be opened for an event loop that runs our coroutines
+        self.pending: BaseException | None = None  # waits at the gate, or is under way
+        self.waker: Callable[[], None] | None = None  # ends the wait of ours in which this thread is
+        self.deadlines: list[Deadline] = []  # of the calls that are on, the outermost first
+
+    def open(self, how: int = OPEN) -> None:
+        """From here on exceptions are let in. Raises the one that waits."""
+        self.opened = how  # first this, then the look: what comes in between is let in, and does not wait unseen
+        if self.pending is not None:
+            self._let_in()
+
+    def _let_in(self) -> None:
+        error = self.take()
+        assert error is not None
+        raise error
+
+    def take(self) -> BaseException | None:
+        """The one that waits, which then waits no more."""
+        error, self.pending = self.pending, None
+        return error
+
+    def shut(self) -> int:
+        """From here on exceptions wait. Answers how it was opened, to `open` it so again."""
+        opened = self.opened
+        self.opened = SHUT
+        if self.sent:
+            try:
+                self.settle()
+            except Interrupted:
+                self.opened = opened
+                raise
+        return opened
+
+    def settle(self) -> None:
+        """Take back what is under way. Now that the gate is shut nothing more is sent."""
+
+    def met(self, error: BaseException) -> BaseException:
+        """What an exception that arrived stands for."""
+        return error
+
+    def add(self, deadline: Deadline) -> bool:
+        """A call begins that has a time limit. False: somebody has to call `ring` when the time is up."""
+        self.deadlines.append(deadline)
+        return False
+
+    def ring(self, deadline: Deadline) -> None:
+        """The time is up."""
+        deadline.rang = True
+
+    def remove(self, deadline: Deadline) -> None:
+        """The call is over, and its time limit must not hit what comes next. The gate is shut."""
+        self.deadlines = [other for other in self.deadlines if other is not deadline]
+        pending = self.pending
+        if isinstance(pending, OutOfTime) and pending.owner is deadline.owner:
+            due = self.due()
+            if self.pending is pending:
+                self.pending = due
+
+    def drop(self, error: BaseException) -> None:
+        """That exception is wanted no more. The gate is shut."""
+        if self.pending is error:
+            self.pending = None
+
+    def due(self) -> OutOfTime | None:
+        """For the outermost of the calls whose time is up: its end is the end of all within it."""
+        for deadline in self.deadlines:
+            if deadline.rang:
+                return OutOfTime(deadline.owner)
+        return None
+
+
+class ThreadGate(Gate):
+    """The gate of a thread that other threads interrupt, as far as Python can: a call into C goes on to its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._id = threading.get_ident()
+        self._lock = threading.Lock()  # never taken by its own thread while the gate is open
+        self._met: BaseException | None = None
+
+    def interrupt(self, error: BaseException) -> None:
+        """Raise `error` in this thread: now, or when its gate is next opened. For other threads to call."""
+        with self._lock:
+            self._send(error)
+
+    def _send(self, error: BaseException) -> None:
+        send, interrupted, _ = _async_raise()
+        if self.pending is None or isinstance(self.pending, OutOfTime):
+            self.pending = error
+        if self.opened:  # between this look and `send` nobody shuts the gate: see the top of this file
+            self.sent = True
+            send(self._id, interrupted)
+        elif self.waker is not None:
+            self.waker()
+
+    def settle(self) -> None:
+        send, _, nothing = _async_raise()
+        with self._lock:
+            send(self._id, nothing)
+            self.sent = False
+
+    def met(self, error: BaseException) -> BaseException:
+        if type(error) is not Interrupted:
+            return error
+        if self.pending is not None:
+            self._met, self.pending = self.pending, None
+        return self._met or error
+
+    def _let_in(self) -> None:
+        self._met = self.pending
+        super()._let_in()
+
+    def ring(self, deadline: Deadline) -> None:
+        with self._lock:
+            deadline.rang = True
+            due = self.due()
+            if due is not None and any(other is deadline for other in self.deadlines):
+                self._send(due)
+
+    def remove(self, deadline: Deadline) -> None:
+        with self._lock:
+            super().remove(deadline)
+
+
+_sender: Any = None
+
+
+def _async_raise() -> Any:
+    """CPython's function that raises in another thread, what to raise, and what to give it to take that back."""
+    global _sender
+    if _sender is None:
+        import ctypes  # 10 ms, and few processes ever interrupt a thread
+
+        send = ctypes.pythonapi["PyThreadState_SetAsyncExc"]
+        send.argtypes = [ctypes.c_ulong, ctypes.py_object]
+        _sender = send, ctypes.py_object(Interrupted), ctypes.py_object()
+    return _sender
+
+
+class _ThisThread(threading.local):
+    gate: Gate | None = None  # of the outermost run on this thread, while it lasts
+
+
+THIS_THREAD: Final = _ThisThread()

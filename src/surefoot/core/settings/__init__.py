@@ -1,0 +1,15 @@
+"""core.settings: the settings, from the table of all there are to the ones in force.
+
+    table         every setting, a line each        kinds     what a value may be
+    documents     TOML and `.env` as text           layers    what a place says, merged into settings
+    profiles      the named sets                    sources   all places, read
+    profile_text  what their file should say        in_force  the process's own, kept
+
+All is pure but `sources`, `in_force`, and the functions that read or save a file. May import: msgspec.
+"""
+
+from surefoot.core.settings.in_force import current, refresh, reload, temporary_settings
+from surefoot.core.settings.sources import load_settings
+from surefoot.core.settings.table import Settings
+
+__all__ = ["Settings", "current", "load_settings", "refresh", "reload", "temporary_settings"]

@@ -1,0 +1,242 @@
+"""What goes between the ledger, its clients and the outside: the resources of the API, as typed records.
+
+Field names are those that HTTP clients of this field know (`state_type`, `start_time`, `total_run_time` ...), so the
+CLI's JSON, the Python client and a server say the same. Ids are text; instants are `datetime` in UTC; durations are
+seconds.
+May import: core.states, msgspec.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from surefoot.core.states import StateType
+
+__all__ = [
+    "Explanation",
+    "Flow",
+    "FlowFilter",
+    "FlowRun",
+    "FlowRunFilter",
+    "Log",
+    "LogFilter",
+    "Page",
+    "RunCounts",
+    "State",
+    "TaskInput",
+    "TaskRun",
+    "TaskRunFilter",
+]
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """One state of a run's history."""
+
+    id: str
+    type: StateType
+    name: str
+    timestamp: datetime
+    message: str | None = None
+    state_details: dict[str, Any] = {}  # flow_run_id, task_run_id, scheduled_time, cause, traceback, epoch, n, illegal
+
+
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow: one record a name."""
+
+    id: str
+    name: str
+    tags: list[str] = []
+    labels: dict[str, Any] = {}
+    created: datetime
+    updated: datetime
+    description: str | None = None
+    run_count: int = 0  # flow runs recorded
+    last_run: FlowRun | None = None
+
+
+class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow run as it is now."""
+
+    id: str
+    name: str
+    flow_id: str
+    flow_name: str
+    flow_version: str | None = None
+    parameters: dict[str, Any] = {}
+    tags: list[str] = []
+    labels: dict[str, Any] = {}
+    parent_flow_run_id: str | None = None
+    parent_task_run_id: str | None = None
+    state_id: str
+    state_type: StateType
+    state_name: str
+    state: State
+    reason: str | None = None  # why the run is as it is, in one line: "upload: connection refused (3 retries)"
+    epoch: int = 0
+    run_count: int = 0
+    expected_start_time: datetime
+    next_scheduled_start_time: datetime | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    total_run_time: float = 0.0
+    created: datetime
+    updated: datetime
+    start: dict[str, Any] | None = None  # interpreter, file, module, qualname, cwd, argv
+    writer_id: str | None = None
+
+
+class TaskInput(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an input of a task run came from."""
+
+    input_type: Literal["task_run"] = "task_run"
+    id: str
+
+
+class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A task run as it is now."""
+
+    id: str
+    name: str
+    flow_run_id: str | None = None
+    task_key: str
+    task_name: str
+    dynamic_key: str  # how-manieth call of the task in its flow run
+    task_version: str | None = None
+    tags: list[str] = []
+    labels: dict[str, Any] = {}
+    task_inputs: dict[str, list[TaskInput]] = {}
+    parent_task_run_id: str | None = None
+    map_id: str | None = None
+    state_id: str
+    state_type: StateType
+    state_name: str
+    state: State
+    reason: str | None = None
+    epoch: int = 0
+    run_count: int = 0
+    expected_start_time: datetime
+    next_scheduled_start_time: datetime | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    total_run_time: float = 0.0
+    created: datetime
+    updated: datetime
+    writer_id: str | None = None
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that was logged or printed."""
+
+    id: str  # "<writer>/<segment>/<offset>": where it stands in the journal; sorts with the timestamp
+    name: str  # of the logger
+    level: int
+    message: str
+    timestamp: datetime
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run is as it is: a sentence, the chain of causes, and what to type next."""
+
+    run: FlowRun | TaskRun
+    summary: str  # one sentence
+    causes: list[str] = []  # from the run down to the root of the matter
+    blocked: list[str] = []  # what did not run because of it
+    do: list[str] = []  # commands to type
+    traceback: str | None = None
+
+
+class RunCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many runs are in each state, by state name."""
+
+    by_name: dict[str, int] = {}
+    total: int = 0
+
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One page of a list. `after` goes into the next call; None on the last page."""
+
+    results: list[T]
+    after: str | None = None
+    behind: int = 0  # facts that were not folded in time: the answer is that much behind
+
+
+class FlowFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which flows. Fields are AND-ed; None does not narrow."""
+
+    name: list[str] | None = None
+    name_like: str | None = None
+
+
+class FlowRunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which flow runs. Fields are AND-ed, the values of a list OR-ed; None does not narrow."""
+
+    id: list[str] | None = None
+    name: list[str] | None = None
+    name_like: str | None = None
+    flow_name: list[str] | None = None
+    state_type: list[StateType] | None = None
+    state_name: list[str] | None = None
+    tags: list[str] | None = None  # has all of these
+    start_time_after: datetime | None = None
+    start_time_before: datetime | None = None
+    parent_flow_run_id: list[str] | None = None
+    is_root: bool | None = None  # True: not called by another flow
+
+
+class TaskRunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which task runs. Fields are AND-ed, the values of a list OR-ed; None does not narrow."""
+
+    id: list[str] | None = None
+    name: list[str] | None = None
+    name_like: str | None = None
+    task_name: list[str] | None = None
+    flow_run_id: list[str] | None = None
+    state_type: list[StateType] | None = None
+    state_name: list[str] | None = None
+    tags: list[str] | None = None
+    map_id: list[str] | None = None
+    start_time_after: datetime | None = None
+    start_time_before: datetime | None = None
+
+
+class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines. `flow_run_id` includes the lines of the run's tasks and of the flows that it called."""
+
+    flow_run_id: list[str] | None = None
+    task_run_id: list[str] | None = None
+    level_ge: int | None = None
+    timestamp_after: datetime | None = None
+    timestamp_before: datetime | None = None
+    text: str | None = None
+
+
+SortFlowRuns = Literal[
+    "ID_DESC",
+    "START_TIME_ASC",
+    "START_TIME_DESC",
+    "EXPECTED_START_TIME_ASC",
+    "EXPECTED_START_TIME_DESC",
+    "NEXT_SCHEDULED_START_TIME_ASC",
+    "END_TIME_DESC",
+    "NAME_ASC",
+    "NAME_DESC",
+]
+SortTaskRuns = Literal[
+    "ID_DESC",
+    "EXPECTED_START_TIME_ASC",
+    "EXPECTED_START_TIME_DESC",
+    "NEXT_SCHEDULED_START_TIME_ASC",
+    "END_TIME_DESC",
+    "NAME_ASC",
+    "NAME_DESC",
+]
+SortFlows = Literal["NAME_ASC", "NAME_DESC", "CREATED_DESC", "UPDATED_DESC"]
+SortLogs = Literal["TIMESTAMP_ASC", "TIMESTAMP_DESC"]

@@ -1,0 +1,260 @@
+"""The awaiting driver: performs a life's effects in an event loop. Differs from blocking.py only where something is
+awaited.
+
+May import: core, lifecycle, blocking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import Context
+from typing import Any
+
+from surefoot.core.clock import get_clock
+from surefoot.core.os.threads import SHUT, STEP, THIS_THREAD, Gate
+from surefoot.core.states import COMPLETED
+from surefoot.engine import telling
+from surefoot.engine.blocking import perform as perform_blocking
+from surefoot.engine.calling import out_of_time, stopped_by
+from surefoot.engine.effects import (
+    AskRetry,
+    Call,
+    Effect,
+    Finish,
+    Hook,
+    NotReady,
+    Outcome,
+    Raised,
+    Resolve,
+    Returned,
+    Settle,
+    Sleep,
+    Stopped,
+    Verdict,
+)
+from surefoot.engine.execution import Execution, pending_in, stop_of
+from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.inputs import PLAIN
+
+__all__ = ["drive", "drive_on", "guarded_await", "perform"]
+
+
+async def drive(execution: Execution) -> None:
+    """Live the whole life of a run in this event loop. Raises what stopped it, the same object."""
+    stop = await drive_on(execution, None)
+    execution.finished()
+    if stop is not None:
+        raise stop.error
+
+
+async def drive_on(execution: Execution, outcome: Any) -> Stopped | None:
+    """Live on to the end. The first outcome is that of the effect at which the life was parked, None for a new life."""
+    send = execution.life.send
+    while True:
+        try:
+            effect = send(outcome)
+        except StopIteration as end:
+            stop: Stopped | None = end.value
+            return stop
+        performer = perform.get(type(effect))
+        if performer is None:
+            outcome = perform_blocking[type(effect)](execution, effect)
+        else:
+            outcome = await performer(execution, effect)
+
+
+async def guarded_await(execution: Execution, awaitable: Awaitable[Any], timeout_s: float | None = None) -> Outcome:
+    """Await in the run's context, for at most so long, and put whatever happens into an outcome."""
+    alarm = _Alarm(timeout_s) if timeout_s is not None else None
+    outcome: Outcome
+    try:
+        if alarm is not None:
+            alarm.start()
+        outcome = Returned(await InContext(awaitable, execution.context))
+    except asyncio.CancelledError as error:
+        stop = execution.stop
+        outcome = stop_of(error) if stop is None else Stopped(error, stop.why, stop.asked)
+    except Exception as error:
+        outcome = Raised(error)
+    except BaseException as error:
+        outcome = stopped_by(THIS_THREAD.gate, error)
+    if alarm is not None and alarm.ended(outcome):
+        return out_of_time(execution, timeout_s, outcome.error if type(outcome) is Raised else None)
+    return outcome
+
+
+class _Alarm:
+    """Cancels the task that it was started in when the time is up, and knows its own cancellation from others'."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._rang = False
+
+    def start(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._before = task.cancelling()
+        self._timer = asyncio.get_running_loop().call_later(get_clock().wait_s(self._seconds), self._ring)
+
+    def _ring(self) -> None:
+        self._rang = True
+        self._task.cancel()
+
+    def ended(self, outcome: Outcome) -> bool:
+        """The call has ended, like this. Whether because its time was up: a cancellation by others goes on outwards."""
+        self._timer.cancel()
+        is_alone = not self._rang or self._task.uncancel() <= self._before
+        if type(outcome) is Stopped and not (self._rang and isinstance(outcome.error, asyncio.CancelledError)):
+            return False
+        return is_alone and (self._rang or asyncio.get_running_loop().time() >= self._timer.when())
+
+
+class InContext:
+    """An awaitable every step of which runs in a given context, as a task's own would, without a task of its own."""
+
+    __slots__ = ("_awaitable", "_context")
+
+    def __init__(self, awaitable: Awaitable[Any], context: Context) -> None:
+        self._awaitable = awaitable
+        self._context = context
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        run = self._context.run
+        steps: Any = self._awaitable if hasattr(self._awaitable, "send") else self._awaitable.__await__()
+        step: Callable[..., Any] = steps.send
+        sent: Any = None
+        gate = THIS_THREAD.gate or _NO_GATE
+        while True:
+            try:
+                gate.open(STEP)
+                yielded = run(step, sent)
+                gate.open(gate.base)
+            except StopIteration as end:
+                gate.opened = SHUT
+                return end.value
+            except BaseException as error:
+                gate.opened = SHUT
+                if not _is_suspended(steps):
+                    raise
+                step, sent = steps.throw, error  # it was let in at the gate, not raised by a step
+                continue
+            try:
+                sent = yield yielded
+                gate.opened = SHUT
+                step = steps.send
+            except GeneratorExit:
+                gate.opened = SHUT
+                run(steps.close)
+                raise
+            except BaseException as error:  # handed on to the user's coroutine, whose own business it is
+                gate.opened = SHUT
+                step, sent = steps.throw, error
+
+
+def _is_suspended(steps: Any) -> bool:
+    return getattr(steps, "cr_frame", None) is not None
+
+
+_NO_GATE = Gate()  # where there is none: it lets in what never comes
+
+
+async def _resolve(execution: Execution, _effect: Resolve) -> NotReady | Stopped | None:
+    if execution.references is None:
+        return None
+    outcome = await _await_all(execution, execution.unfinished())
+    return outcome if type(outcome) is Stopped else execution.take_inputs()
+
+
+async def _await_all(execution: Execution, futures: list[Any]) -> Outcome:
+    if not futures:
+        return None
+
+    async def all_ended() -> None:
+        for future in futures:
+            await future.ended()
+
+    return await guarded_await(execution, all_ended())
+
+
+async def _call(execution: Execution, effect: Call) -> Outcome:
+    args, kwargs = execution.call_arguments()
+    return await guarded_await(execution, _called(execution.definition.fn, args, kwargs), effect.timeout_s)
+
+
+async def _called(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    value = fn(*args, **kwargs)
+    if hasattr(value, "__aiter__"):  # submitted: nobody takes its values one by one
+        return [item async for item in value]
+    return await value
+
+
+async def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
+    if type(effect.value) in PLAIN:
+        return Verdict(COMPLETED, "Completed", None, effect.value)
+    found = execution.awaited_in(effect)
+    outcome = await _await_all(execution, pending_in(found))
+    return outcome if type(outcome) is Stopped else execution.settle(effect, found)
+
+
+async def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
+    outcome = await guarded_await(execution, asyncio.sleep(get_clock().wait_s(effect.seconds)))
+    return outcome if type(outcome) is Stopped else None
+
+
+async def _finish(execution: Execution, effect: Finish) -> Stopped | None:
+    assert isinstance(execution, FlowExecution)
+    pool = execution.pool
+    if pool is None:
+        return None
+    outcome = await guarded_await(execution, pool.finish_async(effect.stop))
+    if type(outcome) is Stopped:
+        await guarded_await(execution, pool.finish_async(outcome))
+    pool.close()
+    execution.pool = None
+    return outcome if type(outcome) is Stopped else None
+
+
+async def _hook(execution: Execution, effect: Hook) -> Stopped | None:
+    for fn in execution.definition.hooks[effect.kind]:
+        outcome = await guarded_await(execution, _called_hook(execution, fn))
+        if type(outcome) is Stopped:
+            return outcome
+        telling.hook_ended(execution, effect.kind, fn, outcome)
+    return None
+
+
+async def _called_hook(execution: Execution, fn: Callable[..., Any]) -> None:
+    value = fn(execution.definition, execution.run, execution.state)
+    if hasattr(value, "__await__"):
+        await value
+
+
+async def _ask_retry(execution: Execution, effect: AskRetry) -> bool | Stopped:
+    outcome = await guarded_await(execution, _asked_retry(execution, effect))
+    if type(outcome) is Stopped:
+        return outcome
+    if type(outcome) is Returned:
+        return bool(outcome.value)
+    telling.condition_failed(execution, outcome)
+    return False
+
+
+async def _asked_retry(execution: Execution, effect: AskRetry) -> Any:
+    assert execution.definition.retry_condition_fn is not None
+    value = execution.definition.retry_condition_fn(
+        execution.definition, execution.run, execution.verdict_state(effect.verdict)
+    )
+    return await value if hasattr(value, "__await__") else value
+
+
+perform: dict[type[Effect], Callable[[Any, Any], Awaitable[Any]]] = {
+    Resolve: _resolve,
+    Call: _call,
+    Settle: _settle,
+    AskRetry: _ask_retry,
+    Sleep: _sleep,
+    Hook: _hook,
+    Finish: _finish,
+}

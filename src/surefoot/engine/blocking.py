@@ -1,0 +1,177 @@
+"""The blocking driver: performs a life's effects on the caller's thread. Knows how, never whether.
+
+May import: core, lifecycle, calling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from surefoot.core.clock import get_clock
+from surefoot.core.os.threads import SHUT, THIS_THREAD
+from surefoot.core.states import COMPLETED
+from surefoot.engine import telling
+from surefoot.engine.calling import guarded, run_coroutine
+from surefoot.engine.effects import (
+    AskRetry,
+    Call,
+    Effect,
+    Enter,
+    Finish,
+    Hook,
+    NotReady,
+    Outcome,
+    Prepare,
+    Resolve,
+    Returned,
+    Settle,
+    Sleep,
+    Stopped,
+    Verdict,
+)
+from surefoot.engine.execution import Execution, pending_in
+from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.inputs import PLAIN
+
+__all__ = ["drive", "perform", "step"]
+
+
+def drive(execution: Execution) -> None:
+    """Live the whole life of a run on this thread. Raises what stopped it, the same object."""
+    gate = THIS_THREAD.gate
+    opened = SHUT if gate is None else gate.shut()
+    stop = None
+    send = execution.life.send
+    outcome: Any = None
+    try:
+        while True:
+            try:
+                effect = send(outcome)
+            except StopIteration as end:
+                stop = end.value
+                break
+            outcome = perform[type(effect)](execution, effect)
+        execution.finished()
+    finally:
+        if gate is not None and opened:
+            gate.open(opened)
+    if stop is not None:
+        raise stop.error
+
+
+def step(execution: Execution, effect: Effect) -> Any:
+    """Perform one effect."""
+    return perform[type(effect)](execution, effect)
+
+
+def _enter(execution: Execution, effect: Enter) -> None:
+    execution.enter(effect)
+
+
+def _resolve(execution: Execution, _effect: Resolve) -> NotReady | Stopped | None:
+    if execution.references is None:
+        return None
+    waiting = execution.unfinished()
+    if waiting:
+        outcome = guarded(execution, None, _wait_all, waiting)
+        if type(outcome) is Stopped:
+            return outcome
+    return execution.take_inputs()
+
+
+def _wait_all(futures: list[Any]) -> None:
+    for future in futures:
+        future.wait()
+
+
+def _call(execution: Execution, effect: Call) -> Outcome:
+    args, kwargs = execution.call_arguments()
+    return guarded(execution, effect.timeout_s, execution.definition.fn, *args, **kwargs)
+
+
+def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
+    if type(effect.value) in PLAIN:
+        return Verdict(COMPLETED, "Completed", None, effect.value)
+    found = execution.awaited_in(effect)
+    waiting = pending_in(found)
+    if waiting:
+        outcome = guarded(execution, None, _wait_all, waiting)
+        if type(outcome) is Stopped:
+            return outcome
+    return execution.settle(effect, found)
+
+
+def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
+    outcome = guarded(execution, None, get_clock().sleep, effect.seconds)
+    return outcome if type(outcome) is Stopped else None
+
+
+def _prepare(execution: Execution, _effect: Prepare) -> Any:
+    assert isinstance(execution, FlowExecution)
+    outcome = guarded(execution, None, execution.prepare)
+    return outcome.value if type(outcome) is Returned else outcome
+
+
+def _finish(execution: Execution, effect: Finish) -> Stopped | None:
+    assert isinstance(execution, FlowExecution)
+    pool = execution.pool
+    if pool is None:
+        return None
+    if type(effect.stop) is Stopped:
+        pool.finish(effect.stop)  # the gate is shut: what comes now cuts the waiting short
+        outcome = None
+    else:
+        outcome = guarded(execution, None, pool.finish, effect.stop)
+        if type(outcome) is Stopped:
+            pool.finish(outcome)
+    pool.close()
+    execution.pool = None
+    return outcome if type(outcome) is Stopped else None
+
+
+def _hook(execution: Execution, effect: Hook) -> Stopped | None:
+    for fn in execution.definition.hooks[effect.kind]:
+        outcome = guarded(execution, None, called_hook, execution, fn)
+        if type(outcome) is Stopped:
+            return outcome
+        telling.hook_ended(execution, effect.kind, fn, outcome)
+    return None
+
+
+def called_hook(execution: Execution, fn: Callable[..., Any]) -> None:
+    """Call one hook; if it is asynchronous, to its end."""
+    value = fn(execution.definition, execution.run, execution.state)
+    if hasattr(value, "__await__"):
+        run_coroutine(None, value)
+
+
+def _ask_retry(execution: Execution, effect: AskRetry) -> bool | Stopped:
+    outcome = guarded(execution, None, _asked_retry, execution, effect)
+    if type(outcome) is Stopped:
+        return outcome
+    if type(outcome) is Returned:
+        return bool(outcome.value)
+    telling.condition_failed(execution, outcome)
+    return False
+
+
+def _asked_retry(execution: Execution, effect: AskRetry) -> Any:
+    assert execution.definition.retry_condition_fn is not None
+    value = execution.definition.retry_condition_fn(
+        execution.definition, execution.run, execution.verdict_state(effect.verdict)
+    )
+    return run_coroutine(None, value) if hasattr(value, "__await__") else value
+
+
+perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
+    Enter: _enter,
+    Resolve: _resolve,
+    Prepare: _prepare,
+    Call: _call,
+    Settle: _settle,
+    AskRetry: _ask_retry,
+    Sleep: _sleep,
+    Hook: _hook,
+    Finish: _finish,
+}

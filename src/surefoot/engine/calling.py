@@ -1,0 +1,176 @@
+"""Calling the user's function on this thread: in the run's own context, for at most so long, stopped where that is
+possible.
+
+The one place where user code is entered from blocking code, and where a thread's gate is opened. Keeps promise 6.
+May import: core, execution.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from types import CoroutineType, GeneratorType
+from typing import Any, Final
+
+from surefoot.core.errors import FlowRunTimeoutError, TaskRunTimeoutError
+from surefoot.core.os.threads import SHUT, THIS_THREAD, Deadline, Gate, OutOfTime, ThreadGate
+from surefoot.engine.effects import Outcome, Raised, Returned, Stopped
+from surefoot.engine.execution import Execution, stop_of
+from surefoot.engine.forking import is_inherited
+from surefoot.engine.telling import took
+from surefoot.engine.timers import call_later
+
+__all__ = ["guarded", "out_of_time", "run_coroutine", "stopped_by"]
+
+
+_OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def guarded(
+    execution: Execution, timeout_s: float | None, fn: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Outcome:
+    """Call `fn` in the run's context, and put whatever happens into an outcome."""
+    limit = None if timeout_s is None else _Limit(execution, timeout_s)
+    gate = THIS_THREAD.gate
+    before = SHUT if gate is None else gate.opened
+    outcome: Outcome = None
+    try:
+        try:
+            if gate is not None:
+                gate.open()
+            value = execution.context.run(fn, *args, **kwargs)
+            if type(value) is CoroutineType:
+                value = run_coroutine(execution, value)
+            elif type(value) is GeneratorType:  # nobody is there to take its values one by one
+                value = execution.context.run(list, value)
+            outcome = Returned(value)
+        except Exception as error:
+            outcome = Raised(error)
+            if is_inherited(execution):
+                raise
+        except BaseException as error:
+            outcome = stopped_by(gate, error)
+            if is_inherited(execution):
+                raise
+        if gate is not None:
+            gate.opened = before
+            if gate.sent:
+                gate.settle()
+    except BaseException as error:  # it came after the end of the call, before the gate was shut
+        if gate is None or is_inherited(execution):
+            raise
+        gate.opened = before
+        if gate.sent:
+            gate.settle()
+        outcome = stopped_by(gate, error)
+    return outcome if limit is None else limit.over(outcome)
+
+
+def stopped_by(gate: Gate | None, error: BaseException) -> Stopped:
+    """What it means that something ended the user's code which is no failure."""
+    innermost, trace = None, error.__traceback__
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_OURS):
+            innermost = trace
+        trace = trace.tb_next
+    # Below the user's code are the steps in which it was let in, where there is nothing to be seen.
+    if innermost is not None:
+        innermost.tb_next = None
+    else:
+        error.__traceback__ = None
+    return stop_of(error if gate is None else gate.met(error))
+
+
+class _Limit:
+    """The time limit of one call.
+
+    On the main thread the alarm clock ends the call, also a sleep or a system call; in other threads an exception that
+    arrives at the next step of Python code. What cannot be ended so is told as too late when it comes back.
+    """
+
+    __slots__ = ("_deadline", "_execution", "_gate", "_is_own", "_seconds", "_timer")
+
+    def __init__(self, execution: Execution, seconds: float) -> None:
+        gate = THIS_THREAD.gate
+        self._is_own = gate is None
+        if gate is None:
+            gate = THIS_THREAD.gate = ThreadGate()
+        self._execution = execution
+        self._seconds = seconds
+        self._gate = gate
+        self._deadline = deadline = Deadline(seconds, execution)
+        rings = gate.add(deadline)
+        self._timer = None if rings else call_later(seconds, lambda: gate.ring(deadline))
+
+    def over(self, outcome: Outcome) -> Outcome:
+        """The call has ended, like this: what that means. The gate is shut."""
+        self._gate.remove(self._deadline)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._is_own:
+            THIS_THREAD.gate = None
+        if type(outcome) is Stopped:
+            error = outcome.error
+            is_ours = type(error) is OutOfTime and error.owner is self._execution
+            return out_of_time(self._execution, self._seconds) if is_ours else outcome
+        if not self._deadline.is_over():
+            return outcome
+        return out_of_time(self._execution, self._seconds, outcome.error if type(outcome) is Raised else None)
+
+
+def out_of_time(execution: Execution, timeout_s: float | None, cause: Exception | None = None) -> Raised:
+    """What a call that took too long amounts to. `cause`: what it made of being stopped."""
+    kind = TaskRunTimeoutError if execution.is_task else FlowRunTimeoutError
+    what = "Task" if execution.is_task else "Flow"
+    error = kind(f"{what} run {execution.run_name!r} took longer than its {took(timeout_s or 0)}.")
+    error.__cause__ = cause
+    return Raised(error, timed_out=True)
+
+
+def run_coroutine(execution: Execution | None, coroutine: Any) -> Any:
+    """Run a coroutine to its end from blocking code;
+    in a thread of its own where this one has a running loop already.
+    """
+    import asyncio
+
+    tasks: list[tuple[Any, Any]] = []
+
+    async def whole() -> Any:
+        tasks.append((asyncio.get_running_loop(), asyncio.current_task()))
+        return await coroutine
+
+    def call() -> Any:
+        return asyncio.run(whole())
+
+    context = None if execution is None else execution.context.copy()
+    run = call if context is None else lambda: context.run(call)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return run()
+    box: list[Outcome] = []
+
+    def elsewhere() -> None:
+        try:
+            box.append(Returned(run()))
+        except BaseException as error:  # handed to the caller, who raises it
+            box.append(stop_of(error))
+
+    thread = threading.Thread(target=elsewhere, name="surefoot-coroutine", daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:
+        for loop, task in tasks:
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join(STOP_GRACE_S)
+        raise
+    outcome = box[0]
+    if type(outcome) is Stopped:
+        raise outcome.error
+    assert type(outcome) is Returned
+    return outcome.value
+
+
+STOP_GRACE_S: Final = 5.0  # how long what was told to stop is waited for

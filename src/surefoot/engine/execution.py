@@ -1,0 +1,440 @@
+"""One run that this process executes: its identity, its state, its inputs. Records each state it enters as a fact.
+
+Knows nothing of retries (lifecycle) or of threads and loops (drivers). May import: journal, core, lifecycle, inputs,
+links.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from surefoot.core.clock import get_clock
+from surefoot.core.errors import Defect
+from surefoot.core.facts import RunFact, StateEntered
+from surefoot.core.ids import new_id
+from surefoot.core.states import COMPLETED, CRASHED, FAILED, FINAL, PENDING, RUNNING
+from surefoot.engine import scope, telling
+from surefoot.engine.definition import Definition
+from surefoot.engine.effects import Enter, NotReady, Settle, Stopped, Verdict
+from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, unready, value_of
+from surefoot.engine.lifecycle import Life, reason
+from surefoot.engine.runs import Run
+from surefoot.engine.session import Session
+from surefoot.states import NO_DATA, State, aggregate
+
+if TYPE_CHECKING:
+    from surefoot.engine.flow_execution import FlowExecution
+
+__all__ = ["Execution", "parameters_json", "pending_in", "stop_of"]
+
+_OVER = Context()
+TRACEBACK_CHARS_MAX = 20_000
+MESSAGE_CHARS_MAX = 10_000
+
+
+class Execution:
+    """A run in the hands of this process."""
+
+    is_task: ClassVar[bool] = True
+    view: ClassVar[type[Run]]
+
+    __slots__ = (
+        "__weakref__",
+        "_run",
+        "_state",
+        "args",
+        "at_us",
+        "cause_id",
+        "context",
+        "data",
+        "definition",
+        "ended",
+        "epoch",
+        "flow",
+        "inputs",
+        "kwargs",
+        "life",
+        "log_prints",
+        "message",
+        "n",
+        "new_name",
+        "parent",
+        "ran_us",
+        "references",
+        "run_count",
+        "run_id",
+        "run_name",
+        "running_since",
+        "sealed",
+        "session",
+        "start_us",
+        "state_name",
+        "state_type",
+        "stop",
+        "tags",
+    )
+
+    def __init__(
+        self,
+        definition: Definition,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        parent: Execution | None,
+        session: Session,
+    ) -> None:
+        self.definition = definition
+        self.args = args
+        self.kwargs = kwargs
+        self.parent = parent
+        self.flow: FlowExecution | None = None if parent is None else parent.flow
+        self.session = session
+        self.run_id = new_id()
+        self.epoch = 0
+        self.n = -1
+        self.state_type = PENDING
+        self.state_name = "Pending"
+        self.message: str | None = None
+        self.data: Any = NO_DATA
+        self.cause_id: bytes | None = None
+        self.at_us = 0
+        self._state: State | None = None
+        self._run: Run | None = None
+        self.run_count = 0
+        self.start_us: int | None = None
+        self.ran_us = 0
+        self.running_since: int | None = None
+        self.references: list[Reference] | None = None
+        self.inputs: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
+        self.new_name: str | None = None  # from the template; recorded with the first RUNNING
+        self.sealed = False
+        self.tags = scope.tags_in_force() | definition.tags
+        self.ended: Callable[[Execution], None] | None = None
+        self.stop: Stopped | None = None  # asked for from outside; delivered at the next effect that may be stopped
+        log_prints = definition.log_prints
+        if log_prints is None:
+            log_prints = parent.log_prints if parent is not None else bool(session.settings.get("logging.log_prints"))
+        self.log_prints: bool = log_prints
+        self.life: Life = self.begin()
+        self.context: Context = copy_context()
+        self.context.run(scope.enter, self)
+
+    def begin(self) -> Life:
+        """The life of this run."""
+        raise Defect("An execution is either a task's or a flow's.")
+
+    def created(self, at_us: int, mono_us: int, effect: Enter) -> RunFact:
+        """The fact that this run exists, in its state 0."""
+        raise Defect("An execution is either a task's or a flow's.")
+
+    # -- states
+
+    def enter(self, effect: Enter) -> None:
+        """Put the run into a state, and record it."""
+        if self.sealed:
+            return  # its end is recorded already: what a call that came back too late amounts to is dropped
+        clock = get_clock()
+        at_us, mono_us = clock.now_us(), clock.mono_us()
+        kind = effect.state_type
+        self.state_type = kind
+        self.state_name = effect.state_name
+        self.message = message = effect.message
+        self.data = effect.data if effect.data is not None or kind is COMPLETED else NO_DATA
+        self.cause_id = effect.cause_id
+        self.at_us = at_us
+        self._state = None
+        self.n += 1
+        if self.n == 0:
+            self.session.recorder.run(self.created(at_us, mono_us, effect))
+            return
+        if self.running_since is not None:
+            self.ran_us += mono_us - self.running_since
+            self.running_since = None
+        run_name = None
+        if kind is RUNNING:
+            self.run_count += 1
+            self.running_since = mono_us
+            if self.start_us is None:
+                self.start_us = at_us
+            if self.new_name is not None:
+                run_name = self.run_name = self.new_name
+                self.new_name = None
+        traceback = None
+        if isinstance(effect.data, BaseException) and kind is not COMPLETED:
+            cause_id = self._cause_of(effect.data)
+            if self.cause_id is None:
+                self.cause_id = cause_id
+            if self.start_us is not None:
+                traceback = telling.traceback_text(effect.data)[-TRACEBACK_CHARS_MAX:]
+        if message is not None and len(message) > MESSAGE_CHARS_MAX:
+            message = message[:MESSAGE_CHARS_MAX] + " [cut]"
+        self.session.recorder.run(
+            StateEntered(
+                self.run_id,
+                self.is_task,
+                self.epoch,
+                self.n,
+                at_us,
+                mono_us,
+                kind,
+                self.state_name,
+                message,
+                self.run_count,
+                self.start_us,
+                self.ran_us,
+                run_name,
+                self.cause_id,
+                traceback,
+                None if effect.wait_s is None else at_us + int(effect.wait_s * 1e6),
+            )
+        )
+        telling.entered(self, effect)
+
+    def _cause_of(self, error: BaseException) -> bytes | None:
+        """The run that this exception ended first, if it came here out of that run; and tie it to this one.
+
+        An exception carries the run that it ended first, and the run around the last one that it left: only there does
+            it
+        count as a cause. So one exception object that is raised by two runs is not told as the same failure.
+        """
+        cause_id, around_id = getattr(error, "__surefoot_cause__", (None, None))
+        if around_id != self.run_id:
+            cause_id = None
+        outer = self.parent
+        try:
+            error.__surefoot_cause__ = (  # type: ignore[attr-defined]
+                cause_id or self.run_id,
+                None if outer is None else outer.run_id,
+            )
+        except Exception:
+            return cause_id  # a type of exception that takes no attributes: further out the text alone tells
+        return cause_id
+
+    def finished(self) -> None:
+        """The life is over, its hooks included: nothing of its inputs may be kept alive by whoever keeps its future."""
+        self.args = ()
+        self.kwargs = {}
+        self.references = None
+        self.context = _OVER  # the context refers to the run: apart, both go at once, not with the garbage collector
+        ended = self.ended
+        if ended is not None:
+            ended(self)
+
+    @property
+    def state(self) -> State:
+        """The state that the run is in."""
+        state = self._state
+        if state is None:
+            state = self._state = State(
+                self.state_type,
+                self.state_name,
+                self.message,
+                self.data,
+                at_us=self.at_us,
+                run_id=self.run_id,
+                run_is_task=self.is_task,
+                run_of=self.definition.name,
+                run_name=self.run_name,
+                cause_id=self.cause_id,
+            )
+        return state
+
+    @property
+    def run(self) -> Run:
+        """The run as hooks and user code see it."""
+        if self._run is None:
+            self._run = self.view(self)
+        return self._run
+
+    # -- inputs
+
+    def parameters(self) -> dict[str, Any]:
+        """Names and values of the call's arguments."""
+        return self.definition.bind(self.args, self.kwargs)
+
+    def call_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the user's function is to be called with, here and now."""
+        if self.log_prints:
+            self.session.capture_prints()
+        args, kwargs = self.plain_arguments()
+        bound = self.definition._bound
+        return ((*bound, *args) if bound else args), kwargs
+
+    def plain_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The call's arguments, without the instance or class that the function is bound to."""
+        return self.args, self.kwargs
+
+    def look_for_inputs(self, wait_for: Any) -> None:
+        """Find out what this run waits for, and which runs its arguments came from."""
+        found: list[Reference] = []
+        marked = False  # something is to be unwrapped, or replaced
+        inputs: list[tuple[str, tuple[bytes, ...]]] = []
+        for position, value in enumerate(self.args):
+            if type(value) not in PLAIN:
+                marked |= self._look(self.definition.name_at(position), value, found, inputs)
+        for name, value in self.kwargs.items():
+            if type(value) not in PLAIN:
+                marked |= self._look(name, value, found, inputs)
+        if wait_for is not None:
+            self._look("wait_for", wait_for, found, inputs)
+        if found or marked:
+            self.references = found
+        self.inputs = tuple(inputs)
+
+    def _look(self, name: str, value: Any, found: list[Reference], inputs: list[tuple[str, tuple[bytes, ...]]]) -> bool:
+        start = len(found)
+        marked = find_references(value, found)
+        ids = {reference.target.run_id for reference in found[start:] if reference.target.run_id is not None}
+        if self.flow is not None:
+            ids |= self.flow.links.find(value)
+        if ids:
+            inputs.append((name, tuple(sorted(ids))))
+        return marked
+
+    def unfinished(self) -> list[Any]:
+        """The futures among the inputs that have not ended."""
+        return pending_in(self.references) if self.references is not None else []
+
+    def take_inputs(self) -> NotReady | None:
+        """All upstreams have ended: put their values in place, or say which one did not complete."""
+        references = self.references
+        if references is None:
+            return None
+        not_ready = unready(references)
+        if not_ready is not None:
+            return not_ready
+        self.args = tuple([replace_references(value, value_of) for value in self.args])
+        self.kwargs = {name: replace_references(value, value_of) for name, value in self.kwargs.items()}
+        self.references = None
+        return self.name_it() if self.is_task else None  # a flow is named when its parameters are checked
+
+    def name_it(self) -> NotReady | None:
+        """Fill in the run's name, or say why that cannot be done."""
+        if self.definition.run_name is None:
+            return None
+        try:
+            self.new_name = self.definition.run_name_for(self.parameters())
+        except Exception as error:
+            return NotReady(reason(error), error, None)
+        return None
+
+    # -- what a return value means
+
+    def awaited_in(self, effect: Settle) -> list[Reference]:
+        """The futures and states in a return value, whose states decide the run's own."""
+        value = effect.value
+        if type(value) in PLAIN:
+            return []
+        found: list[Reference] = []
+        find_references(value, found)
+        return found
+
+    def settle(self, effect: Settle, found: list[Reference]) -> Verdict:
+        """The verdict over a return value, all futures in which have ended."""
+        value = effect.value
+        if not found:
+            if self.flow is not None and self.is_task and type(value) not in PLAIN:
+                self.flow.links.add(value, self.run_id)
+            return Verdict(COMPLETED, "Completed", None, value)
+        states = [reference.state for reference in found]
+        if type(value) is State and value.run_id is None:
+            return self._verdict_by_hand(value)
+        kind, message, decisive = aggregate(states)
+        if decisive is None:
+            single = states[0] if len(states) == 1 and not isinstance(value, (list, tuple, set, dict)) else None
+            name = single.name if single is not None else "Completed"
+            told = single.message if single is not None else message
+            return Verdict(COMPLETED, name, told, replace_references(value, value_of))
+        if len(states) == 1:
+            message = decisive.message or f"{decisive.run_of or 'a run'} ended {decisive.name}"
+        if decisive.type not in FINAL:
+            return self._verdict_by_hand(decisive)
+        data = decisive.data if isinstance(decisive.data, BaseException) else decisive
+        return Verdict(kind, decisive.name if kind is decisive.type else "Failed", message, data, decisive.run_id)
+
+    def _verdict_by_hand(self, state: State) -> Verdict:
+        if state.is_final() or state.is_paused():
+            data = None if state.data is NO_DATA else state.data
+            return Verdict(state.type, state.name, state.message, data)
+        message = f"it returned the state {state.name}, which is not an end"
+        return Verdict(FAILED, "Failed", message)
+
+    def verdict_state(self, verdict: Verdict) -> State:
+        """A verdict as the state that the run would enter with it."""
+        return State(
+            verdict.state_type,
+            verdict.state_name,
+            verdict.message,
+            verdict.data,
+            run_id=self.run_id,
+            run_is_task=self.is_task,
+            run_of=self.definition.name,
+        )
+
+    # -- the end
+
+    def outcome_value(self, return_state: bool) -> Any:
+        """What the caller gets: the value, the state, or the exception raised."""
+        if return_state:
+            return self.state
+        if self.state_type is COMPLETED:
+            return self.data
+        return self.state.result()
+
+    def abandon(self) -> None:
+        """End a run whose life is suspended in a call that does not come back: its later outcome is dropped."""
+        if self.state_type not in FINAL:
+            stop = self.stop
+            why = stop.why if stop is not None else "its process ended"
+            self.enter(Enter(CRASHED, "Crashed", f"{why}, while it was running", None if stop is None else stop.error))
+            self.sealed = True
+
+
+def pending_in(references: list[Reference]) -> list[Any]:
+    """The futures among references that have not ended."""
+    return [future for future in (reference.pending for reference in references) if future is not None]
+
+
+def stop_of(error: BaseException) -> Stopped:
+    """What a BaseException that left the user's function means."""
+    return Stopped(error, telling.why_stopped(error), bool(getattr(error, "asked", False)))
+
+
+def parameters_json(parameters: Mapping[str, Any], hidden: frozenset[str] = frozenset()) -> bytes:
+    """Parameters as JSON for the record. What cannot be written is named by its class, what is huge by its size."""
+    encoder = msgspec.json.Encoder(enc_hook=_plain)
+    written: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if name in hidden and not hasattr(type(value), "model_dump"):
+            value = "**********"
+        if isinstance(value, _SIZED) and len(value) > PARAMETER_ITEMS_MAX:
+            value = f"<{type(value).__name__} of {len(value)}>"
+        try:
+            raw = encoder.encode(value)
+        except Exception:  # recursive, or of a type whose own encoding fails: the record must not stop the run
+            raw = encoder.encode(_class_name(value))
+        if len(raw) > PARAMETER_BYTES_MAX:
+            raw = encoder.encode(f"<{type(value).__name__} of {len(raw)} bytes>")
+        written[name] = msgspec.Raw(raw)
+    return encoder.encode(written)
+
+
+_SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
+PARAMETER_ITEMS_MAX = 100_000
+PARAMETER_BYTES_MAX = 512 * 1024
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(type(value), "model_dump"):  # a pydantic model, which masks its own secrets
+        return value.model_dump(mode="json")
+    return _class_name(value)
+
+
+def _class_name(value: Any) -> str:
+    return f"<{type(value).__name__}>"

@@ -1,0 +1,224 @@
+"""The life of a task run and of a flow run, told once, as generators that yield effects and receive outcomes.
+
+No I/O, clock, thread or event loop: every rule (retries, backoff, hooks and their order, what a failure or a stop means
+as a state) stands here and nowhere else. Executed by: blocking.py, awaiting.py, pool.py. May import: core, effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from surefoot.core.delays import Delays
+from surefoot.core.errors import CancelledRun, SurefootError
+from surefoot.core.states import (
+    CANCELLED,
+    COMPLETED,
+    CRASHED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    SCHEDULED,
+)
+from surefoot.engine.effects import (
+    AskRetry,
+    Call,
+    Closed,
+    Effect,
+    Enter,
+    Finish,
+    Hook,
+    Next,
+    NotReady,
+    Prepare,
+    Raised,
+    Resolve,
+    Returned,
+    Settle,
+    Sleep,
+    Stopped,
+    Verdict,
+    Yielded,
+)
+
+__all__ = ["Life", "Rules", "flow_life", "task_life"]
+
+Life = Generator[Effect, Any, Stopped | None]
+
+
+class Rules:
+    """What one task or flow asks of its runs' lives. Made once, when the first run is."""
+
+    __slots__ = ("attempts", "call", "conditional", "delays", "draw", "hooks")
+
+    def __init__(
+        self,
+        *,
+        retries: int,
+        delays: Delays,
+        draw: Callable[[], float],
+        timeout_s: float | None,
+        hooks: frozenset[str],
+        conditional: bool,
+    ) -> None:
+        self.attempts = 1 + max(retries, 0)
+        self.delays = delays
+        self.draw = draw  # a number in [0, 1), for jitter
+        self.call = Call(timeout_s or None)
+        self.hooks = hooks  # the kinds of hooks that there are
+        self.conditional = conditional  # there is a retry_condition_fn to ask
+
+
+# Effects without a field of their own are made once.
+_PENDING = Enter(PENDING, "Pending")
+_RUNNING = Enter(RUNNING, "Running")
+_RESOLVE = Resolve()
+_PREPARE = Prepare()
+_NEXT = Next()
+_FINISH = Finish()
+_CANCEL = Finish(True)
+
+
+def task_life(rules: Rules) -> Life:
+    """The life of one task run. Returns the stop that is to be raised again, if one ended it."""
+    yield _PENDING
+    not_ready = yield _RESOLVE
+    if not_ready is not None:
+        return (yield from _never_ran(not_ready))
+    stop, verdict = yield from _attempts(rules)
+    return (yield from _end(rules, stop, verdict))
+
+
+def flow_life(rules: Rules) -> Life:
+    """The life of one flow run: as a task's, and its parameters are checked first,
+    its own tasks brought to their ends last.
+    """
+    yield _PENDING
+    not_ready = yield _RESOLVE
+    if not_ready is None:
+        not_ready = yield _PREPARE
+        if type(not_ready) is Stopped:  # it was under way, if not yet in the user's function
+            return (yield from _end(rules, not_ready, _STOPPED))
+    if not_ready is not None:
+        return (yield from _never_ran(not_ready))
+    stop, verdict = yield from _attempts(rules)
+    late_stop = yield _finish(stop, verdict)
+    stop = stop or late_stop
+    return (yield from _end(rules, stop, verdict))
+
+
+def _finish(stop: Stopped | None, verdict: Verdict) -> Finish:
+    if stop is not None:
+        return Finish(stop)
+    if verdict.timed_out:  # its time is that of all that it started
+        return Finish(Stopped(CancelledRun(f"It was stopped: {_OUT_OF_TIME}."), _OUT_OF_TIME, asked=True))
+    return _FINISH if verdict.state_type is COMPLETED else _CANCEL
+
+
+def _never_ran(why: NotReady | Raised | Stopped) -> Life:
+    if type(why) is Stopped:
+        yield Enter(CANCELLED, "Cancelled", f"{why.why}, before it started", why.error)
+        return why
+    if type(why) is Raised:
+        yield Enter(FAILED, "NotReady", reason(why.error), why.error)
+    else:
+        assert type(why) is NotReady
+        yield Enter(FAILED, "NotReady", why.message, why.error, why.cause_id)
+    return None
+
+
+def _attempts(rules: Rules) -> Generator[Effect, Any, tuple[Stopped | None, Verdict]]:
+    """Call until it completes, fails for good, or is stopped."""
+    attempt = 0
+    why = None  # the last attempt failed: told by the state before the next, whichever that is
+    while True:
+        attempt += 1
+        yield _RUNNING if attempt == 1 else Enter(RUNNING, "Retrying", why)
+        if "running" in rules.hooks:
+            stop = yield Hook("running")
+            if stop is not None:
+                return stop, _STOPPED
+        outcome = yield rules.call
+        yielded = False
+        while type(outcome) is Yielded:
+            yielded = True
+            outcome = yield _NEXT
+        if type(outcome) is Stopped:
+            return outcome, _STOPPED
+        verdict = _closed(outcome) if type(outcome) is Closed else _raised(outcome) if type(outcome) is Raised else None
+        if verdict is None:
+            assert type(outcome) is Returned
+            verdict = yield Settle(outcome.value)
+            if type(verdict) is Stopped:
+                return verdict, _STOPPED
+        # What a consumer has already taken cannot be taken back, so a generator is repeated only before its first
+        # value.
+        if verdict.state_type is not FAILED or attempt >= rules.attempts or yielded:
+            return None, verdict
+        if rules.conditional:
+            again = yield AskRetry(verdict)
+            if type(again) is Stopped:
+                return again, _STOPPED
+            if not again:
+                return None, verdict
+        delay_s = rules.delays.delay_s(attempt, rules.draw)
+        why = verdict.message
+        if delay_s > 0:
+            why = None
+            yield Enter(SCHEDULED, "AwaitingRetry", verdict.message, verdict.data, verdict.cause_id, delay_s)
+            stop = yield Sleep(delay_s)
+            if stop is not None:
+                return stop, _STOPPED
+
+
+_STOPPED = Verdict(CRASHED, "Crashed")
+_OUT_OF_TIME = "its flow run ran out of time"
+
+_HOOKS = {COMPLETED: "completion", FAILED: "failure", CANCELLED: "cancellation", CRASHED: "crashed"}
+
+
+def _end(rules: Rules, stop: Stopped | None, verdict: Verdict) -> Life:
+    if stop is not None:
+        kind = CANCELLED if stop.asked else CRASHED
+        yield Enter(kind, "Cancelled" if stop.asked else "Crashed", stop.why, stop.error)
+    else:
+        kind = verdict.state_type
+        yield Enter(kind, verdict.state_name, verdict.message, verdict.data, verdict.cause_id)
+    hook = _HOOKS.get(kind)
+    if hook in rules.hooks:
+        assert hook is not None
+        late_stop = yield Hook(hook)
+        return stop or late_stop
+    return stop
+
+
+def _closed(outcome: Closed) -> Verdict:
+    if outcome.abandoned:
+        return Verdict(CRASHED, "Abandoned", "its generator was dropped before it was exhausted or closed")
+    return Verdict(COMPLETED, "Completed")
+
+
+def _raised(outcome: Raised) -> Verdict:
+    # A TimeoutError of the user's own reads the same to whoever looks at the list: something took too long.
+    timed_out = outcome.timed_out or isinstance(outcome.error, TimeoutError)
+    name = "TimedOut" if timed_out else "Failed"
+    return Verdict(FAILED, name, reason(outcome.error), outcome.error, None, outcome.timed_out)
+
+
+def reason(error: BaseException) -> str:
+    """An exception in one line: its type and what it says; of our own only what happened.
+
+    >>> reason(ConnectionError("connection refused"))
+    'ConnectionError: connection refused'
+    """
+    if isinstance(error, SurefootError):
+        return error.what
+    try:
+        text = str(error)
+    except Exception as broken:  # an exception whose __str__ raises must not change what is reported
+        text = f"<no text: its __str__ raised {type(broken).__name__}>"
+    name = type(error).__name__
+    told = f"{name}: {text}" if text else name
+    if isinstance(error, BaseExceptionGroup):  # its own text says only how many there are
+        told = f"{told}: {reason(error.exceptions[0])}"
+    return told

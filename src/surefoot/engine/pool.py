@@ -1,0 +1,448 @@
+"""The pool: the lives of the submitted tasks of one flow run.
+
+Only a call holds a thread. A life that waits for its inputs, for futures that it returned, or for its retry is parked:
+a callback or a timer puts it in line again. A worker that waits for a future runs that task itself if nobody has begun
+it, else lends its slot. So no program that waits through Surefoot deadlocks, even with one thread. May import: core,
+blocking, slots, timers; lanes by a late door.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from surefoot.core.errors import CancelledRun, MissingContextError
+from surefoot.core.states import CRASHED, FINAL
+from surefoot.engine.blocking import perform
+from surefoot.engine.effects import (
+    AskRetry,
+    Call,
+    Effect,
+    Enter,
+    Hook,
+    NotReady,
+    Raised,
+    Resolve,
+    Settle,
+    Sleep,
+    Stopped,
+)
+from surefoot.engine.execution import pending_in
+from surefoot.engine.inputs import PLAIN
+from surefoot.engine.interrupts import Reach, Shelter, Undisturbed
+from surefoot.engine.lifecycle import reason
+from surefoot.engine.scope import current
+from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
+from surefoot.engine.task_execution import TaskExecution
+from surefoot.engine.timers import Timer, call_later
+from surefoot.engine.waiting import HERE, Needs, ended, wait_for
+
+if TYPE_CHECKING:
+    from surefoot.engine.lanes import Lanes
+
+__all__ = ["AWAY", "PARKING", "Interrupted", "Pool"]
+
+STOP_GRACE_S: Final = 5.0  # how long running tasks get to end once they were told to
+# A task is run on the stack of one that waits for it only if that leaves it about as much as a thread of its own.
+INLINE_FRAMES_MAX: Final = 120
+_TOLD: Final = "its flow run ended first"
+
+PARKING: Final = frozenset({Resolve, Settle, Sleep})  # effects at which a life may be parked
+AWAY: Final = object()  # instead of an outcome: the life is in other hands now
+_CALLING: Final = frozenset({Call, Hook, AskRetry})  # effects that call the user's code
+
+
+class Interrupted(BaseException):
+    """Raised in the thread of a running task whose flow run was stopped."""
+
+    def __init__(self, stop: Stopped) -> None:
+        self.__surefoot_why__ = stop.why
+        self.asked = stop.asked
+        super().__init__(stop.why)
+
+
+class Pool:
+    """Runs the submitted tasks of one flow run.
+
+    Args:
+        max_workers: how many of them may be called at once.
+        name: prefix of the threads' names.
+    """
+
+    def __init__(self, max_workers: int, name: str) -> None:
+        self.max_workers = max_workers
+        self.name = name
+        self.slots = Slots(max_workers, name, self)
+        self._lock = self.slots.lock
+        self._outstanding: dict[TaskExecution, None] = {}
+        self._timers: dict[TaskExecution, Timer] = {}
+        self._awaited: list[_Drained] = []
+        self._lanes: Lanes | None = None
+        self._stop: Stopped | None = None
+        self._is_closed = False
+        self._process = os.getpid()
+
+    # -- lives
+
+    def submit(self, execution: TaskExecution) -> None:
+        """Begin a life. Returns at once; the life goes on when its inputs are there and a slot is free."""
+        if os.getpid() != self._process:
+            raise MissingContextError(
+                f"Task {execution.definition.name!r} was submitted in a process forked from that of its flow run.",
+                do="Call it directly there, or submit it in the flow's own process.",
+            )
+        with Undisturbed():
+            with self._lock:
+                if self._is_closed:
+                    raise MissingContextError(
+                        f"Task {execution.definition.name!r} was submitted after its flow run {self.name!r} had ended.",
+                        do="Submit it while the flow's function runs.",
+                    )
+                self._outstanding[execution] = None
+                execution.stop = self._stop
+            broken = self._live(execution, None)
+        if broken is not None:
+            raise broken
+
+    def go_on(self, execution: TaskExecution) -> None:
+        """Live on, in a thread that holds a slot."""
+        execution.thread = threading.get_ident()
+        self._live(execution, None)
+
+    def _live(self, execution: TaskExecution, outcome: Any) -> BaseException | None:
+        """Live on until the life parks or ends. Any thread may take the next step.
+
+        Returns what went wrong with us, if anything.
+        """
+        send = execution.life.send
+        try:
+            if outcome is None:
+                outcome = self.resumed(execution)
+            while True:
+                effect = send(outcome)
+                kind = type(effect)
+                if kind in _CALLING:
+                    outcome = self._call(execution, effect)
+                elif kind in PARKING:
+                    outcome = self.park(execution, effect)
+                else:
+                    outcome = perform[kind](execution, effect)
+                if outcome is AWAY:
+                    return None
+        except StopIteration:
+            self.end(execution)
+        except BaseException as error:
+            self.broke(execution, error)
+            return error
+        return None
+
+    def resumed(self, execution: TaskExecution) -> Any:
+        """The outcome of the effect at which a life was parked; None for a new life."""
+        resume, execution.resume = execution.resume, None
+        return None if resume is None else resume()
+
+    def _call(self, execution: TaskExecution, effect: Effect) -> Any:
+        """Call the user's code, and let others interrupt it."""
+        reach = Reach()
+        if not self.enters_call(execution, reach):
+            return execution.stop
+        outcome = perform[type(effect)](execution, effect)
+        reach.over()
+        if not self.leaves_call(execution):
+            return AWAY
+        if type(outcome) is Stopped and type(outcome.error) is Interrupted:
+            return execution.stop
+        return outcome
+
+    def enters_call(self, execution: TaskExecution, reach: Reach | None = None) -> bool:
+        """Whether the user's code may be called: not if the run was told to stop."""
+        with self._lock:
+            if execution.stop is not None:
+                return False
+            execution.reach = reach
+            execution.place = CALLED
+            return True
+
+    def leaves_call(self, execution: TaskExecution) -> bool:
+        """Whether the life still waits for what the call gave: not if it has been ended meanwhile."""
+        with self._lock:
+            execution.reach = None
+            if execution.place == GONE:
+                return False
+            execution.place = HELD
+            return True
+
+    def end(self, execution: TaskExecution) -> None:
+        """A life is over."""
+        try:
+            execution.finished()
+        finally:
+            drained: list[_Drained] = []
+            with self._lock:
+                execution.resume = None
+                self._outstanding.pop(execution, None)
+                if not self._outstanding:
+                    drained, self._awaited = self._awaited, drained
+            for each in drained:
+                each.set()
+
+    def broke(self, execution: TaskExecution, error: BaseException) -> None:
+        """A life cannot go on for a reason that is not the user's, for example that it cannot be recorded:
+        it ends all the same.
+        """
+        if execution.state_type not in FINAL:
+            try:
+                execution.enter(Enter(CRASHED, "Crashed", reason(error), error))
+            except Exception:  # the very thing that went wrong: the state has been entered, if not recorded
+                pass
+        self.end(execution)
+
+    # -- parking
+
+    def park(self, execution: TaskExecution, effect: Effect) -> Any:
+        """Let a life wait without a thread. Its outcome if there is nothing to wait for, else AWAY."""
+        if type(effect) is Sleep:
+            return self._park_asleep(execution, effect.seconds)
+        if type(effect) is Settle:
+            if type(effect.value) in PLAIN:
+                return perform[Settle](execution, effect)
+            found = execution.awaited_in(effect)
+            waiting = pending_in(found)
+            if not waiting:
+                return execution.settle(effect, found)
+            settle = effect
+            execution.references = found
+            return self._park_until(execution, waiting, lambda: execution.stop or execution.settle(settle, found))
+        if execution.stop is not None:
+            return execution.stop
+        if execution.references is None:
+            self.slots.put(execution)
+            return AWAY
+        return self._park_until(execution, execution.unfinished(), lambda: execution.stop or _inputs(execution))
+
+    def _park_until(self, execution: TaskExecution, waiting: list[Any], resume: Callable[[], Any]) -> Any:
+        with self._lock:
+            if execution.stop is not None:
+                return execution.stop
+            execution.resume = resume
+            execution.thread = None
+            execution.place = PARKED
+        if not waiting:
+            self.slots.put(execution, PARKED)
+            return AWAY
+        countdown = _Countdown(len(waiting), lambda: self.slots.put(execution, PARKED))
+        for future in waiting:
+            future.add_done_callback(countdown)
+        return AWAY
+
+    def _park_asleep(self, execution: TaskExecution, seconds: float) -> Any:
+        with self._lock:
+            if execution.stop is not None:
+                return execution.stop
+            execution.resume = lambda: execution.stop
+            execution.thread = None
+            execution.place = PARKED
+            self._timers[execution] = call_later(seconds, lambda: self._woke(execution))
+        return AWAY
+
+    def _woke(self, execution: TaskExecution) -> None:
+        with self._lock:
+            self._timers.pop(execution, None)
+        self.slots.put(execution, PARKED)
+
+    # -- waiting inside a worker
+
+    def run_here(self, execution: TaskExecution) -> bool:
+        """Run a task, for which this worker waits, on its own thread, if that is ready and nobody has begun it."""
+        slot = HERE.slot
+        if slot is None or not slot.is_held or execution.definition.isasync or not _may_run_inline():
+            return False
+        if execution not in self._outstanding or not self.slots.take_out(execution, READY):
+            return False
+        with Shelter():
+            execution.slot = slot
+            self.go_on(execution)
+        return True
+
+    def begin_in_lane(self, execution: TaskExecution) -> None:
+        """Begin, or go on with, the life of an asynchronous task that was given a slot."""
+        from surefoot.engine.lanes import Lanes  # a door: asyncio takes 30 ms to import
+
+        slot = execution.slot = Slot(self.slots, on_thread=False)
+        try:
+            with self._lock:
+                if self._lanes is None:
+                    self._lanes = Lanes(self)
+            self._lanes.begin(execution)
+        except BaseException as error:
+            self.slots.release(slot)
+            self.broke(execution, error)
+
+    # -- the end
+
+    def finish(self, stop: Stopped | bool) -> None:
+        """Wait until every task has ended.
+
+        With `stop`, those not started are cancelled; with a `Stopped`, the others interrupted.
+        """
+        self._tell(stop)
+        if not isinstance(stop, Stopped):
+            wait_for(self._all(), None)
+            return
+        wait_for(self._all(), STOP_GRACE_S)
+        if self._give_up():
+            wait_for(self._all(), STOP_GRACE_S)
+
+    async def finish_async(self, stop: Stopped | bool) -> None:
+        """`finish` for an event loop, which goes on meanwhile."""
+        self._tell(stop)
+        if not isinstance(stop, Stopped):
+            await ended(self._all())
+            return
+        await ended(self._all(), STOP_GRACE_S)
+        if self._give_up():
+            await ended(self._all(), STOP_GRACE_S)
+
+    def _all(self) -> _Drained:
+        drained = _Drained(self._outstanding)
+        with self._lock:
+            if self._outstanding:
+                self._awaited.append(drained)
+                return drained
+        drained.set()
+        return drained
+
+    def _tell(self, stop: Stopped | bool) -> None:
+        with Undisturbed():
+            if isinstance(stop, Stopped):
+                self._cancel_unstarted(Stopped(stop.error, stop.why, stop.asked))
+                self._interrupt(stop)
+            elif stop:
+                self._cancel_unstarted(Stopped(CancelledRun(f"It was not started: {_TOLD}."), _TOLD, asked=True))
+
+    def _cancel_unstarted(self, told: Stopped) -> None:
+        for execution in list(self._outstanding):
+            if execution.n == 0 and self.slots.take_out(execution, READY, PARKED):
+                execution.stop = told
+                self._live(execution, told)
+
+    def _interrupt(self, stop: Stopped) -> None:
+        """Tell all tasks to end; those that are submitted from now on too."""
+        with self._lock:
+            self._stop = stop
+            told = list(self._outstanding)
+            for execution in told:
+                execution.stop = stop
+            timers, self._timers = self._timers, {}
+        for timer in timers.values():
+            timer.cancel()
+        for execution in told:
+            if self.slots.take_out(execution, READY, PARKED):
+                self._live(execution, stop)
+            elif (reach := execution.reach) is not None:
+                reach.interrupt(Interrupted(stop))
+        if self._lanes is not None:
+            self._lanes.interrupt()
+
+    def _give_up(self) -> bool:
+        """End the runs of tasks that did not end when they were told to. Whether there are any."""
+        left = list(self._outstanding)
+        for execution in left:
+            with self._lock:
+                if execution.place != CALLED:
+                    continue  # it is on its way
+                execution.place = GONE
+            self.slots.leave_behind(execution.thread)
+            execution.abandon()
+            self.end(execution)
+        return bool(left)
+
+    def close(self) -> None:
+        """Let the threads go. All tasks have ended."""
+        with self._lock:
+            self._is_closed = True
+        self._tell(True)  # nothing, but for what a thread of the user's submitted at the very last moment
+        self.slots.close()
+        if self._lanes is not None:
+            self._lanes.close()
+
+
+def _inputs(execution: TaskExecution) -> NotReady | Raised | None:
+    try:
+        return execution.take_inputs()
+    except Exception as error:  # a container of the user's that cannot be made anew with the values in it
+        return Raised(error)
+
+
+def _may_run_inline() -> bool:
+    """Whether a task run on this stack has about as much room as on a thread of its own,
+    and nothing interrupts it but its own limits.
+    """
+    try:
+        sys._getframe(INLINE_FRAMES_MAX)
+    except ValueError:
+        execution: Any = current()
+        while execution is not None and execution.definition.timeout_seconds is None:
+            if execution.is_task and execution.slot is not None:
+                return True
+            execution = execution.parent
+    return False
+
+
+class _Countdown:
+    """Calls `fn` when it has been called so often itself."""
+
+    __slots__ = ("fn", "left", "lock")
+
+    def __init__(self, count: int, fn: Callable[[], None]) -> None:
+        self.left = count
+        self.fn = fn
+        self.lock = threading.Lock()
+
+    def __call__(self, _: Any) -> None:
+        with self.lock:
+            self.left -= 1
+            last = not self.left
+        if last:
+            self.fn()
+
+
+class _Drained:
+    """The end of all tasks, to be waited for as a future is."""
+
+    execution = None
+
+    def __init__(self, outstanding: dict[TaskExecution, None]) -> None:
+        self._outstanding = outstanding
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[Any], None]] = []
+        self._is_set = False
+
+    def done(self) -> bool:
+        return self._is_set
+
+    def needs(self) -> Needs:
+        return Needs(self._outstanding)
+
+    def add_done_callback(self, fn: Callable[[Any], None]) -> None:
+        with self._lock:
+            if not self._is_set:
+                self._callbacks.append(fn)
+                return
+        fn(self)
+
+    def remove_done_callback(self, fn: Callable[[Any], None]) -> None:
+        with self._lock:
+            if fn in self._callbacks:
+                self._callbacks.remove(fn)
+
+    def set(self) -> None:
+        """Tell those who wait."""
+        with self._lock:
+            self._is_set = True
+            callbacks, self._callbacks = self._callbacks, []
+        for fn in callbacks:
+            fn(self)

@@ -1,0 +1,57 @@
+"""What is running here: one context variable that holds the innermost run, and one that holds the tags in force.
+
+May import: core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from surefoot.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from surefoot.engine.execution import Execution
+
+__all__ = ["check_tags", "current", "tags", "tags_in_force"]
+
+_scope: ContextVar[Execution | None] = ContextVar("surefoot_run", default=None)
+_tags: ContextVar[frozenset[str]] = ContextVar("surefoot_tags", default=frozenset())
+
+current = _scope.get  # bound once: asked for at every call of a task
+enter = _scope.set
+leave = _scope.reset
+tags_in_force = _tags.get
+
+
+class TagTypeError(BadInput, TypeError):
+    """A tag is not a text."""
+
+
+@contextmanager
+def tags(*names: str) -> Iterator[frozenset[str]]:
+    """Give all runs that are made inside these tags too. Nestable.
+
+    >>> with tags("nightly"), tags("eu") as both:
+    ...     sorted(both)
+    ['eu', 'nightly']
+    """
+    both = _tags.get() | check_tags(names, "tags()")
+    token = _tags.set(both)
+    try:
+        yield both
+    finally:
+        _tags.reset(token)
+
+
+def check_tags(names: Iterable[str], what: str) -> frozenset[str]:
+    """Tags as a set. Raises TypeError for a single text, and for a tag that is no text."""
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise TagTypeError(f"{what} is {names!r}.", do=f"Pass a list: tags=[{names!r}].")
+    found = frozenset(names)
+    for name in found:
+        if not isinstance(name, str):
+            raise TagTypeError(f"{what} contains {name!r}, which is not a text.", do=f"Pass {str(name)!r}.")
+    return found

@@ -1,0 +1,189 @@
+"""Generator runs: flows and tasks whose function yields. The consumer takes the values; the life goes on with each of
+its calls.
+
+A run ends Completed when exhausted or closed, Crashed (Abandoned) when dropped. Each step runs in the run's own
+context, and nothing (no time limit, no context) spans a yield to the consumer. May import: core, blocking.
+"""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Callable, Generator
+from typing import Any
+
+from surefoot.core.clock import get_clock
+from surefoot.core.os.threads import THIS_THREAD
+from surefoot.core.states import COMPLETED
+from surefoot.engine.blocking import perform
+from surefoot.engine.calling import guarded
+from surefoot.engine.effects import Call, Closed, Next, Outcome, Raised, Returned, Stopped, Yielded
+from surefoot.engine.execution import Execution, stop_of
+from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.outermost import call_step
+from surefoot.states import State
+
+__all__ = ["RunGenerator", "Stream"]
+
+
+class Stream:
+    """What blocking and asynchronous generator runs have in common."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._steps: Any = None  # the user's generator
+        self._has_begun = False
+        self._at_yield = False
+        self._is_over = False
+        self._used_s = 0.0  # in this attempt
+
+    @property
+    def state(self) -> State:
+        """The state of the run now."""
+        return self._execution.state
+
+    def _open(self) -> Any:
+        """A new generator of the user's."""
+        args, kwargs = self._execution.call_arguments()
+        self._used_s = 0.0
+        return self._execution.definition.fn(*args, **kwargs)
+
+    def _time_left(self) -> float | None:
+        limit_s = self._execution.definition.timeout_seconds
+        return None if limit_s is None else max(limit_s - self._used_s, 0.001)
+
+    def _stepped(self, start_us: int, outcome: Outcome) -> Outcome:
+        """What a step of the user's generator amounts to."""
+        self._used_s += (get_clock().mono_us() - start_us) / 1e6
+        if type(outcome) is not Returned:
+            return outcome
+        is_done, value = outcome.value
+        if is_done:
+            return Returned(value)
+        execution = self._execution
+        if execution.is_task and execution.flow is not None:
+            execution.flow.links.add(value, execution.run_id)
+        return Yielded(value)
+
+    def _conclude(self, stop: Stopped | None) -> Any:
+        """The life has ended: what the consumer's generator would have returned, or raised."""
+        self._is_over = True
+        self._at_yield = False
+        self._steps = None
+        execution = self._execution
+        execution.finished()
+        if stop is not None:
+            raise stop.error
+        return execution.data if execution.state_type is COMPLETED else execution.state.result()
+
+    def _abandon(self, close: Callable[[], None] | None) -> None:
+        """The consumer let go without a word. Called by the garbage collector, perhaps in the midst of our own code."""
+        if self._is_over or not self._at_yield:
+            return
+        self._is_over = True
+        execution = self._execution
+        if isinstance(execution, FlowExecution) and execution.pool is not None:
+            # Its tasks have to end first: that takes locks, and time.
+            _thread.start_new_thread(_end_abandoned, (execution, close))
+        else:
+            _end_abandoned(execution, close)
+
+
+def _end_abandoned(execution: Execution, close: Callable[[], None] | None) -> None:
+    closed = None if close is None else guarded(execution, None, close)
+    outcome: Any = Closed(abandoned=True)
+    try:
+        while True:
+            effect = execution.life.send(outcome)
+            outcome = perform[type(effect)](execution, effect)
+    except StopIteration:
+        execution.finished()
+    if type(closed) is Raised:
+        raise closed.error  # Python prints it, as for a generator of its own
+
+
+class RunGenerator(Stream, Generator[Any, Any, Any]):
+    """A generator run, taken value by value."""
+
+    def send(self, value: Any) -> Any:
+        """Go on to the next value."""
+        if self._is_over:
+            raise StopIteration
+        if self._has_begun:
+            return self._turn("send", value)
+        if value is not None:
+            raise TypeError("can't send non-None value to a just-started generator")
+        return self._turn(None)
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """Raise in the user's generator, at the place where it yielded."""
+        error = value if value is not None else kind
+        if isinstance(error, type):
+            error = error()
+        if self._is_over or not self._has_begun:
+            self._is_over = True
+            raise error
+        return self._turn("throw", error)
+
+    def close(self) -> None:
+        """The consumer has enough."""
+        if self._is_over or not self._has_begun:
+            self._is_over = True
+            return
+        try:
+            self._turn("close")
+        except StopIteration:
+            return
+
+    def __del__(self) -> None:
+        self._abandon(None if self._steps is None else self._steps.close)
+
+    def _turn(self, name: str | None, *args: Any) -> Any:
+        """Live from one yield to the next."""
+        if self._has_begun and not self._at_yield:
+            raise ValueError("generator already executing")
+        self._has_begun = True
+        self._at_yield = False
+        return call_step(self._execution, lambda _: self._live(None if name is None else self._step(name, *args)))
+
+    def _live(self, outcome: Any) -> Any:
+        execution = self._execution
+        while True:
+            try:
+                effect = execution.life.send(outcome)
+            except StopIteration as end:
+                raise StopIteration(self._conclude(end.value)) from None
+            kind = type(effect)
+            if kind is Next:
+                late = None if THIS_THREAD.gate is None else THIS_THREAD.gate.take()
+                if late is not None:
+                    self._steps.close()
+                    outcome = stop_of(late)
+                    continue
+                self._at_yield = True
+                assert type(outcome) is Yielded
+                return outcome.value
+            if kind is Call:
+                opened = guarded(execution, None, lambda: [self._open()])
+                if type(opened) is not Returned:
+                    outcome = opened
+                    continue
+                self._steps = opened.value[0]
+                outcome = self._step("send", None)
+            else:
+                outcome = perform[kind](execution, effect)
+
+    def _step(self, name: str, *args: Any) -> Outcome:
+        start_us = get_clock().mono_us()
+        outcome = self._stepped(
+            start_us, guarded(self._execution, self._time_left(), _boxed, getattr(self._steps, name), args)
+        )
+        return Closed(abandoned=False) if name == "close" and type(outcome) is Returned else outcome
+
+
+def _boxed(step: Callable[..., Any], args: tuple[Any, ...]) -> tuple[bool, Any]:
+    """A step of a generator: whether it is exhausted or closed, and the value that it yielded or returned."""
+    try:
+        value = step(*args)
+    except StopIteration as end:
+        return True, end.value
+    return step.__name__ == "close", value

@@ -1,0 +1,90 @@
+"""A task run in the hands of this process. May import: execution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from surefoot.core.facts import RunFact, TaskRunCreated
+from surefoot.engine.effects import Enter
+from surefoot.engine.execution import Execution
+from surefoot.engine.inputs import PLAIN
+from surefoot.engine.lifecycle import Life, task_life
+from surefoot.engine.runs import Run, TaskRun
+from surefoot.engine.scope import current
+from surefoot.engine.session import session
+
+if TYPE_CHECKING:
+    from surefoot.engine.definition import Definition
+    from surefoot.engine.interrupts import Reach
+    from surefoot.engine.slots import Slot
+
+__all__ = ["TaskExecution"]
+
+
+class TaskExecution(Execution):
+    """One run of a task."""
+
+    is_task = True
+    view: ClassVar[type[Run]] = TaskRun
+
+    __slots__ = ("depth", "index", "key", "map_id", "place", "reach", "resume", "slot", "thread")
+
+    depth: int  # how many task runs of the same flow run it is nested in
+
+    def __init__(
+        self,
+        task: Definition,
+        key: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        wait_for: Any = None,
+        map_id: bytes | None = None,
+    ) -> None:
+        if not task.fits(args, kwargs):
+            task.bind(args, kwargs)
+        parent = current()
+        super().__init__(task, args, kwargs, parent, session() if parent is None else parent.session)
+        self.key = key
+        self.map_id = map_id
+        # Of a submitted run: where its life is, what makes it go on, how to interrupt it, its right to run, and the
+        # thread that it is on.
+        self.place = 0
+        self.resume: Callable[[], Any] | None = None
+        self.reach: Reach | None = None
+        self.slot: Slot | None = None
+        self.thread: int | None = None
+        self.depth = parent.depth + 1 if type(parent) is TaskExecution else 0
+        flow = self.flow
+        self.index = flow.next_index(key) if flow is not None else 0
+        # Three digits tell runs of a small flow apart at a glance; their id tells all apart.
+        self.run_name = f"{task.name}-{self.run_id.hex()[-3:]}"
+        if wait_for is not None or kwargs or not PLAIN.issuperset(map(type, args)):
+            self.look_for_inputs(wait_for)
+        if task.run_name is not None and self.references is None:
+            self.run_name = task.run_name_for(self.parameters())
+
+    def begin(self) -> Life:
+        return task_life(self.definition.rules(self.session.settings))
+
+    def created(self, at_us: int, mono_us: int, effect: Enter) -> RunFact:
+        parent, flow, task = self.parent, self.flow, self.definition
+        return TaskRunCreated(
+            self.run_id,
+            None if flow is None else flow.run_id,
+            self.key,
+            task.name,
+            self.run_name,
+            at_us,
+            mono_us,
+            effect.state_type,
+            effect.state_name,
+            self.epoch,
+            self.index,
+            parent.run_id if parent is not None and parent.is_task else None,
+            task.version,
+            tuple(sorted(self.tags)) if self.tags else (),
+            self.inputs,
+            self.map_id,
+            task.rules(self.session.settings).attempts - 1,
+        )

@@ -1,0 +1,163 @@
+"""What is said about runs while they happen: lines for the console and the journal, tracebacks without our own frames.
+
+A flow's start and end, warnings and failures are told; each task's steps only at DEBUG. May import: core.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from surefoot.core.errors import TerminationSignal
+from surefoot.core.os.signals import GATE
+from surefoot.core.os.threads import OutOfTime
+from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
+from surefoot.engine.effects import Raised
+
+if TYPE_CHECKING:
+    from surefoot.engine.effects import Enter, Outcome
+    from surefoot.engine.execution import Execution
+    from surefoot.engine.progress import MapProgress
+
+__all__ = ["condition_failed", "entered", "hook_ended", "map_ended", "took", "traceback_text", "why_stopped"]
+
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+_OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def entered(execution: Execution, effect: Enter) -> None:
+    """Say that a run entered a state, if that is worth a line."""
+    level = _level(execution, effect)
+    if level >= execution.session.voice(execution.is_task).threshold:
+        _say(execution, level, _line(execution, effect))
+
+
+def _level(execution: Execution, effect: Enter) -> int:
+    kind, is_task = effect.state_type, execution.is_task
+    level = DEBUG if is_task or kind is PENDING else INFO
+    is_loss = not is_task or execution.run_count > 0  # what is cancelled before it started is none
+    if kind is CRASHED or kind is FAILED:
+        level = WARNING if effect.state_name == "NotReady" else ERROR
+    elif kind is SCHEDULED or (kind is RUNNING and effect.message) or (kind is CANCELLED and is_loss):
+        level = WARNING
+    return DEBUG if level > INFO and is_task and _is_told_enough(execution) else level
+
+
+TOLD_MAX: Final = 10  # of a map of 200,000 runs that all fail, so many failures are told one by one
+_told: dict[bytes, int] = {}
+
+
+def _is_told_enough(execution: Execution) -> bool:
+    """Whether so many failures of this task run's map were told that its last line, with their number, is enough."""
+    map_id = getattr(execution, "map_id", None)
+    if map_id is None:
+        return False
+    if len(_told) > 1000:
+        _told.clear()
+    _told[map_id] = told = _told.get(map_id, 0) + 1
+    return told > TOLD_MAX
+
+
+def _line(execution: Execution, effect: Enter) -> str:
+    kind, message = effect.state_type, effect.message
+    because = f": {message}" if message else ""
+    if kind is RUNNING:
+        if message:
+            rules = execution.definition.rules(execution.session.settings)
+            return f"failed{because}; retry {execution.run_count - 1} of {rules.attempts - 1}"
+        return "started" if execution.run_count == 1 else f"started again (attempt {execution.run_count})"
+    if kind is SCHEDULED:
+        rules = execution.definition.rules(execution.session.settings)
+        return f"failed{because}; retry {execution.run_count} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"
+    if kind is COMPLETED:
+        name = "" if effect.state_name == "Completed" else f" ({effect.state_name})"
+        return f"completed{name} in {took(execution.ran_us / 1e6)}{because}"
+    if kind is FAILED and effect.state_name == "NotReady":
+        return f"did not run{because}"
+    if kind is FAILED:
+        word = "timed out" if effect.state_name == "TimedOut" else "failed"
+        retries = execution.run_count - 1
+        tries = f" (after {retries} {'retry' if retries == 1 else 'retries'})" if retries > 0 else ""
+        return f"{word}{because}{tries}"
+    word = {CRASHED: "crashed", CANCELLED: "was cancelled"}.get(kind, f"is {effect.state_name}")
+    return f"{word}{because}"
+
+
+def hook_ended(execution: Execution, kind: str, fn: Callable[..., Any], outcome: Outcome) -> None:
+    """A hook that raised changes nothing, but is not passed over in silence."""
+    if isinstance(outcome, Raised):
+        name = getattr(fn, "__name__", repr(fn))
+        _say(execution, ERROR, f"its on_{kind} hook {name!r} raised:\n{traceback_text(outcome.error)}")
+
+
+def condition_failed(execution: Execution, outcome: Outcome) -> None:
+    """A retry_condition_fn that raised counts as no."""
+    if isinstance(outcome, Raised):
+        _say(execution, ERROR, f"its retry_condition_fn raised, so it is not retried:\n{traceback_text(outcome.error)}")
+
+
+def map_ended(flow: Execution, progress: MapProgress, completed: bool) -> None:
+    """One run of a map has ended; after the last, the map is told in one line."""
+    if progress.ended(completed) and progress.total > 1:
+        failed = f", {progress.failed:,} of them failed" if progress.failed else ""
+        _say(flow, INFO, f"map {progress.name}: {progress.total:,} runs{failed}, in {took(progress.seconds())}")
+
+
+def _say(execution: Execution, level: int, line: str) -> None:
+    voice = execution.session.voice(execution.is_task)
+    if level >= voice.threshold:
+        voice.say(level, line, execution)
+
+
+def took(seconds: float) -> str:
+    """A duration as people read it.
+
+    >>> took(0.0213), took(4.2), took(252), took(7500)
+    ('21 ms', '4.2 s', '4m 12s', '2h 05m')
+    """
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m"
+
+
+def why_stopped(error: BaseException) -> str:
+    """In words, what a BaseException that ended a run was."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted (Ctrl-C)"
+    if isinstance(error, TerminationSignal):
+        return f"terminated (signal {error.signal})"
+    if isinstance(error, SystemExit):
+        return f"sys.exit({'' if error.code is None else repr(error.code)}) was called"
+    if isinstance(why := getattr(error, "__surefoot_why__", None), str):
+        return why
+    if isinstance(error, OutOfTime):
+        return "the flow or task that called it ran out of time"
+    if type(error).__name__ == "CancelledError":
+        return "cancelled by the event loop" if GATE.arrived is None else why_stopped(GATE.arrived)
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def traceback_text(error: BaseException) -> str:
+    """The traceback of an exception, without the frames of Surefoot that lie between the user's own."""
+    import traceback
+
+    told = traceback.TracebackException.from_exception(error, compact=True)
+    seen: set[int] = set()
+    pending: list[Any] = [told]
+    while pending:
+        part = pending.pop()
+        if part is None or id(part) in seen:
+            continue
+        seen.add(id(part))
+        kept = [frame for frame in part.stack if not frame.filename.startswith(_OURS)]
+        part.stack = traceback.StackSummary.from_list(kept)
+        pending += [part.__cause__, part.__context__, *(part.exceptions or ())]
+    return "".join(told.format())

@@ -1,0 +1,176 @@
+"""Waiting for a run's end, so that nothing else is held up: a thread that waits runs the task itself, or lends its
+slot.
+
+A wait that could never end is refused. May import: core, interrupts, scope.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from surefoot.core.clock import get_clock
+from surefoot.core.errors import WouldDeadlock
+from surefoot.engine.interrupts import Shelter, shelter_of
+from surefoot.engine.scope import current
+
+if TYPE_CHECKING:
+    from surefoot.engine.pool import Pool
+    from surefoot.engine.slots import Slot
+    from surefoot.engine.task_execution import TaskExecution
+
+__all__ = ["HERE", "Needs", "Waitable", "ended", "wait_for"]
+
+LOOKED_AT_MAX: Final = (
+    10_000  # runs looked at in search of a circle: behind a wait there are few, or there is no circle
+)
+
+
+class Needs:
+    """The runs whose ends a wait waits for: all of them, or any one."""
+
+    __slots__ = ("any_one", "executions")
+
+    def __init__(self, executions: Iterable[TaskExecution], any_one: bool = False) -> None:
+        self.executions = list(executions)
+        self.any_one = any_one
+
+
+class Waitable(Protocol):
+    """A future, as the engine sees it."""
+
+    @property
+    def execution(self) -> TaskExecution | None: ...
+    def done(self) -> bool: ...
+    def needs(self) -> Needs: ...
+    def add_done_callback(self, fn: Callable[[Any], None], /) -> None: ...
+    def remove_done_callback(self, fn: Callable[[Any], None], /) -> None: ...
+
+
+class _Here(threading.local):
+    """What this thread is."""
+
+    pool: Pool | None = None  # a worker of this pool
+    slot: Slot | None = None  # the slot that the worker holds
+    in_lane: bool = False  # the thread of an event loop on which tasks of a pool run
+
+
+HERE = _Here()
+
+
+def wait_for(waitable: Waitable, timeout: float | None) -> None:
+    """Wait until `waitable` is done, or `timeout` seconds have passed. Raises WouldDeadlock, and TooDeep."""
+    pool, execution = HERE.pool, waitable.execution
+    if pool is not None and execution is not None and timeout is None:
+        pool.run_here(execution)
+    if waitable.done():
+        return
+    slot = _slot_here()
+    # Only a thread that runs tasks can be what its own wait waits for.
+    check = (lambda: _refuse_circle(waitable)) if timeout is None and (HERE.slot or HERE.in_lane) else None
+    with Shelter(waitable if timeout is None else None, check) as shelter:
+        if slot is not None:
+            slot.lend()
+        try:
+            waitable.add_done_callback(shelter.ring)
+            try:
+                shelter.wait(waitable.done, timeout)
+            finally:
+                if not waitable.done():
+                    waitable.remove_done_callback(shelter.ring)
+        finally:
+            if slot is not None:
+                slot.take_back()
+
+
+async def ended(waitable: Waitable, timeout: float | None = None) -> None:
+    """Wait in an event loop until `waitable` is done, or `timeout` seconds have passed."""
+    if waitable.done():
+        return
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def ring(_: Any) -> None:
+        try:
+            loop.call_soon_threadsafe(wake)
+        except RuntimeError:
+            return  # the loop was closed meanwhile: nobody waits any more
+
+    slot = _slot_here()
+    if slot is not None:
+        slot.lend()
+    timer = None if timeout is None else loop.call_later(get_clock().wait_s(timeout), wake)
+    waitable.add_done_callback(ring)
+    try:
+        await woken
+    except BaseException:
+        if slot is not None:
+            slot.seize_back()
+        raise
+    finally:
+        if timer is not None:
+            timer.cancel()
+        if not waitable.done():
+            waitable.remove_done_callback(ring)
+    if slot is not None:
+        await slot.come_back()
+
+
+def _slot_here() -> Slot | None:
+    """The slot in which this code runs: of the innermost submitted task around it, in whichever thread;
+    else of this thread.
+    """
+    execution: Any = current()
+    while execution is not None:
+        if execution.is_task and execution.slot is not None:
+            return execution.slot  # type: ignore[no-any-return]
+        execution = execution.parent
+    return HERE.slot
+
+
+def _refuse_circle(waitable: Waitable) -> None:
+    """Raise WouldDeadlock if `waitable` waits for this very thread. Called while no thread begins or ends a wait."""
+    culprit = _awaits(waitable.needs(), threading.get_ident(), set())
+    if culprit is not None:
+        where = "runs on the event loop that" if HERE.in_lane else "waits, itself or through others, for the task that"
+        raise WouldDeadlock(
+            f"Task run {culprit.run_name!r} {where} this wait would hold.",
+            do="Write `await future` instead of `future.result()` or `.wait()`, or pass the future on as an input.",
+        )
+
+
+def _awaits(needs: Needs, thread: int, seen: set[TaskExecution]) -> TaskExecution | None:
+    """A run that is needed, and is on `thread`, so that it cannot end before that thread goes on;
+    None if there is none.
+    """
+    if needs.any_one:
+        culprits = [_awaits(Needs([execution]), thread, set(seen)) for execution in needs.executions]
+        return culprits[0] if culprits and all(culprits) else None
+    stack = needs.executions
+    while stack and len(seen) < LOOKED_AT_MAX:
+        execution = stack.pop()
+        if execution in seen:
+            continue
+        seen.add(execution)
+        its_thread = execution.thread
+        if its_thread == thread:
+            return execution
+        if its_thread is None:
+            stack += [future.execution for future in execution.unfinished() if future.execution is not None]
+            continue
+        shelter = shelter_of(its_thread)
+        if shelter is None or shelter.waits_for is None:
+            continue
+        further = shelter.waits_for.needs()
+        if not further.any_one:
+            stack += further.executions
+        elif (culprit := _awaits(further, thread, seen)) is not None:
+            return culprit
+    return None

@@ -1,0 +1,211 @@
+"""Flows: functions whose runs are recorded as a whole, with the tasks and flows that they call.
+
+    from surefoot import flow
+
+May import: core, engine, parameters, task_runners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+
+from surefoot.core.delays import DelaySpec
+from surefoot.core.errors import BadInput
+from surefoot.engine import running
+from surefoot.engine.definition import Definition, Hooks, RunName
+from surefoot.engine.flow_execution import FlowExecution
+from surefoot.parameters import Validate, hidden_in, validator_of
+from surefoot.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+__all__ = ["Flow", "flow"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskRunnerTypeError(BadInput, TypeError):
+    """`task_runner` is not a task runner."""
+
+
+class Flow(Definition, Generic[P, R]):
+    """A function decorated with `@flow`. The arguments are those of `flow`."""
+
+    kind: ClassVar[str] = "Flow"
+    hook_kinds: ClassVar[tuple[str, ...]] = ("completion", "failure", "cancellation", "crashed", "running")
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        flow_run_name: RunName = None,
+        retries: int | None = None,
+        retry_delay_seconds: DelaySpec = None,
+        retry_jitter_factor: float | None = None,
+        retry_condition_fn: Callable[..., Any] | None = None,
+        timeout_seconds: float | None = None,
+        task_runner: TaskRunner | type[TaskRunner] | None = None,
+        validate_parameters: bool = True,
+        log_prints: bool | None = None,
+        on_completion: Hooks = None,
+        on_failure: Hooks = None,
+        on_cancellation: Hooks = None,
+        on_crashed: Hooks = None,
+        on_running: Hooks = None,
+    ) -> None:
+        super().__init__(
+            fn,
+            name=name,
+            version=version,
+            description=description,
+            run_name=flow_run_name,
+            tags=tags,
+            retries=retries,
+            retry_delay_seconds=retry_delay_seconds,
+            retry_jitter_factor=retry_jitter_factor,
+            retry_condition_fn=retry_condition_fn,
+            timeout_seconds=timeout_seconds,
+            log_prints=log_prints,
+            hooks={
+                "completion": on_completion,
+                "failure": on_failure,
+                "cancellation": on_cancellation,
+                "crashed": on_crashed,
+                "running": on_running,
+            },
+        )
+        runner = task_runner() if isinstance(task_runner, type) else task_runner
+        if runner is not None and not isinstance(runner, TaskRunner):
+            raise TaskRunnerTypeError(
+                f"task_runner of flow {self.name!r} is {task_runner!r}.",
+                do="Pass ThreadPoolTaskRunner(max_workers=...).",
+            )
+        self.task_runner: TaskRunner = ThreadPoolTaskRunner() if runner is None else runner
+        self.validate_parameters = bool(validate_parameters)
+        self._checks: dict[bool, tuple[Validate, frozenset[str]]] = {}  # shared by all that are bound to instances
+
+    def _default_name(self) -> str:
+        return super()._default_name().replace("_", "-")
+
+    @property
+    def flow_run_name(self) -> RunName:
+        """The template for the names of its runs."""
+        return self.run_name
+
+    # -- hooks as decorators
+
+    def on_completion(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(flow, flow_run, state)` when a run has completed. To be used as a decorator."""
+        return self._add_hook("completion", fn)
+
+    def on_failure(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(flow, flow_run, state)` when a run has failed for good. To be used as a decorator."""
+        return self._add_hook("failure", fn)
+
+    def on_cancellation(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(flow, flow_run, state)` when a run was cancelled. To be used as a decorator."""
+        return self._add_hook("cancellation", fn)
+
+    def on_crashed(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(flow, flow_run, state)` when a run was ended by a signal or `sys.exit`.
+
+        To be used as a decorator.
+        """
+        return self._add_hook("crashed", fn)
+
+    def on_running(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(flow, flow_run, state)` before each attempt. To be used as a decorator."""
+        return self._add_hook("running", fn)
+
+    # -- calling
+
+    def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Run the flow here and now, and give its value; for an asynchronous one a coroutine.
+
+        Raises ParameterBindError before a run exists if the call does not fit the signature, ParameterTypeError if a
+        value does not fit its annotation, and what the function raised. With `return_state=True` the final `State`
+        comes back instead, and failures do not raise; Ctrl-C and `sys.exit` still do.
+        """
+        if self.isgenerator:
+            return running.stream(self._execution(args, kwargs, wait_for))
+        if self.isasync:
+            self.bind(args, kwargs)  # a call that does not fit is refused where it stands, not where it is awaited
+            return running.coroutine(lambda: self._execution(args, kwargs, wait_for), return_state)
+        return running.run(self._execution(args, kwargs, wait_for), return_state)
+
+    def _execution(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> FlowExecution:
+        validate, hidden = self._checked_by()
+        return FlowExecution(
+            self,
+            args,
+            kwargs,
+            validate=validate if self.validate_parameters else None,
+            hidden=hidden,
+            runner=self.task_runner,
+            wait_for=wait_for,
+        )
+
+    def _checked_by(self) -> tuple[Validate, frozenset[str]]:
+        """What checks the parameters, and those whose values are told to nobody."""
+        found = self._checks.get(bool(self._bound))
+        if found is None:
+            signature = self.signature
+            found = validator_of(self.fn, self.name, signature), hidden_in(self.fn, signature)
+            self._checks[bool(self._bound)] = found
+        return found
+
+
+@overload
+def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
+@overload
+def flow(
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    description: str | None = None,
+    tags: Iterable[str] | None = None,
+    flow_run_name: RunName = None,
+    retries: int | None = None,
+    retry_delay_seconds: DelaySpec = None,
+    retry_jitter_factor: float | None = None,
+    retry_condition_fn: Callable[..., Any] | None = None,
+    timeout_seconds: float | None = None,
+    task_runner: TaskRunner | type[TaskRunner] | None = None,
+    validate_parameters: bool = True,
+    log_prints: bool | None = None,
+    on_completion: Hooks = None,
+    on_failure: Hooks = None,
+    on_cancellation: Hooks = None,
+    on_crashed: Hooks = None,
+    on_running: Hooks = None,
+) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+def flow(fn: Any = None, /, **options: Any) -> Any:
+    """Make a function a flow.
+
+    Args:
+        name: what the flow is called, one record a name; the function's name with dashes if left out.
+        version: any text; a hash of the file if left out.
+        description: what it is for; the function's docstring if left out.
+        tags: labels of its runs, besides those of `tags(...)` around the call.
+        flow_run_name: a template over the parameters ("load-{day}"), or a function, for the names of its runs.
+        retries: how often a failed run is repeated as a whole. The default is the setting `flows.default_retries`.
+        retry_delay_seconds: seconds before each repetition: a number, a list (its last repeats), or
+            `exponential_backoff(...)`.
+        retry_jitter_factor: spreads a delay d over [d, d * (1 + factor)].
+        retry_condition_fn: `(flow, flow_run, state) -> bool`, asked before each repetition.
+        timeout_seconds: how long one attempt may take; then the run fails as TimedOut.
+        task_runner: where submitted tasks run; `ThreadPoolTaskRunner()` if left out.
+        validate_parameters: whether values are checked and coerced by their annotations.
+        log_prints: whether `print` writes log lines of the run. None: as the flow around it does, or the setting.
+        on_completion, on_failure, on_cancellation, on_crashed, on_running: lists of hooks `(flow, flow_run, state)`.
+
+    >>> @flow(flow_run_name="load-{day}")
+    ... def nightly_load(day: str) -> None: ...
+    >>> nightly_load
+    <Flow 'nightly-load'>
+    """
+    return Flow.decorate(fn, options)

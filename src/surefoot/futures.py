@@ -1,0 +1,304 @@
+"""Futures: tasks that were submitted, and waiting for them.
+
+    from surefoot.futures import as_completed, wait
+
+May import: core, states, engine.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from surefoot.core.clock import get_clock
+from surefoot.core.errors import BadInput
+from surefoot.core.ids import to_uuid
+from surefoot.engine.waiting import Needs, ended, wait_for
+from surefoot.states import State
+
+if TYPE_CHECKING:
+    from surefoot.engine.execution import Execution
+    from surefoot.engine.task_execution import TaskExecution
+
+__all__ = ["DoneAndNotDone", "Future", "FutureList", "as_completed", "wait"]
+
+R = TypeVar("R")
+
+_lock = threading.Lock()  # held for a few instructions at a time: one for all is cheaper than one each
+
+
+class FutureTimeoutError(BadInput, ValueError):
+    """A timeout is negative."""
+
+
+class WaitTimeoutError(TimeoutError):
+    """Not all futures were done in time."""
+
+
+class Future(Generic[R]):
+    """A submitted task. `result()` waits for its value; pass the future itself to another task to make that one wait.
+
+    In async code `await future` gives the value too, without holding the event loop.
+    """
+
+    _surefoot_future = True
+
+    __slots__ = ("__weakref__", "_callbacks", "_execution", "_state", "run_id", "run_name")
+
+    def __init__(self, execution: TaskExecution) -> None:
+        self._execution: TaskExecution | None = execution
+        self._state: State | None = None
+        self._callbacks: list[Callable[[Future[R]], None]] | None = []
+        self.run_id = execution.run_id
+        self.run_name = execution.run_name
+        execution.ended = self._complete
+
+    def _complete(self, execution: Execution) -> None:
+        with _lock:
+            if self._callbacks is None:
+                return
+            callbacks, self._callbacks = self._callbacks, None
+            self._state = execution.state
+            self.run_name = execution.run_name
+            self._execution = None  # a list of 100,000 futures must not keep 100,000 finished runs
+        for fn in callbacks:
+            try:
+                fn(self)
+            except BaseException as error:  # not even `sys.exit` in it may end the thread that ended the task
+                self._tell_of(fn, error)
+
+    def _tell_of(self, fn: Callable[[Future[R]], None], error: BaseException) -> None:
+        import logging
+
+        said = "The done callback %r of task run %r raised."
+        logging.getLogger("surefoot").error(said, fn, self.run_name, exc_info=error)
+
+    @property
+    def execution(self) -> TaskExecution | None:
+        """The run behind it; None when it has ended."""
+        return self._execution
+
+    @property
+    def task_run_id(self) -> UUID:
+        """The id of the task run."""
+        return to_uuid(self.run_id)
+
+    @property
+    def state(self) -> State:
+        """The state of the task run now."""
+        execution = self._execution  # None once there is a final state
+        return execution.state if self._state is None and execution is not None else self._state  # type: ignore[return-value]
+
+    def done(self) -> bool:
+        """Whether the task run has ended."""
+        return self._state is not None
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the task run has ended, or `timeout` seconds have passed. Raises nothing either way."""
+        if self._state is None:
+            wait_for(self, _checked(timeout))
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
+        """The task's value, waited for.
+
+        Raises what the task raised (returns it instead with `raise_on_failure=False`), and TimeoutError when it is not
+        there after `timeout` seconds.
+        """
+        if self._state is None:
+            wait_for(self, _checked(timeout))
+            if self._state is None:
+                raise TimeoutError(f"Task run {self.run_name!r} was not done after {timeout} s; it goes on.")
+        value: R = self._state.result(raise_on_failure)
+        return value
+
+    def add_done_callback(self, fn: Callable[[Future[R]], None]) -> None:
+        """Call `fn(future)` when the task run has ended, in whichever thread ends it; at once if it has."""
+        with _lock:
+            callbacks = self._callbacks
+            if callbacks is not None:
+                callbacks.append(fn)
+                return
+        try:
+            fn(self)
+        except Exception as error:
+            self._tell_of(fn, error)
+
+    def remove_done_callback(self, fn: Callable[[Future[R]], None]) -> None:
+        """Do not call `fn` after all. Nothing happens if it was called, or never added."""
+        with _lock:
+            if self._callbacks is not None and fn in self._callbacks:
+                self._callbacks.remove(fn)
+
+    def needs(self) -> Needs:
+        """The run that it waits for."""
+        execution = self._execution
+        return Needs(() if execution is None else (execution,))
+
+    async def ended(self) -> None:
+        """Wait in an event loop until the task run has ended."""
+        await ended(self)
+
+    def __await__(self) -> Generator[Any, None, R]:
+        yield from self.ended().__await__()
+        assert self._state is not None
+        value: R = self._state.result()
+        return value
+
+    def __repr__(self) -> str:
+        return f"<Future {self.run_name!r} {self.state.name}>"
+
+
+class FutureList(list[Future[R]]):
+    """The futures of one `.map`, in the order of its inputs."""
+
+    _surefoot_futures = True
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until all have ended, or `timeout` seconds have passed."""
+        wait(self, timeout=timeout)
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:
+        """All values, in the order of the inputs.
+
+        Raises the failure of the first that ends so; with `raise_on_failure=False` exceptions stand in the list
+        instead.
+        """
+        if raise_on_failure:
+            try:
+                for future in as_completed(self, timeout=timeout):
+                    future.result()
+            except WaitTimeoutError as error:
+                raise TimeoutError(str(error)) from None
+        else:
+            pending = wait(self, timeout=timeout).not_done
+            if pending:
+                raise TimeoutError(
+                    f"{len(pending)} of {len(self)} task runs were not done after {timeout} s; they go on."
+                )
+        return [future.result(raise_on_failure=raise_on_failure) for future in self]
+
+
+class DoneAndNotDone(NamedTuple):
+    """What `wait` found."""
+
+    done: set[Future[Any]]
+    not_done: set[Future[Any]]
+
+
+def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:
+    """Wait until all futures are done, or `timeout` seconds have passed. Raises ValueError for a negative timeout."""
+    unique = list(dict.fromkeys(futures))
+    left_s = _countdown(_checked(timeout))
+    for future in unique:
+        if not future.done():
+            future.wait(left_s())
+    done = {future for future in unique if future.done()}
+    return DoneAndNotDone(done, set(unique) - done)
+
+
+def as_completed(futures: Iterable[Future[R]], timeout: float | None = None) -> Iterator[Future[R]]:
+    """Yield futures as they end, each once.
+
+    Raises ValueError for a negative timeout, and TimeoutError when not all are done `timeout` seconds after the first
+    was asked for.
+    """
+    return _as_completed(list(dict.fromkeys(futures)), _checked(timeout))
+
+
+def _as_completed(unique: list[Future[R]], timeout: float | None) -> Iterator[Future[R]]:
+    left_s = _countdown(timeout)
+    ended = _NextEnded(unique)
+    try:
+        for number in range(len(unique)):
+            future = ended.take(left_s())
+            if future is None:
+                raise WaitTimeoutError(
+                    f"{len(unique) - number} of {len(unique)} task runs were not done after {timeout} s; they go on."
+                )
+            yield future
+    finally:
+        ended.close()
+
+
+def _countdown(timeout: float | None) -> Callable[[], float | None]:
+    """What is left of a timeout that starts now, whenever it is asked for."""
+    if timeout is None:
+        return lambda: None
+    clock = get_clock()
+    end_us = clock.mono_us() + int(timeout * 1e6)
+    return lambda: max((end_us - clock.mono_us()) / 1e6, 0.0)
+
+
+class _NextEnded:
+    """The next of some futures to end, to be waited for as one future is, so that this wait lends its slot too."""
+
+    execution = None
+
+    def __init__(self, futures: list[Future[Any]]) -> None:
+        self._futures = futures
+        self._ended: list[Future[Any]] = []
+        self._taken = 0
+        self._callbacks: list[Callable[[Any], None]] = []
+        for future in futures:
+            future.add_done_callback(self._add)
+
+    def _add(self, future: Future[Any]) -> None:
+        with _lock:
+            self._ended.append(future)
+            callbacks, self._callbacks = self._callbacks, []
+        for fn in callbacks:
+            fn(self)
+
+    def take(self, timeout: float | None) -> Future[Any] | None:
+        """The next one that ended; None if there is none in time."""
+        if not self.done():
+            wait_for(self, timeout)
+            if not self.done():
+                return None
+        self._taken += 1
+        return self._ended[self._taken - 1]
+
+    def close(self) -> None:
+        """No more are wanted."""
+        for future in self._futures:
+            if not future.done():
+                future.remove_done_callback(self._add)
+
+    def done(self) -> bool:
+        return len(self._ended) > self._taken
+
+    def needs(self) -> Needs:
+        """Any one of those that have not ended."""
+        return Needs([future.execution for future in self._futures if future.execution is not None], any_one=True)
+
+    def add_done_callback(self, fn: Callable[[Any], None]) -> None:
+        """Call `fn` when one has ended that was not taken yet."""
+        with _lock:
+            if not self.done():
+                self._callbacks.append(fn)
+                return
+        fn(self)
+
+    def remove_done_callback(self, fn: Callable[[Any], None]) -> None:
+        """Do not call `fn` after all."""
+        with _lock:
+            if fn in self._callbacks:
+                self._callbacks.remove(fn)
+
+
+def _checked(timeout: float | None) -> float | None:
+    if timeout is not None and timeout < 0:
+        raise FutureTimeoutError(f"timeout is {timeout}.", do="Pass a number of seconds of at least 0, or None.")
+    return timeout
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

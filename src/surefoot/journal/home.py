@@ -1,0 +1,53 @@
+"""The home: the folder in which a user's journal and ledger lie. May import: core."""
+
+from __future__ import annotations
+
+import os
+
+from surefoot.core.errors import HomeUnwritable
+
+__all__ = ["Home", "unwritable"]
+
+
+class Home:
+    """Where things lie in a home. Making one touches no disk; `ensure` does.
+
+    >>> Home("/srv/surefoot").ledger_path.replace(os.sep, "/")
+    '/srv/surefoot/ledger.db'
+    """
+
+    __slots__ = ("ledger_path", "path", "writers_path")
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(os.path.expanduser(path))
+        self.writers_path = os.path.join(self.path, "writers")
+        self.ledger_path = os.path.join(self.path, "ledger.db")
+
+    def __repr__(self) -> str:
+        return f"Home({self.path!r})"
+
+    def ensure(self) -> None:
+        """Make the home, readable by its owner alone, if it is not there.
+
+        Raises HomeUnwritable if it cannot be made or written.
+        """
+        try:
+            # Most often all is there, and then one look is enough.
+            if not os.path.isdir(self.writers_path):
+                os.makedirs(self.path, 0o700, exist_ok=True)
+                os.makedirs(self.writers_path, 0o700, exist_ok=True)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        if not os.access(self.writers_path, os.W_OK | os.X_OK):
+            raise unwritable(self.path, None)
+
+
+def unwritable(path: str, error: OSError | None) -> HomeUnwritable:
+    """The error that says why the home at `path` cannot be written, and the way out."""
+    why = error.strerror if error is not None and error.strerror else "no permission, or a read-only file system"
+    if error is not None and isinstance(error, FileExistsError | NotADirectoryError):
+        why = f"{error.filename or path!r} is a file"
+    return HomeUnwritable(
+        f"The Surefoot home {path!r} cannot be written: {why}.",
+        do="Set SUREFOOT_HOME to a folder that you may write.",
+    )

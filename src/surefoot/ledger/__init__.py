@@ -1,0 +1,16 @@
+"""The ledger: facts become tables here, and are read from here. SQL stands nowhere else.
+
+A synchronous library over SQLAlchemy Core.
+
+    with Ledger.open(path) as ledger:
+        ledger.fold(batches)
+        with ledger.read() as connection:
+            page = queries.list_flow_runs(connection)
+
+May import: core.
+"""
+
+from surefoot.ledger.batches import Batch, Folded, Writer
+from surefoot.ledger.ledger import Ledger
+
+__all__ = ["Batch", "Folded", "Ledger", "Writer"]

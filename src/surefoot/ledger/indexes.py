@@ -1,0 +1,136 @@
+"""By which ways rows are found: every index, and the expressions that some of them are on, for queries to use the same.
+
+Whoever makes the tables takes `metadata` from here, so that it has the indexes. May import: tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Index, Table, func, literal_column
+
+from surefoot.ledger.tables import flow_runs, flows, logs, metadata, task_runs
+
+__all__ = ["end_order", "is_unended", "metadata", "next_order", "start_order", "uneven"]
+
+
+def start_order(runs: Table) -> ColumnElement[int]:
+    """What sorting by start goes by: a run that has not started stands where it is expected to."""
+    return func.coalesce(runs.c.start_us, runs.c.expected_us)
+
+
+def end_order(runs: Table) -> ColumnElement[int]:
+    """What sorting by end goes by: a run that has not ended comes last when the newest is first."""
+    return func.coalesce(runs.c.end_us, literal_column("0"))
+
+
+def next_order(runs: Table) -> ColumnElement[int]:
+    """What sorting by the next start goes by: a run that waits for no time comes last."""
+    return func.coalesce(runs.c.until_us, literal_column("9223372036854775807"))
+
+
+def uneven(runs: Table) -> ColumnElement[bool]:
+    """All runs but the many that completed: a query for any of these says so, to find them by a small index."""
+    return runs.c.state_type != literal_column("'COMPLETED'")
+
+
+def is_unended(runs: Table) -> ColumnElement[bool]:
+    """The runs that no fact has ended."""
+    return runs.c.unended == literal_column("1")
+
+
+def _index(
+    name: str, *parts: Any, typical: tuple[int, ...], where: ColumnElement[bool] | None = None, unique: bool = False
+) -> None:
+    """An index on columns or expressions of one table, only of the rows `where` says.
+
+    `typical` tells a planner that has no statistics of its own what to expect in a large ledger: how many rows there
+    are, then how many share the first column, the first two, and so on. Without it SQLite takes a workspace for a
+    handful of rows, and walks all of history in the order wanted rather than to sort the few runs asked for. `where`
+    stands in `info` too: another dialect takes it from there (naming it here would import all of it).
+    """
+    info = {"typical": typical, "where": where}
+    if where is None:
+        Index(name, *parts, unique=unique, info=info)
+    else:
+        Index(name, *parts, unique=unique, sqlite_where=where, info=info)
+
+
+def _index_runs(runs: Table, count: int) -> None:
+    """The indexes that flow runs and task runs share. Each costs 1 µs a run; those with a condition next to nothing."""
+    name, c = runs.name, runs.c
+    runs.info["typical"] = (count, count, 1)
+    _index(f"{name}_by_name", c.workspace_id, c.name, c.id, typical=(count, count, 10, 1))
+    _index(f"{name}_by_expected", c.workspace_id, c.expected_us, c.id, typical=(count, count, 2, 1))
+    _index(f"{name}_by_end", c.workspace_id, end_order(runs), c.id, typical=(count, count, 2, 1))
+    _index(f"{name}_by_next", c.workspace_id, next_order(runs), c.id, typical=(count, count, count // 2, 1))
+    few = count // 50
+    _index(f"{name}_by_state", c.workspace_id, c.state_type, c.id, typical=(few, few, few // 4, 1), where=uneven(runs))
+    # The end stands in it so that those which a dead writer left open are told from those already ended.
+    open_runs = few // 10
+    _index(
+        f"{name}_of_writer",
+        c.workspace_id,
+        c.writer_id,
+        c.end_us,
+        typical=(open_runs, open_runs, 10, 5),
+        where=is_unended(runs),
+    )
+
+
+def _index_flow_runs(count: int) -> None:
+    c = flow_runs.c
+    _index_runs(flow_runs, count)
+    _index("flow_runs_by_start", c.workspace_id, start_order(flow_runs), c.id, typical=(count, count, 2, 1))
+    _index("flow_runs_of_flow", c.workspace_id, c.flow_id, c.id, typical=(count, count, count // 100, 1))
+    called = c.parent_flow_run_id.is_not(None)
+    _index(
+        "flow_runs_of_parent",
+        c.workspace_id,
+        c.parent_flow_run_id,
+        c.id,
+        typical=(count // 5, count // 5, 10, 1),
+        where=called,
+    )
+
+
+def _index_task_runs(count: int) -> None:
+    c = task_runs.c
+    _index_runs(task_runs, count)
+    # The state's name stands in it so that counting a map's states reads the index alone.
+    _index(
+        "task_runs_of_flow_run",
+        c.workspace_id,
+        c.flow_run_id,
+        c.id,
+        c.state_name,
+        typical=(count, count, 200, 1, 1),
+    )
+    few = count // 50
+    _index(
+        "task_runs_of_flow_run_by_state",
+        c.workspace_id,
+        c.flow_run_id,
+        c.state_type,
+        c.id,
+        typical=(few, few, 10, 5, 1),
+        where=uneven(task_runs),
+    )
+
+
+def _index_logs(count: int) -> None:
+    c = logs.c
+    order = (c.order_us, c.writer_id, c.segment, c.offset)
+    logs.info["typical"] = (count, count, count // 1000, count // 2000, 1)
+    _index("logs_by_time", c.workspace_id, *order, typical=(count, count, 2, 1, 1, 1))
+    _index("logs_of_flow_run", c.workspace_id, c.flow_run_id, *order, typical=(count, count, 1000, 2, 1, 1, 1))
+    of_task = c.task_run_id.is_not(None)
+    _index(
+        "logs_of_task_run", c.workspace_id, c.task_run_id, *order, typical=(count, count, 10, 1, 1, 1, 1), where=of_task
+    )
+
+
+_index_flow_runs(100_000)
+_index_task_runs(1_000_000)
+_index_logs(10_000_000)
+_index("flows_by_name", flows.c.workspace_id, flows.c.name, typical=(100, 100, 1), unique=True)

@@ -1,0 +1,27 @@
+"""Reading the ledger: each function takes a connection from `Ledger.read` and answers with records of core.wire.
+
+Lists are paged by key: `after` of one page goes into the next call, and page 1,000 costs what page 1 does.
+May import: core, tables, dialects, history.
+"""
+
+from surefoot.ledger.queries.counts import count_task_runs
+from surefoot.ledger.queries.find import find_flow_run, find_run, find_task_run
+from surefoot.ledger.queries.flow_runs import list_flow_runs
+from surefoot.ledger.queries.flows import list_flows
+from surefoot.ledger.queries.logs import list_logs
+from surefoot.ledger.queries.states import list_states
+from surefoot.ledger.queries.task_runs import list_task_runs
+from surefoot.ledger.queries.why import explain
+
+__all__ = [
+    "count_task_runs",
+    "explain",
+    "find_flow_run",
+    "find_run",
+    "find_task_run",
+    "list_flow_runs",
+    "list_flows",
+    "list_logs",
+    "list_states",
+    "list_task_runs",
+]

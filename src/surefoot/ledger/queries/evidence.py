@@ -1,0 +1,191 @@
+"""What an explanation rests on: a run, the chain of its causes, its history, and how the runs around it fared.
+
+May import: core, tables, history, and the parts that queries share. Every list is bounded, however large a run's map
+is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Row, func, select
+
+from surefoot.core.errors import NotFound
+from surefoot.core.states import FINAL
+from surefoot.core.wire import FlowRun, TaskRun
+from surefoot.ledger.fold_writers import load_writers
+from surefoot.ledger.history import Entry, unpack
+from surefoot.ledger.indexes import uneven
+from surefoot.ledger.queries.causes import NODE_COLUMNS, Node, chains, node_of, pids_of
+from surefoot.ledger.queries.find import find_run
+from surefoot.ledger.queries.reasons import Pids
+from surefoot.ledger.queries.rows import id_bytes
+from surefoot.ledger.queries.states import entries_of
+from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
+
+__all__ = ["Evidence", "Failures", "gather"]
+
+_SHOWN: Final = 10
+_READ_MAX: Final = 5000
+_VARIES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
+
+
+class Failures(NamedTuple):
+    """Task runs of one task that failed alike."""
+
+    task_name: str
+    message: str  # of the first of them
+    number: int
+
+
+class Evidence(NamedTuple):
+    """All that is known about why a run is as it is."""
+
+    run: FlowRun | TaskRun
+    node: Node
+    chain: Sequence[Node]  # its cause, that one's cause, down to the root
+    states: Sequence[Entry]
+    traceback: str | None
+    pids: Pids
+    host: str | None  # where its process ran
+    failures: Sequence[Failures] = ()  # of a flow run: what failed in it, most first
+    blocked: Sequence[Node] = ()  # task runs that did not run because of it
+    unstarted: int = 0  # task runs of a flow run that were cancelled
+    active: Sequence[Node] = ()  # task runs of a flow run that run or wait for a retry
+    recovered: Sequence[Node] = ()  # task runs of a flow run that completed after retries
+    longest: tuple[Node, int] | None = (
+        None  # the task run of a flow run that ran longest, and how long, in microseconds
+    )
+
+    @property
+    def root(self) -> Node:
+        """The root of the matter: the run itself if no other is to blame."""
+        return self.chain[-1] if self.chain else self.node
+
+
+def gather(connection: Connection, reference: str) -> Evidence:
+    """The evidence on the run that goes by `reference`. Raises NotFound or Ambiguous."""
+    run = find_run(connection, reference)
+    runs = task_runs if isinstance(run, TaskRun) else flow_runs
+    run_id = id_bytes(run.id)
+    row = _row(connection, runs.name, run_id)
+    node = node_of(row)
+    chain = chains(connection, [node])[run_id]
+    history = unpack(row.history)
+    writer = load_writers(connection, [node.writer_id]).get(node.writer_id)
+    told = Evidence(
+        run,
+        node,
+        chain,
+        entries_of(connection, history),
+        _traceback(connection, chain, history),
+        pids_of(connection, [node, *chain]),
+        writer["host"] if writer else None,
+    )
+    if isinstance(run, TaskRun):
+        if run.flow_run_id is None or node.state_type not in FINAL:
+            return told
+        return told._replace(blocked=_blocked_by(_not_ready(connection, id_bytes(run.flow_run_id)), run_id))
+    return told._replace(
+        failures=_failures(connection, run_id),
+        blocked=_not_ready(connection, run_id),
+        unstarted=_count(connection, run_id, "CANCELLED"),
+        active=_nodes(
+            connection, run_id, task_runs.c.state_type.in_(["RUNNING", "SCHEDULED", "PAUSED"]), uneven(task_runs)
+        ),
+        recovered=_nodes(connection, run_id, task_runs.c.state_type == "COMPLETED", task_runs.c.run_count > 1),
+        longest=_longest(connection, run_id),
+    )
+
+
+def _row(connection: Connection, kind: str, run_id: bytes) -> Row[*tuple[Any, ...]]:
+    runs = task_runs if kind == task_runs.name else flow_runs
+    query = select(*NODE_COLUMNS[kind], runs.c.history).where(runs.c.workspace_id == WORKSPACE, runs.c.id == run_id)
+    row: Row[*tuple[Any, ...]] | None = connection.execute(query).first()
+    if row is None:
+        raise NotFound(f"The run {run_id.hex()} was deleted a moment ago.")
+    return row
+
+
+def _traceback(connection: Connection, chain: Sequence[Node], history: Sequence[Entry]) -> str | None:
+    """The traceback of the root, else the run's own."""
+    if chain:
+        root = chain[-1]
+        kind = task_runs.name if root.is_task else flow_runs.name
+        found = unpack(_row(connection, kind, root.id).history)[-1].traceback
+        if found is not None:
+            return found
+    return history[-1].traceback
+
+
+def _in_flow_run(flow_run_id: bytes) -> tuple[ColumnElement[bool], ...]:
+    return task_runs.c.workspace_id == WORKSPACE, task_runs.c.flow_run_id == flow_run_id
+
+
+def _nodes(
+    connection: Connection, flow_run_id: bytes, *conditions: ColumnElement[bool], limit: int = _SHOWN + 1
+) -> list[Node]:
+    query = select(*NODE_COLUMNS[task_runs.name]).where(*_in_flow_run(flow_run_id), *conditions)
+    return [node_of(row) for row in connection.execute(query.order_by(task_runs.c.id).limit(limit))]
+
+
+def _not_ready(connection: Connection, flow_run_id: bytes) -> list[Node]:
+    c = task_runs.c
+    return _nodes(
+        connection,
+        flow_run_id,
+        c.state_type == "FAILED",
+        uneven(task_runs),
+        c.state_name == "NotReady",
+        limit=_READ_MAX,
+    )
+
+
+def _blocked_by(not_ready: Sequence[Node], run_id: bytes) -> list[Node]:
+    """Those that did not run because of one run, or because of others that did not run because of it."""
+    stopped = {run_id}
+    found: list[Node] = []
+    rest = list(not_ready)
+    while True:
+        new = [node for node in rest if node.cause_id in stopped]
+        if not new:
+            return found
+        found += new
+        stopped |= {node.id for node in new}
+        rest = [node for node in rest if node.id not in stopped]
+
+
+def _failures(connection: Connection, flow_run_id: bytes) -> list[Failures]:
+    c = task_runs.c
+    count = func.count().label("count")
+    query = (
+        select(c.task_name, c.state_name, c.message, count)
+        .where(*_in_flow_run(flow_run_id), c.state_type.in_(["FAILED", "CRASHED"]), uneven(task_runs))
+        .where(c.state_name != "NotReady")
+        .group_by(c.task_name, c.state_name, c.message)
+        .order_by(count.desc(), c.task_name, c.message)
+        .limit(_READ_MAX)
+    )
+    alike: dict[tuple[str, str], Failures] = {}
+    for task_name, state_name, message, number in connection.execute(query).all():
+        key = task_name, _VARIES.sub("_", message or state_name)
+        first = alike.get(key)
+        told = Failures(task_name, message or state_name, number)
+        alike[key] = told if first is None else first._replace(number=first.number + number)
+    return sorted(alike.values(), key=lambda failures: -failures.number)
+
+
+def _count(connection: Connection, flow_run_id: bytes, state_type: str) -> int:
+    query = select(func.count()).where(
+        *_in_flow_run(flow_run_id), task_runs.c.state_type == state_type, uneven(task_runs)
+    )
+    return connection.execute(query).scalar_one()
+
+
+def _longest(connection: Connection, flow_run_id: bytes) -> tuple[Node, int] | None:
+    c = task_runs.c
+    query = select(*NODE_COLUMNS[task_runs.name], c.ran_us).where(*_in_flow_run(flow_run_id))
+    row = connection.execute(query.order_by(c.ran_us.desc(), c.id).limit(1)).first()
+    return None if row is None else (node_of(row), row.ran_us)

@@ -1,0 +1,183 @@
+"""The situations that a run can be in, as one table: from its state to the sentence that explains it.
+
+May import: core, evidence, reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from surefoot.core.states import (
+    CANCELLED,
+    CANCELLING,
+    COMPLETED,
+    CRASHED,
+    FAILED,
+    PAUSED,
+    PENDING,
+    RUNNING,
+    SCHEDULED,
+    StateType,
+)
+from surefoot.ledger.queries.causes import Node
+from surefoot.ledger.queries.evidence import Evidence
+from surefoot.ledger.queries.reasons import at_clock, ended_badly, plural, short, verb
+from surefoot.ledger.queries.rows import instant
+
+__all__ = ["SITUATIONS", "Situation", "lasted", "other", "text"]
+
+
+class Situation(NamedTuple):
+    """One row: when it fits, and what it tells."""
+
+    state_type: StateType
+    state_name: str | None  # None: any
+    blames: bool | None  # whether another run is to blame; None: either
+    tell: Callable[[Evidence], str]
+    watch: bool = False  # it goes on: looking again may tell more
+
+    def fits(self, found: Evidence) -> bool:
+        """Whether it is this one."""
+        node = found.node
+        return (
+            node.state_type is self.state_type
+            and self.state_name in (None, node.state_name)
+            and self.blames in (None, bool(found.chain))
+        )
+
+
+def _who(found: Evidence) -> str:
+    return f"{'Task' if found.node.is_task else 'Flow'} run {found.node.name}"
+
+
+def text(message: str | None) -> str:
+    """A message behind a colon; nothing if there is none."""
+    return f": {short(message)}" if message else ""
+
+
+def other(node: Node, found: Evidence) -> str:
+    """Another run, and what became of it."""
+    why = ended_badly(node, found.pids) if node.state_type is not COMPLETED and node.state_name != "NotReady" else None
+    return f"{'' if node.is_task else 'flow run '}{node.name} {verb(node)}" + (f": {why}" if why else "")
+
+
+def _when(found: Evidence) -> str:
+    return at_clock(instant(found.states[-1].at_us))
+
+
+def _tries(found: Evidence) -> str:
+    count = found.node.run_count
+    return f" after {plural(count - 1, 'retry', 'retries')}" if count > 1 else ""
+
+
+def _took(found: Evidence) -> str:
+    return f" in {lasted(round(found.run.total_run_time * 1e6))}"
+
+
+def _not_run(found: Evidence) -> str:
+    return "failed" if found.node.run_count else "did not run"  # a flow may return the state of a task that did not run
+
+
+def _completed(found: Evidence) -> str:
+    return f"{_who(found)} completed{_tries(found)}{_took(found)}{text(found.node.message)}"
+
+
+def _was_running(found: Evidence) -> str:
+    return found.states[-2].state_name if len(found.states) > 1 else "unknown"
+
+
+def _crashed(found: Evidence) -> str:
+    node = found.node
+    if not node.has_died:
+        return f"{_who(found)} was ended from outside{text(node.message)}"
+    pid = found.pids.get(node.writer_id)
+    who = f" (pid {pid} on {found.host})" if pid is not None else ""
+    return f"{_who(found)} crashed: its process died{who} while it was {_was_running(found)}{_likely(node)}"
+
+
+def _likely(node: Node) -> str:
+    return (
+        ", without a word: killed, out of memory, or power loss"
+        if node.message and "without a word" in node.message
+        else ""
+    )
+
+
+def _abandoned(found: Evidence) -> str:
+    why = "its process ended and left it without an end" if found.node.has_died else short(found.node.message)
+    return f"{_who(found)} was abandoned: {why}"
+
+
+def _awaiting_retry(found: Evidence) -> str:
+    node = found.node
+    at = "" if node.until_us is None else f" at {at_clock(instant(node.until_us))}"
+    tries = f"retry {node.run_count} of {max(node.retries, node.run_count)}"
+    return f"{_who(found)} failed{text(node.message)}; {tries} follows{at}"
+
+
+def _scheduled(found: Evidence) -> str:
+    node = found.node
+    at = "" if node.until_us is None else f" at {at_clock(instant(node.until_us))}"
+    return f"{_who(found)} is {node.state_name}: it is to start{at}{text(node.message)}"
+
+
+def _running(found: Evidence) -> str:
+    node = found.node
+    retry = f", retry {node.run_count - 1} of {max(node.retries, node.run_count - 1)}" if node.run_count > 1 else ""
+    return f"{_who(found)} is running since {_when(found)}{retry}"
+
+
+def _waits(found: Evidence) -> str:
+    return (
+        f"{_who(found)} is {found.node.state_name} since {_when(found)}{text(found.node.message)}: it has not started"
+    )
+
+
+# From the state of a run to what is said of it. The first row that fits is the one.
+SITUATIONS: Final[tuple[Situation, ...]] = (
+    Situation(COMPLETED, "Cached", None, lambda f: f"{_who(f)} took its result from the cache{text(f.node.message)}"),
+    Situation(COMPLETED, "Skipped", None, lambda f: f"{_who(f)} was skipped on purpose{text(f.node.message)}"),
+    Situation(
+        COMPLETED, "RolledBack", None, lambda f: f"{_who(f)} completed, and was rolled back{text(f.node.message)}"
+    ),
+    Situation(COMPLETED, None, None, _completed),
+    Situation(FAILED, "NotReady", True, lambda f: f"{_who(f)} {_not_run(f)}, because {other(f.root, f)}"),
+    Situation(FAILED, "NotReady", False, lambda f: f"{_who(f)} did not run{text(f.node.message)}"),
+    Situation(FAILED, None, True, lambda f: f"{_who(f)} failed, because {other(f.root, f)}"),
+    Situation(FAILED, "TimedOut", False, lambda f: f"{_who(f)} ran out of time{_tries(f)}{text(f.node.message)}"),
+    Situation(FAILED, None, False, lambda f: f"{_who(f)} failed{_tries(f)}{text(f.node.message)}"),
+    Situation(CRASHED, "Abandoned", None, _abandoned),
+    Situation(
+        CRASHED, "Lost", None, lambda f: f"{_who(f)} is lost: nothing was heard from it in time{text(f.node.message)}"
+    ),
+    Situation(CRASHED, None, True, lambda f: f"{_who(f)} crashed, because {other(f.root, f)}"),
+    Situation(CRASHED, None, False, _crashed),
+    Situation(CANCELLED, None, True, lambda f: f"{_who(f)} was cancelled, because {other(f.root, f)}"),
+    Situation(CANCELLED, None, False, lambda f: f"{_who(f)} was cancelled{text(f.node.message)}"),
+    Situation(
+        CANCELLING, None, None, lambda f: f"{_who(f)} was asked to stop, and has not yet{text(f.node.message)}", True
+    ),
+    Situation(PAUSED, None, None, lambda f: f"{_who(f)} is {f.node.state_name} since {_when(f)}{text(f.node.message)}"),
+    Situation(SCHEDULED, "AwaitingRetry", None, _awaiting_retry, True),
+    Situation(SCHEDULED, None, None, _scheduled, True),
+    Situation(PENDING, None, None, _waits, True),
+    Situation(RUNNING, None, None, _running, True),
+)
+
+
+def lasted(us: int) -> str:
+    """A duration as people say it.
+
+    >>> lasted(21_300), lasted(4_200_000), lasted(252_000_000), lasted(7_500_000_000)
+    ('21 ms', '4.2 s', '4m 12s', '2h 05m')
+    """
+    if us < 1_000_000:
+        return f"{us / 1000:.0f} ms"
+    if us < 60_000_000:
+        return f"{us / 1e6:.3g} s"
+    minutes, seconds = divmod(us // 1_000_000, 60)
+    if minutes < 60:
+        return f"{minutes}m {seconds:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m"

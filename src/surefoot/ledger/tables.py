@@ -1,0 +1,255 @@
+"""The ledger's tables, as SQLAlchemy Core metadata: the one place that says which columns, keys and indexes there are.
+
+Rules: `workspace_id` stands first in every unique key and index; ids are 16 bytes, instants microseconds, lists and
+maps JSON text; there are no foreign keys (a child may arrive before its parent); the types are portable, so that
+PostgreSQL needs no other plan. A run's history is one column of its row, not a row a state: measured on SQLite with
+100,000 task runs of three states, 12 µs a run against 24 µs, and 489 bytes against 588. May import: core.states.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+from surefoot.core.states import FINAL, StateType
+
+__all__ = [
+    "HEAD",
+    "WORKSPACE",
+    "alembic_version",
+    "early_states",
+    "flow_runs",
+    "flows",
+    "logs",
+    "meta",
+    "metadata",
+    "positions",
+    "task_runs",
+    "tombstones",
+    "unknown_facts",
+    "workspaces",
+    "writers",
+]
+
+HEAD: Final = "0001"  # the newest revision in migrations/versions
+WORKSPACE: Final = 0  # the default workspace, the only one until there are teams
+
+metadata = MetaData()
+
+
+def _id(name: str, *, null: bool = False) -> Column[Any]:
+    return Column(name, LargeBinary(16), nullable=null)
+
+
+def _us(name: str, *, null: bool = False) -> Column[Any]:
+    return Column(name, BigInteger, nullable=null)
+
+
+def _text(name: str, *, null: bool = False) -> Column[Any]:
+    return Column(name, Text, nullable=null)
+
+
+def _count(name: str, *, null: bool = False) -> Column[Any]:
+    return Column(name, Integer, nullable=null)
+
+
+def _workspace() -> Column[Any]:
+    return Column("workspace_id", Integer, nullable=False)
+
+
+def _quoted(kinds: frozenset[StateType] | type[StateType]) -> str:
+    return ", ".join(f"'{kind.value}'" for kind in StateType if kind in kinds)
+
+
+def _run_columns() -> list[Any]:
+    """What flow runs and task runs share: how the run was made, then how it is now, told by its newest (epoch, n)."""
+    counts = "epoch >= 0 AND n >= 0 AND run_count >= 0 AND ran_us >= 0 AND illegal >= 0"
+    return [
+        _count("retries"),
+        _us("created_us"),
+        _count("created_epoch"),  # of the oldest creation heard of: that one tells name, tags ...
+        _id("writer_id"),  # who lives its life in the newest epoch
+        _count("epoch"),
+        _count("n"),
+        Column("state_type", String(16), nullable=False),
+        _text("state_name"),
+        _us("state_us"),
+        _text("message", null=True),
+        _id("cause_id", null=True),
+        _us("until_us", null=True),
+        _count("run_count"),
+        _us("expected_us"),
+        _us("start_us", null=True),
+        _us("end_us", null=True),
+        _us("ran_us"),
+        Column(
+            "unended", SmallInteger, nullable=False
+        ),  # 1 until a fact ends it: also where a dead writer made it Crashed
+        _count("illegal"),  # transitions in its history that the table of states does not allow
+        Column("history", LargeBinary, nullable=False),  # see history.py
+        CheckConstraint(f"state_type IN ({_quoted(StateType)})", name="state_type_is_known"),
+        CheckConstraint(f"(state_type IN ({_quoted(FINAL)})) = (end_us IS NOT NULL)", name="only_ended_has_end"),
+        CheckConstraint("unended IN (0, 1)", name="unended_is_yes_or_no"),
+        CheckConstraint(counts, name="counts_are_counts"),
+    ]
+
+
+workspaces = Table("workspaces", metadata, Column("id", Integer, primary_key=True, autoincrement=False), _text("name"))
+
+meta = Table("meta", metadata, Column("key", String(64), primary_key=True), _text("value"))
+
+writers = Table(
+    "writers",
+    metadata,
+    _workspace(),
+    _id("id"),
+    _text("host", null=True),  # null until a segment's first fact was folded, as are the next four
+    _text("boot_id", null=True),
+    Column("pid", BigInteger, nullable=True),
+    _text("surefoot", null=True),
+    _us("started_us", null=True),
+    _us("heard_us"),  # the newest instant in any of its facts
+    _us("received_us"),  # by the ledger's clock: when something of it was last folded
+    _us("ended_us", null=True),
+    Column("ended", String(16), nullable=True),
+    _text("why", null=True),
+    _count("lost"),
+    PrimaryKeyConstraint("workspace_id", "id"),
+    CheckConstraint("ended IN ('closed', 'observed')", name="ended_is_known"),
+    CheckConstraint("(ended IS NULL) = (ended_us IS NULL)", name="only_ended_has_end"),
+)
+
+positions = Table(
+    "positions",
+    metadata,
+    _workspace(),
+    _id("writer_id"),
+    Column("stream", String(16), nullable=False),
+    _count("segment"),
+    Column("offset", BigInteger, nullable=False),
+    PrimaryKeyConstraint("workspace_id", "writer_id", "stream", "segment"),
+    sqlite_with_rowid=False,
+)
+
+flows = Table(
+    "flows",
+    metadata,
+    _workspace(),
+    _id("id"),
+    _text("name"),
+    _us("created_us"),
+    _us("updated_us"),
+    _id("newest_run_id"),
+    _text("description", null=True),  # as the newest run told it
+    PrimaryKeyConstraint("workspace_id", "id"),
+)
+
+flow_runs = Table(
+    "flow_runs",
+    metadata,
+    _workspace(),
+    _id("id"),
+    _id("flow_id"),
+    _text("flow_name"),
+    _text("name"),
+    _text("flow_version", null=True),
+    _text("parameters"),
+    _text("tags"),
+    _id("parent_flow_run_id", null=True),
+    _id("parent_task_run_id", null=True),
+    _text("start", null=True),
+    _text("inputs"),
+    *_run_columns(),
+    PrimaryKeyConstraint("workspace_id", "id"),
+)
+
+task_runs = Table(
+    "task_runs",
+    metadata,
+    _workspace(),
+    _id("id"),
+    _id("flow_run_id", null=True),
+    _id("parent_task_run_id", null=True),
+    _text("task_key"),
+    _text("task_name"),
+    _text("name"),
+    _text("task_version", null=True),
+    _count("call_index"),
+    _text("tags"),
+    _text("inputs"),
+    _id("map_id", null=True),
+    *_run_columns(),
+    PrimaryKeyConstraint("workspace_id", "id"),
+)
+
+# States that arrived before their run's creation wait here, so that a run's row never lacks what its creation tells.
+early_states = Table(
+    "early_states",
+    metadata,
+    _workspace(),
+    _id("run_id"),
+    Column("history", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("workspace_id", "run_id"),
+)
+
+logs = Table(
+    "logs",
+    metadata,
+    _workspace(),
+    _id("writer_id"),
+    _count("segment"),
+    Column("offset", BigInteger, nullable=False),
+    _us("at_us"),
+    _us("order_us"),  # at_us, but never less than that of the line before it in the same journal
+    Column("level", Integer, nullable=False),
+    _text("logger"),
+    _text("message"),
+    _count("cut"),
+    _id("flow_run_id", null=True),
+    _id("task_run_id", null=True),
+    PrimaryKeyConstraint("workspace_id", "writer_id", "segment", "offset"),
+    sqlite_with_rowid=False,
+)
+
+unknown_facts = Table(
+    "unknown_facts",
+    metadata,
+    _workspace(),
+    _id("writer_id"),
+    Column("stream", String(16), nullable=False),
+    _count("segment"),
+    Column("offset", BigInteger, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("workspace_id", "writer_id", "stream", "segment", "offset"),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    _workspace(),
+    _id("run_id"),
+    _us("deleted_us"),
+    PrimaryKeyConstraint("workspace_id", "run_id"),
+    sqlite_with_rowid=False,
+)
+
+# Alembic's own table, so that a new ledger is stamped without importing Alembic (which takes longer than all the rest).
+alembic_version = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)

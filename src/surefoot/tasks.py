@@ -1,0 +1,303 @@
+"""Tasks: functions whose calls are recorded, retried and timed; called directly, submitted, or mapped over many inputs.
+
+    from surefoot import task
+
+May import: core, engine, futures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
+
+from surefoot.annotations import Annotation, allow_failure, quote, unmapped
+from surefoot.core.delays import DelaySpec, exponential_backoff
+from surefoot.core.errors import MappingLengthMismatch, MappingMissingIterable, MissingContextError
+from surefoot.core.ids import new_id
+from surefoot.engine import running
+from surefoot.engine.definition import Definition, Hooks, RunName
+from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.progress import MapProgress
+from surefoot.engine.scope import current
+from surefoot.engine.task_execution import TaskExecution
+from surefoot.engine.telling import map_ended
+from surefoot.futures import Future, FutureList
+from surefoot.states import State
+
+__all__ = ["Task", "exponential_backoff", "task"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Task(Definition, Generic[P, R]):
+    """A function decorated with `@task`. The arguments are those of `task`."""
+
+    kind: ClassVar[str] = "Task"
+    hook_kinds: ClassVar[tuple[str, ...]] = ("completion", "failure", "running")
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        version: str | None = None,
+        task_run_name: RunName = None,
+        retries: int | None = None,
+        retry_delay_seconds: DelaySpec = None,
+        retry_jitter_factor: float | None = None,
+        retry_condition_fn: Callable[..., Any] | None = None,
+        timeout_seconds: float | None = None,
+        log_prints: bool | None = None,
+        on_completion: Hooks = None,
+        on_failure: Hooks = None,
+        on_running: Hooks = None,
+    ) -> None:
+        super().__init__(
+            fn,
+            name=name,
+            version=version,
+            description=description,
+            run_name=task_run_name,
+            tags=tags,
+            retries=retries,
+            retry_delay_seconds=retry_delay_seconds,
+            retry_jitter_factor=retry_jitter_factor,
+            retry_condition_fn=retry_condition_fn,
+            timeout_seconds=timeout_seconds,
+            log_prints=log_prints,
+            hooks={"completion": on_completion, "failure": on_failure, "running": on_running},
+        )
+        inner = self.fn
+        self.task_key = f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
+
+    @property
+    def task_run_name(self) -> RunName:
+        """The template for the names of its runs."""
+        return self.run_name
+
+    # -- hooks as decorators
+
+    def on_completion(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(task, task_run, state)` when a run has completed. To be used as a decorator."""
+        return self._add_hook("completion", fn)
+
+    def on_failure(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(task, task_run, state)` when a run has failed for good. To be used as a decorator."""
+        return self._add_hook("failure", fn)
+
+    def on_running(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(task, task_run, state)` before each attempt. To be used as a decorator."""
+        return self._add_hook("running", fn)
+
+    # -- calling
+
+    def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Run the task here and now, and give its value; for an asynchronous one a coroutine.
+
+        With `return_state=True` the final `State` comes back instead, and failures do not raise. `wait_for` takes
+        futures whose ends are waited for although their values are not used.
+        """
+        if self.isgenerator:
+            return running.stream(self._execution(args, kwargs, wait_for))
+        if self.isasync:
+            if not self.fits(args, kwargs):
+                self.bind(args, kwargs)  # a call that does not fit is refused where it stands, not where it is awaited
+            return running.coroutine(lambda: self._execution(args, kwargs, wait_for), return_state)
+        return running.run(self._execution(args, kwargs, wait_for), return_state)
+
+    def _execution(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, map_id: bytes | None = None
+    ) -> TaskExecution:
+        return TaskExecution(self, self.task_key, args, kwargs, wait_for, map_id)
+
+    @overload
+    def submit(
+        self: Task[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> Future[T]: ...
+    @overload
+    def submit(
+        self, *args: Any, return_state: Literal[False] = False, wait_for: Any = None, **kwargs: Any
+    ) -> Future[R]: ...
+    @overload
+    def submit(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State: ...
+    def submit(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Run the task on the flow's task runner, and go on at once with a future.
+
+        Futures among the arguments are waited for without holding a thread. Raises MissingContextError outside of a
+        flow.
+        """
+        flow = self._flow("submit")
+        future: Future[R] = self._submit(flow, self._execution(args, kwargs, wait_for))
+        if return_state:
+            future.wait()
+            return future.state
+        return future
+
+    def _submit(self, flow: FlowExecution, execution: TaskExecution) -> Future[R]:
+        pool = flow.pool
+        if pool is None:
+            pool = flow.open_pool()
+        future: Future[R] = Future(execution)
+        pool.submit(execution)
+        return future
+
+    def _flow(self, verb: str) -> FlowExecution:
+        execution = current()
+        flow = None if execution is None else execution.flow
+        if flow is None:
+            raise MissingContextError(
+                f"Task {self.name!r} was given to .{verb}() outside of a flow, so no task runner is there to run it.",
+                do=f"Call it directly, {self.name}(...), or from within a function that is decorated with @flow.",
+            )
+        return flow
+
+    @overload
+    def map(
+        self: Task[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> FutureList[T]: ...
+    @overload
+    def map(
+        self, *args: Any, return_state: Literal[False] = False, wait_for: Any = None, **kwargs: Any
+    ) -> FutureList[R]: ...
+    @overload
+    def map(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> list[State]: ...
+    def map(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Submit the task once for each element of its iterable arguments, and give the list of futures.
+
+        Iterables must be of equal length; texts, bytes and what stands in `unmapped` are passed to every run as they
+        are; of a dict the keys are taken; a future stands for the iterable that it gives. Raises MappingMissingIterable
+        and MappingLengthMismatch before anything runs.
+        """
+        flow = self._flow("map")
+        rows = self._rows(args, kwargs)
+        if rows and not self.fits(*rows[0]):
+            self.bind(*rows[0])  # a call that does not fit is refused before the first run
+        map_id = new_id()
+        progress = MapProgress(self.name, len(rows))
+        futures: FutureList[R] = FutureList()
+        for row_args, row_kwargs in rows:
+            future = self._submit(flow, self._execution(row_args, row_kwargs, wait_for, map_id))
+            future.add_done_callback(lambda done: map_ended(flow, progress, done.state.is_completed()))
+            futures.append(future)
+        if return_state:
+            futures.wait()
+            return [future.state for future in futures]
+        return futures
+
+    def _rows(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+        """The arguments of each run of a map."""
+        given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+        columns: dict[int | str, list[Any]] = {}
+        repeated: dict[int | str, Any] = {}
+        for place, value in given:
+            column = _column(value)
+            if column is None:
+                repeated[place] = value.value if isinstance(value, unmapped) else value
+            else:
+                columns[place] = column
+        if not columns:
+            raise MappingMissingIterable(
+                f"{self.name}.map() got no iterable to map over.",
+                do=f"Pass a list, range, generator ..., or call {self.name}.submit() for a single run.",
+            )
+        lengths = {place: len(column) for place, column in columns.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{self._place(place)} has {length}" for place, length in lengths.items())
+            raise MappingLengthMismatch(
+                f"{self.name}.map() got iterables of unequal length: {told}.",
+                do="Make them equal, or wrap what every run should get whole in unmapped(...).",
+            )
+        count = next(iter(lengths.values()))
+        names = list(kwargs)
+        positions = range(len(args))
+        if not kwargs and len(columns) == len(args) == 1:
+            return [((value,), {}) for value in columns[0]]
+        return [
+            (
+                tuple(columns[place][i] if place in columns else repeated[place] for place in positions),
+                {name: columns[name][i] if name in columns else repeated[name] for name in names},
+            )
+            for i in range(count)
+        ]
+
+    def _place(self, place: int | str) -> str:
+        return repr(self.name_at(place) if isinstance(place, int) else place)
+
+
+def _column(value: Any) -> list[Any] | None:
+    """The elements of an argument of `.map`; None for one that every run gets whole."""
+    if isinstance(value, (unmapped, quote)):
+        return None
+    if isinstance(value, allow_failure):
+        inner = _column(value.value)
+        return None if inner is None else [allow_failure(item) for item in inner]
+    if isinstance(value, Future):
+        return _column(value.result())
+    if isinstance(value, (str, bytes, bytearray, Annotation)) or not _is_iterable(value):
+        return None
+    return list(value)
+
+
+def _is_iterable(value: Any) -> bool:
+    if isinstance(value, type):
+        return False
+    return hasattr(value, "__iter__") or (hasattr(value, "__getitem__") and hasattr(value, "__len__"))
+
+
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    tags: Iterable[str] | None = None,
+    version: str | None = None,
+    task_run_name: RunName = None,
+    retries: int | None = None,
+    retry_delay_seconds: DelaySpec = None,
+    retry_jitter_factor: float | None = None,
+    retry_condition_fn: Callable[..., Any] | None = None,
+    timeout_seconds: float | None = None,
+    log_prints: bool | None = None,
+    on_completion: Hooks = None,
+    on_failure: Hooks = None,
+    on_running: Hooks = None,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(fn: Any = None, /, **options: Any) -> Any:
+    """Make a function a task.
+
+    Args:
+        name: what the task is called; the function's name if left out.
+        description: what it is for; the function's docstring if left out.
+        tags: labels of its runs, besides those of `tags(...)` around the call.
+        version: any text.
+        task_run_name: a template over the parameters ("load-{day}"), or a function, for the names of its runs.
+        retries: how often a failed call is repeated. The default is the setting `tasks.default_retries`.
+        retry_delay_seconds: seconds before each repetition: a number, a list (its last repeats), or
+            `exponential_backoff(...)`.
+        retry_jitter_factor: spreads a delay d over [d, d * (1 + factor)].
+        retry_condition_fn: `(task, task_run, state) -> bool`, asked before each repetition.
+        timeout_seconds: how long one call may take; then the run fails as TimedOut, and is retried if there are
+            retries.
+        log_prints: whether `print` writes log lines of the run. None: as the flow does.
+        on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
+
+    >>> @task(retries=3, retry_delay_seconds=exponential_backoff(10))
+    ... def upload(path: str) -> None: ...
+    >>> upload
+    <Task 'upload'>
+    """
+    return Task.decorate(fn, options)

@@ -1,0 +1,130 @@
+"""What the command line says of itself is what it does: the page, the schemas, the examples."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surefoot.cli.mistakes import Exit
+from tests.cli.conftest import Surefoot
+from tests.client.builders import a_flow_run, a_line, a_task_run, recorded
+from tools.docs_cli import DOCUMENTS, EXITS, ROOT, commands, documents, schema
+
+
+@pytest.mark.parametrize("path", list(documents()), ids=lambda path: path.name)
+def test_the_checked_in_file_is_what_the_tool_writes(path: Path) -> None:
+    assert path.is_file(), "run: python tools/docs_cli.py"
+    assert path.read_text(encoding="utf-8") == documents()[path], "run: python tools/docs_cli.py"
+
+
+def test_no_schema_is_left_of_a_command_that_is_no_more() -> None:
+    assert {path.stem for path in (ROOT / "docs" / "schemas").glob("*.json")} == DOCUMENTS.keys()
+
+
+def test_each_exit_code_is_on_the_page() -> None:
+    assert set(EXITS) == set(Exit)
+
+
+def _json_commands() -> set[str]:
+    return {
+        path.removeprefix("surefoot ").replace(" ", "-")
+        for path, command in commands()
+        if any(option.name == "output" for option in command.params)
+    }
+
+
+def test_each_command_that_prints_json_has_a_schema() -> None:
+    assert _json_commands() == DOCUMENTS.keys()
+
+
+@pytest.fixture
+def seeded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with all that the examples name, and a folder with the file that they run."""
+    run = a_flow_run("brave-otter", state="Failed", why="upload: connection refused")
+    task = a_task_run(run, "upload-0", state="Failed", why="connection refused", traceback="Traceback ...")
+    recorded(home, run, task, a_line(run, "going"), a_line(task, "refused", level=40))
+    flow = "@flow\ndef main(target: str = '', keep: int = 1) -> None:\n    pass\n"
+    (tmp_path / "backup.py").write_text(f"from surefoot import flow\n\n\n{flow}")
+    monkeypatch.chdir(tmp_path)
+    return home
+
+
+EXAMPLES = [
+    example
+    for path, command in commands()
+    for example in getattr(command, "examples", ())
+    if not path.startswith(("surefoot config", "surefoot profile"))  # they stand in a home of their own
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_each_example_does_what_it_says(surefoot: Surefoot, seeded: Path, example: str) -> None:
+    words = shlex.split(example.partition(" > ")[0])
+    assert words[0] == "surefoot"
+    result = surefoot(*words[1:])
+    watched = "watch" in words  # of a run that failed
+    assert result.exit_code == (Exit.NOT_COMPLETED if watched else Exit.DONE), result.stderr
+    assert result.stdout or words[1] == "run"
+
+
+def fits(value: Any, rule: dict[str, Any], root: dict[str, Any]) -> bool:
+    """Whether a JSON value fits a schema, as far as our schemas go."""
+    if "$ref" in rule:
+        return fits(value, root["$defs"][rule["$ref"].rpartition("/")[2]], root)
+    if "anyOf" in rule:
+        return any(fits(value, one, root) for one in rule["anyOf"])
+    if "enum" in rule:
+        return value in rule["enum"]
+    kinds: dict[str, Any] = {
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+        "array": list,
+        "object": dict,
+    }
+    kind = rule.get("type")
+    if kind == "null":
+        return value is None
+    if kind is not None and not isinstance(value, kinds[kind]):
+        return False
+    if kind == "array":
+        return all(fits(item, rule.get("items", {}), root) for item in value)
+    if kind == "object" and "properties" in rule:
+        known = rule["properties"]
+        required = set(rule.get("required", ()))
+        return required <= value.keys() <= known.keys() and all(fits(v, known[k], root) for k, v in value.items())
+    return True
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("flow ls", "flow-ls"),
+        ("flow-run ls", "flow-run-ls"),
+        ("flow-run inspect brave-otter", "flow-run-inspect"),
+        ("flow-run logs brave-otter", "flow-run-logs"),
+        ("flow-run watch brave-otter", "flow-run-watch"),
+        ("task-run ls", "task-run-ls"),
+        ("task-run inspect upload-0", "task-run-inspect"),
+        ("task-run logs upload-0", "task-run-logs"),
+        ("why brave-otter", "why"),
+        ("why upload-0", "why"),
+        ("version", "version"),
+    ],
+)
+def test_what_is_printed_fits_the_checked_in_schema(surefoot: Surefoot, seeded: Path, words: str, name: str) -> None:
+    checked_in = json.loads((ROOT / "docs" / "schemas" / f"{name}.json").read_text(encoding="utf-8"))
+    document = json.loads(surefoot(*words.split(), "-o", "json").stdout)
+    assert document
+    assert fits(document, checked_in, checked_in)
+
+
+def test_the_check_of_schemas_sees_a_wrong_document() -> None:
+    rule = schema(DOCUMENTS["flow-run-ls"])
+    assert not fits([{"id": 1}], rule, rule)
+    assert not fits({}, rule, rule)

@@ -1,0 +1,24 @@
+"""The ground every test stands on: a Surefoot home of its own and an environment without the developer's settings."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+pytest_plugins = ["tests.transitions"]
+
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test's own home; not made yet, since making it is the program's work."""
+    for name in os.environ:
+        if name.startswith("SUREFOOT_") and not name.startswith("SUREFOOT_TEST_"):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("SUREFOOT_HOME", str(folder))
+    return folder

@@ -1,0 +1,26 @@
+"""A ledger of the test's own, and how to read it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surefoot.ledger import Ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger.open(tmp_path / "ledger.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def ask(ledger: Ledger) -> Callable[..., Any]:
+    """Calls a query on the ledger: `ask(queries.list_flow_runs, sort="NAME_ASC")`."""
+
+    def call(query: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        with ledger.read() as connection:
+            return query(connection, *args, **options)
+
+    return call

@@ -1,0 +1,185 @@
+"""Promise 14: it explains itself. A table of failed situations, each with the cause that `why` must name."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from surefoot import flow, task
+from surefoot.client import get_client
+from surefoot.core.wire import Explanation, FlowRunFilter
+from surefoot.states import Cancelled, Failed
+
+
+def explain(flow_name: str) -> Explanation:
+    client = get_client()
+    try:
+        run = client.flow_runs(FlowRunFilter(flow_name=[flow_name])).results[0]
+        return client.why(run.name)
+    finally:
+        client.close()
+
+
+@task
+def breaks(text: str = "the disk is full") -> None:
+    raise OSError(text)
+
+
+@task
+def needs(value: object) -> object:
+    return value
+
+
+@task(retries=2)
+def refused() -> None:
+    raise ConnectionError("connection refused")
+
+
+@task
+def odd_breaks(number: int) -> int:
+    if number % 2:
+        raise ValueError("odd numbers are not allowed")
+    return number
+
+
+@flow
+def own_exception() -> None:
+    raise RuntimeError("the configuration names no bucket")
+
+
+@flow
+def task_failed() -> None:
+    breaks()
+
+
+@flow
+def gave_up_after_retries() -> None:
+    refused()
+
+
+@flow
+def upstream_failed() -> None:
+    needs.submit(needs.submit(breaks.submit("no rows from the source"))).result()
+
+
+@flow
+def some_of_a_map_failed() -> object:
+    futures = odd_breaks.map(range(10))
+    futures.wait()
+    return futures
+
+
+@flow(timeout_seconds=0.1)
+def took_too_long() -> None:
+    while True:
+        pass
+
+
+@flow
+def wrong_parameter(count: int) -> None: ...
+
+
+@flow
+def exits() -> None:
+    sys.exit(3)
+
+
+@flow
+def stops_itself() -> object:
+    return Cancelled(message="nothing to do on Sundays")
+
+
+@flow
+def says_so_itself() -> object:
+    return Failed(message="three sensors are silent")
+
+
+@flow
+def inner() -> None:
+    breaks("the inner disk is full")
+
+
+@flow
+def subflow_failed() -> None:
+    inner()
+
+
+SITUATIONS: list[tuple[Callable[[], object], str, list[str]]] = [
+    (own_exception, "own-exception", ["the configuration names no bucket"]),
+    (task_failed, "task-failed", ["breaks", "the disk is full"]),
+    (gave_up_after_retries, "gave-up-after-retries", ["refused", "connection refused", "2 retries"]),
+    (upstream_failed, "upstream-failed", ["breaks", "no rows from the source"]),
+    (some_of_a_map_failed, "some-of-a-map-failed", ["odd_breaks", "5", "odd numbers are not allowed"]),
+    (took_too_long, "took-too-long", ["took longer than", "100 ms"]),
+    (lambda: wrong_parameter("many"), "wrong-parameter", ["count", "many", "valid integer"]),
+    (exits, "exits", ["sys.exit(3)"]),
+    (stops_itself, "stops-itself", ["nothing to do on Sundays"]),
+    (says_so_itself, "says-so-itself", ["three sensors are silent"]),
+    (subflow_failed, "subflow-failed", ["the inner disk is full"]),
+]
+
+
+@pytest.mark.parametrize(("call", "flow_name", "words"), SITUATIONS, ids=[name for _, name, _ in SITUATIONS])
+def test_why_names_the_cause(call: Callable[[], object], flow_name: str, words: list[str]) -> None:
+    with pytest.raises((Exception, SystemExit)):
+        call()
+    explanation = explain(flow_name)
+    told = "\n".join([explanation.summary, *explanation.causes])
+    for word in words:
+        assert word in told
+    assert explanation.do, "no next step is named"
+    assert all(line.startswith("surefoot ") for line in explanation.do)
+
+
+def test_why_names_what_was_blocked() -> None:
+    with pytest.raises(Exception, match="no rows"):
+        upstream_failed()
+    assert any("needs" in line for line in explain("upstream-failed").blocked)
+
+
+SCRIPT = """
+import os, sys
+from surefoot import flow, task
+
+@task
+def step():
+    print("in", flush=True)
+    sys.stdin.read()
+
+@flow
+def killed():
+    step()
+
+killed()
+"""
+
+
+def test_why_says_that_a_process_died(home: Path, tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == b"in\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+    explanation = explain("killed")
+    assert explanation.run.state_type == "CRASHED"
+    assert str(process.pid) in "\n".join([explanation.summary, *explanation.causes])
+
+
+def test_an_unknown_setting_in_a_file_names_path_value_and_the_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / "surefoot.toml").write_text('[loging]\nlevel = "DEBUG"\n')
+    command = Path(sys.executable).parent / "surefoot"
+    ended = subprocess.run([command, "flow-run", "ls"], cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    for word in ("surefoot.toml", "loging", "logging.level"):
+        assert word in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
