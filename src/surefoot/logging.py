@@ -238,11 +238,15 @@ _original_print: Callable[..., None] | None = None
 _stdout: Any = None  # as it was when the outermost run began
 
 
+def note_stdout() -> None:
+    """An outermost run begins: what is standard output now is what its prints are taken from."""
+    global _stdout
+    _stdout = sys.stdout
+
+
 def capture_prints() -> None:
     """From now on `print` in a run that has `log_prints` is a line of that run. Elsewhere it prints as ever."""
-    global _original_print, _stdout
-    if current() is None:
-        _stdout = sys.stdout
+    global _original_print
     # Whoever put a `print` of their own over ours calls ours: to put ours over theirs would make a circle.
     if _original_print is None or builtins.print is _original_print:
         _original_print = builtins.print

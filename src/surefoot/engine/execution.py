@@ -93,6 +93,8 @@ class Execution:
         self.parent = parent
         self.flow: FlowExecution | None = None if parent is None else parent.flow
         self.session = session
+        if parent is None:
+            session.outermost_begins()
         self.run_id = new_id()
         self.epoch = 0
         self.n = -1

@@ -7,6 +7,7 @@ and raises that on the way out. The thread's gate sees to it that nothing is rai
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -16,7 +17,9 @@ from surefoot.core.clock import get_clock
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import SHUT, THIS_THREAD, ThreadGate
 
-__all__ = ["Reach", "Shelter", "Undisturbed", "shelter_of", "while_nobody_enters"]
+__all__ = ["Reach", "Shelter", "Undisturbed", "check_room", "shelter_of", "while_nobody_enters"]
+
+FRAMES_KEPT: Final = 120  # what our own steps may need of the stack, a log line at their deepest included
 
 # A signal that comes just when the main thread begins to wait is seen by CPython when that wait ends, not before.
 LOOK_S: Final = 0.2
@@ -126,6 +129,20 @@ class Shelter:
                 return
             self._bell.acquire(timeout=min(clock.wait_s(left_us / 1e6), longest_s))
 
+    def insist(self, done: Callable[[], bool]) -> None:
+        """Return when `done()`, whatever has come."""
+        while not done():
+            self._bell.acquire()
+
+
+def check_room() -> None:
+    """Raise RecursionError if so little of the stack is left that it would be raised in the midst of our own code."""
+    try:
+        sys._getframe(max(sys.getrecursionlimit() - FRAMES_KEPT, FRAMES_KEPT))
+    except ValueError:  # it is not that deep
+        return
+    raise RecursionError("too little of the stack is left to submit a task, or to wait for one")
+
 
 class Undisturbed:
     """A context for a few steps of ours in the midst of the user's code: nothing interrupts them."""
@@ -133,6 +150,7 @@ class Undisturbed:
     __slots__ = ("_gate", "_opened")
 
     def __enter__(self) -> None:
+        check_room()
         self._gate = THIS_THREAD.gate
         self._opened = SHUT if self._gate is None else self._gate.shut()
 

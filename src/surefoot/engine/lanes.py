@@ -12,18 +12,15 @@ import asyncio
 import threading
 from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from surefoot.engine.awaiting import perform as perform_awaiting
 from surefoot.engine.blocking import perform
 from surefoot.engine.interrupts import shelter_of, while_nobody_enters
 from surefoot.engine.pool import AWAY, PARKING, Pool
-from surefoot.engine.slots import CALLED
+from surefoot.engine.slots import CALLED, HeldLoop, Slot
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.waiting import HERE
-
-if TYPE_CHECKING:
-    from surefoot.engine.slots import Slot
 
 __all__ = ["Lane", "Lanes"]
 
@@ -38,16 +35,16 @@ class Lanes:
         self._lanes: dict[int, list[Lane]] = {}  # by depth
         self._lock = threading.Lock()
 
-    def begin(self, execution: TaskExecution) -> None:
+    def begin(self, execution: TaskExecution, slot: Slot) -> None:
         """Take on a life that holds a slot."""
         with self._lock:
             lanes = self._lanes.setdefault(execution.depth, [])
-            lane = next((lane for lane in lanes if lane.admits(execution)), None)
+            lane = next((lane for lane in lanes if lane.admits(execution, slot)), None)
             if lane is None:
                 lane = Lane(self._pool, f"{self._pool.name}-async-{execution.depth}-{len(lanes) + 1}")
                 lanes.append(lane)
-                lane.admits(execution)
-        lane.begin(execution)
+                lane.admits(execution, slot)
+        lane.begin(execution, slot)
 
     def interrupt(self) -> None:
         """Cancel all calls. What they were told to is `execution.stop`."""
@@ -71,15 +68,16 @@ class Lane:
         self._pool = pool
         self._loop = asyncio.new_event_loop()
         self._tasks: dict[TaskExecution, asyncio.Task[None]] = {}
+        self._slots: dict[TaskExecution, Slot] = {}
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        HERE.in_lane = True
+        HERE.lane = self
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.get_loop().run_forever()  # what tasks leave behind is cancelled by the runner
 
-    def admits(self, execution: TaskExecution) -> bool:
+    def admits(self, execution: TaskExecution, slot: Slot) -> bool:
         """Have a life run here, unless this loop is held by somebody who waits."""
         with while_nobody_enters():
             thread = self._thread.ident
@@ -87,15 +85,18 @@ class Lane:
             if shelter_of(thread) is not None:
                 return False
             execution.thread = thread
+            self._slots[execution] = slot
             return True
 
-    def begin(self, execution: TaskExecution) -> None:
-        """Take on a life."""
-        self._loop.call_soon_threadsafe(self._create, execution, context=Context())
+    def held(self) -> HeldLoop:
+        """What whoever holds this loop lends meanwhile."""
+        return HeldLoop(self._pool.slots, list(self._slots.values()))
 
-    def _create(self, execution: TaskExecution) -> None:
-        slot = execution.slot
-        assert slot is not None
+    def begin(self, execution: TaskExecution, slot: Slot) -> None:
+        """Take on a life that was admitted."""
+        self._loop.call_soon_threadsafe(self._create, execution, slot, context=Context())
+
+    def _create(self, execution: TaskExecution, slot: Slot) -> None:
         task = self._tasks[execution] = self._loop.create_task(self._live(execution, slot))
         task.add_done_callback(partial(self._was_never_begun, execution, slot))
 
@@ -106,7 +107,7 @@ class Lane:
         except BaseException as broken:
             error = broken
         self._tasks.pop(execution, None)
-        pool.slots.release(slot)
+        self._leave(execution, slot)
         if error is not None:
             pool.broke(execution, error)
         elif ended:
@@ -139,8 +140,13 @@ class Lane:
         """Code of the user's that cancels all tasks of its loop may hit one before its first step."""
         if self._tasks.get(execution) is task:
             del self._tasks[execution]
-            self._pool.slots.release(slot)
+            self._leave(execution, slot)
             self._pool.broke(execution, asyncio.CancelledError())
+
+    def _leave(self, execution: TaskExecution, slot: Slot) -> None:
+        if self._slots.get(execution) is slot:  # else it is back already, after it was parked
+            del self._slots[execution]
+        self._pool.slots.release(slot)
 
     def interrupt(self) -> None:
         """Cancel what is called here."""

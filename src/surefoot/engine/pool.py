@@ -276,7 +276,7 @@ class Pool:
             with self._lock:
                 if self._lanes is None:
                     self._lanes = Lanes(self)
-            self._lanes.begin(execution)
+            self._lanes.begin(execution, slot)
         except BaseException as error:
             self.slots.release(slot)
             self.broke(execution, error)

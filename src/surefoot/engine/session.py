@@ -39,11 +39,12 @@ class RunRecorder(Protocol):
 class Session:
     """Settings and recorder, as found when the outermost run began."""
 
-    __slots__ = ("_flow_voice", "_task_voice", "capture_prints", "recorder", "settings")
+    __slots__ = ("_flow_voice", "_task_voice", "capture_prints", "outermost_begins", "recorder", "settings")
 
     def __init__(self, settings: Settings) -> None:
         from surefoot.logging import (  # a door: the standard `logging` is not wanted by a mere import of ours
             capture_prints,
+            note_stdout,
             set_up,
         )
 
@@ -56,6 +57,7 @@ class Session:
         self.recorder: RunRecorder = open_recorder(settings)
         self._flow_voice, self._task_voice = set_up(settings)
         self.capture_prints = capture_prints
+        self.outermost_begins = note_stdout
 
     def voice(self, is_task: bool) -> Voice:
         """Who says the engine's lines about a flow run or a task run."""

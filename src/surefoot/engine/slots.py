@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from surefoot.engine.pool import Pool
     from surefoot.engine.task_execution import TaskExecution
 
-__all__ = ["BLOCKED_MAX", "CALLED", "GONE", "HELD", "PARKED", "READY", "Slot", "Slots"]
+__all__ = ["BLOCKED_MAX", "CALLED", "GONE", "HELD", "PARKED", "READY", "HeldLoop", "Slot", "Slots"]
 
 BLOCKED_MAX: Final = 2_000  # threads that may wait for other tasks at once; each costs its stack
 IDLE_MAX: Final = 32  # threads kept for more work; others end when they have none
@@ -50,54 +50,86 @@ class Slot:
     Many threads and coroutines of the task may wait at once.
     """
 
-    __slots__ = ("_slots", "is_held", "is_over", "lent", "on_thread", "wake")
+    __slots__ = ("_slots", "claim", "is_frozen", "is_held", "is_over", "lent", "on_thread", "wake")
 
     def __init__(self, slots: Slots, on_thread: bool) -> None:
         self._slots = slots
         self.on_thread = on_thread
         self.is_held = True
+        self.is_frozen = False  # its event loop is held, so that it is of no use now
         self.is_over = False
-        self.lent = 0  # how many of its threads and coroutines wait
-        self.wake: Step | None = None  # how to tell whoever waits to have the slot back
+        self.lent = 0  # how many threads and coroutines of its task wait
+        self.claim: Claim | None = None  # by which it is wanted back
+        self.wake: Step | None = None  # how to tell whoever waits to have it back
 
     def lend(self) -> None:
         """Let others run meanwhile. Raises TooDeep if too many threads wait already."""
         self._slots.lend(self)
 
-    def take_back(self) -> None:
-        """Hold this thread until the slot is there again."""
-        bell = threading.Lock()
-        bell.acquire()
-        if not self._slots.want_back(self, bell.release):
-            bell.acquire()
+    def want_back(self, wake: Step) -> bool:
+        """Have it back. True: it is there, or not needed; False: `wake` will be called when it is."""
+        return self._slots.want_back(self, wake)
 
-    async def come_back(self) -> None:
-        """Wait in an event loop until the slot is there again."""
-        import asyncio
+    def seize(self, was_wanted: bool) -> None:
+        """Have it back at once, beyond the limit if need be."""
+        self._slots.seize(self, 0 if was_wanted else 1)
 
-        loop = asyncio.get_running_loop()
-        woken: asyncio.Future[None] = loop.create_future()
+    def of_a_guest(self) -> Guest:
+        """This slot as a thread that is not one of ours lends it."""
+        return Guest(self)
 
-        def wake() -> None:
-            if not woken.done():
-                woken.set_result(None)
 
-        def ring() -> None:
-            try:
-                loop.call_soon_threadsafe(wake)
-            except RuntimeError:
-                self._slots.release(self)  # the loop was closed meanwhile, and the task with it
+class Guest:
+    """A slot lent by a thread that is not one of ours: it has it back at once."""
 
-        if not self._slots.want_back(self, ring):
-            try:
-                await woken
-            except BaseException:
-                self._slots.seize(self, 0)
-                raise
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
 
-    def seize_back(self) -> None:
-        """Have the slot back at once, beyond the limit if need be: a task that is being cancelled waits for nobody."""
-        self._slots.seize(self, 1)
+    def lend(self) -> None:
+        """As of the slot."""
+        self._slot.lend()
+
+    def want_back(self, wake: Step) -> bool:
+        """As of the slot, but for the limit."""
+        self._slot.seize(was_wanted=False)
+        return True
+
+    def seize(self, was_wanted: bool) -> None:
+        """As of the slot."""
+        if not was_wanted:
+            self._slot.seize(was_wanted)
+
+
+class HeldLoop:
+    """All slots on an event loop that somebody holds to wait: of no use to their tasks, they are lent together."""
+
+    def __init__(self, slots: Slots, all_of_them: list[Slot]) -> None:
+        self._slots = slots
+        self._all = all_of_them
+
+        self._lent: list[Slot] = []
+
+    def lend(self) -> None:
+        """Let others run meanwhile."""
+        self._lent = self._slots.freeze(self._all)
+
+    def want_back(self, wake: Step) -> bool:
+        """Have them back. True: they are there; False: `wake` will be called when they are."""
+        return self._slots.thaw(self._all, self._lent, wake)
+
+    def seize(self, was_wanted: bool) -> None:
+        """Nobody cancels a thread."""
+
+
+class Claim:
+    """Slots that are wanted back together."""
+
+    __slots__ = ("missing", "slots", "wake")
+
+    def __init__(self, slots: list[Slot], wake: Step | None = None) -> None:
+        self.slots = slots
+        self.missing = len(slots)
+        self.wake = wake
 
 
 class Slots:
@@ -111,8 +143,8 @@ class Slots:
         # Some of those in line may have been taken out of turn; they are not READY any more.
         self._for_threads: deque[TaskExecution] = deque()
         self._for_loops: deque[TaskExecution] = deque()
-        self._returning: deque[Slot] = deque()  # those that are wanted back, first come first served
-        self._taken = 0  # slots that are held, by threads and by tasks on event loops
+        self._claims: deque[Claim] = deque()  # first come, first served
+        self._taken = 0  # slots that are held, by threads and by tasks on event loops, or kept for the first claim
         self._working = 0  # threads that hold one
         self._coming = 0  # threads among them that are still on their way to their first task
         self._blocked = 0  # threads that have lent theirs
@@ -135,8 +167,7 @@ class Slots:
             execution.place = READY
             (self._for_loops if execution.definition.isasync else self._for_threads).append(execution)
             steps = self._employ()
-        for step in steps:
-            step()
+        _do(steps)
 
     def take_out(self, execution: TaskExecution, *places: int) -> bool:
         """Take a life out of one of these places, to go on with it. False if it is elsewhere."""
@@ -187,27 +218,50 @@ class Slots:
     # -- slots
 
     def _pass_on(self) -> list[Step]:
-        """A slot was given up: whoever wants one back gets it, else the first in line. As `_employ`."""
-        if not self._returning:
+        """A slot was given up: whoever wants theirs back gets it, else the first in line. As `_employ`."""
+        if not self._claims or self._taken > self.limit:  # which happens when some had been seized
             self._taken -= 1
             return self._employ()
-        return [self._give(self._returning.popleft())]
+        claim = self._claims[0]
+        claim.missing -= 1
+        if claim.missing:
+            return []
+        self._claims.popleft()
+        return self._grant(claim)
 
-    def _give(self, slot: Slot) -> Step:
-        slot.is_held = True
-        if slot.on_thread:
-            self._blocked -= 1
-            self._working += 1
-        wake, slot.wake = slot.wake, None
-        assert wake is not None
-        return wake
+    def _grant(self, claim: Claim) -> list[Step]:
+        steps = [] if claim.wake is None else [claim.wake]
+        for slot in claim.slots:
+            slot.is_held = True
+            slot.claim = None
+            if slot.on_thread:
+                self._blocked -= 1
+                self._working += 1
+            if slot.wake is not None:
+                steps.append(slot.wake)
+                slot.wake = None
+        return steps
 
-    def _give_up(self, slot: Slot) -> list[Step]:
-        slot.is_held = False
-        if slot.on_thread:
-            self._blocked += 1
-            self._working -= 1
-        return self._pass_on()
+    def _make(self, claim: Claim) -> list[Step] | None:
+        """Take what is free for a claim. None: not all is, and it has to wait."""
+        beyond = max(claim.missing - self.limit, 0)  # of some that had been seized: there never are as many
+        self._taken += beyond
+        claim.missing -= beyond
+        free = min(self.limit - self._taken, claim.missing)
+        if free > 0:  # then nobody else waits
+            self._taken += free
+            claim.missing -= free
+        if not claim.missing:
+            return self._grant(claim)
+        for slot in claim.slots:
+            slot.claim = claim
+        self._claims.append(claim)
+        return None
+
+    def _unmake(self, claim: Claim) -> None:
+        self._claims.remove(claim)
+        for slot in claim.slots:
+            slot.claim = None
 
     def lend(self, slot: Slot) -> None:
         """See `Slot.lend`."""
@@ -221,13 +275,17 @@ class Slots:
                         f"{self._blocked} tasks of {self.name!r} wait for other tasks, each on a thread of its own.",
                         do="Return futures, or pass them on as inputs, instead of waiting for them inside tasks.",
                     )
-                steps = self._give_up(slot)
+                slot.is_held = False
+                if slot.on_thread:
+                    self._blocked += 1
+                    self._working -= 1
+                steps = self._pass_on()
             elif slot.wake is not None:  # another part of the task was about to have it back: it goes on without
-                self._returning.remove(slot)
+                if slot.claim is not None:
+                    self._unmake(slot.claim)
                 steps, slot.wake = [slot.wake], None
             slot.lent += 1
-        for step in steps:
-            step()
+        _do(steps)
 
     def want_back(self, slot: Slot, wake: Step) -> bool:
         """Have a slot back. True: it is there, or not needed; False: `wake` will be called when it is."""
@@ -237,27 +295,60 @@ class Slots:
             slot.lent -= 1
             if slot.lent or slot.is_held:
                 return True
-            slot.wake = wake
-            if self._taken >= self.limit:
-                self._returning.append(slot)
+            if slot.is_frozen:  # it comes back with the others of its loop
+                slot.wake = wake
                 return False
-            self._taken += 1
-            self._give(slot)
-            return True
+            if self._make(Claim([slot])) is not None:
+                return True
+            slot.wake = wake
+            return False
 
     def seize(self, slot: Slot, lent: int) -> None:
-        """Have a slot back at once, for one that has `lent` it once more than it wants it back."""
+        """Have a slot back at once, for one that has `lent` it so many times more than it got it back."""
         with self.lock:
             if slot.is_over:
                 return
             slot.lent -= lent
             if slot.lent or slot.is_held:
                 return
-            if slot.wake is not None:
-                self._returning.remove(slot)
-            slot.wake = _nothing
+            slot.wake = None
+            if slot.is_frozen:
+                return
+            if slot.claim is not None:
+                self._unmake(slot.claim)
             self._taken += 1
-            self._give(slot)
+            self._grant(Claim([slot]))
+
+    def freeze(self, slots: list[Slot]) -> list[Slot]:
+        """The event loop of these slots is held: until it goes on, others have those that are held,
+        which are returned.
+        """
+        steps: list[Step] = []
+        with self.lock:
+            held = [slot for slot in slots if slot.is_held]
+            for slot in slots:
+                slot.is_frozen, slot.is_held = True, False
+                if slot.claim is not None:
+                    self._unmake(slot.claim)
+            for _ in held:
+                steps += self._pass_on()
+        _do(steps)
+        return held
+
+    def thaw(self, slots: list[Slot], held: list[Slot], wake: Step) -> bool:
+        """The event loop wants to go on, with those slots held.
+
+        True: it may at once; False: `wake` will be called when it may.
+        """
+        with self.lock:
+            first = self._make(Claim([slot for slot in held if not (slot.lent or slot.is_over)], wake))
+            steps = [] if first is None else first[1:]  # without `wake`
+            for slot in slots:
+                slot.is_frozen = False
+                if slot.wake is not None and slot.claim is None and not slot.is_over:
+                    steps += self._make(Claim([slot])) or []
+        _do(steps)
+        return first is not None
 
     def release(self, slot: Slot) -> None:
         """The task is over, or parked."""
@@ -265,11 +356,10 @@ class Slots:
             if slot.is_over:
                 return
             slot.is_over = True
+            if slot.claim is not None:
+                self._unmake(slot.claim)
             steps = self._pass_on() if slot.is_held else []
-            if not slot.is_held and slot.wake is not None:
-                self._returning.remove(slot)
-        for step in steps:
-            step()
+        _do(steps)
 
     # -- threads
 
@@ -296,8 +386,7 @@ class Slots:
     def _try_again(self) -> None:
         with self.lock:
             steps = self._employ()
-        for step in steps:
-            step()
+        _do(steps)
 
     def _work(self) -> None:
         HERE.pool = self._pool
@@ -308,7 +397,7 @@ class Slots:
             with self.lock:
                 self._coming -= arrives
                 arrives = False
-                execution = None if self._returning else self._take_first()
+                execution = None if self._claims else self._take_first()
                 if execution is not None:
                     self._begun += 1
                     steps = self._employ() if self._for_threads or self._for_loops else []
@@ -318,8 +407,7 @@ class Slots:
                     if stays:
                         self._idle.append(bell)
                     steps = self._pass_on()
-            for step in steps:
-                step()
+            _do(steps)
             if execution is not None:
                 self._call(execution)
                 del execution, steps  # nothing is to be kept alive while there is no work
@@ -378,8 +466,7 @@ class Slots:
                     continue
                 self._useful = min(max(self._useful, self._working) * 2, self.limit)
                 steps = self._employ()
-            for step in steps:
-                step()
+            _do(steps)
 
 
 class _Look:
@@ -414,5 +501,6 @@ def _first(line: deque[TaskExecution]) -> TaskExecution | None:
     return line[0] if line else None
 
 
-def _nothing() -> None:
-    return
+def _do(steps: list[Step]) -> None:
+    for step in steps:
+        step()

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import WouldDeadlock
-from surefoot.engine.interrupts import Shelter, shelter_of
+from surefoot.engine.interrupts import Shelter, check_room, shelter_of
 from surefoot.engine.scope import current
 
 if TYPE_CHECKING:
+    from surefoot.engine.lanes import Lane
     from surefoot.engine.pool import Pool
     from surefoot.engine.slots import Slot
     from surefoot.engine.task_execution import TaskExecution
@@ -53,7 +54,7 @@ class _Here(threading.local):
 
     pool: Pool | None = None  # a worker of this pool
     slot: Slot | None = None  # the slot that the worker holds
-    in_lane: bool = False  # the thread of an event loop on which tasks of a pool run
+    lane: Lane | None = None  # the thread of this event loop, on which tasks of a pool run
 
 
 HERE = _Here()
@@ -66,22 +67,21 @@ def wait_for(waitable: Waitable, timeout: float | None) -> None:
         pool.run_here(execution)
     if waitable.done():
         return
-    slot = _slot_here()
+    check_room()
+    lane = HERE.lane
     # Only a thread that runs tasks can be what its own wait waits for.
-    check = (lambda: _refuse_circle(waitable)) if timeout is None and (HERE.slot or HERE.in_lane) else None
+    check = (lambda: _refuse_circle(waitable)) if timeout is None and (HERE.slot or lane) else None
     with Shelter(waitable if timeout is None else None, check) as shelter:
-        if slot is not None:
-            slot.lend()
+        way_back = _WayBack(_slot_here() if lane is None else lane.held(), shelter.ring)
+        waitable.add_done_callback(way_back.begin)
         try:
-            waitable.add_done_callback(shelter.ring)
-            try:
-                shelter.wait(waitable.done, timeout)
-            finally:
-                if not waitable.done():
-                    waitable.remove_done_callback(shelter.ring)
+            way_back.lend()
+            shelter.wait(way_back.is_over, timeout)
         finally:
-            if slot is not None:
-                slot.take_back()
+            if not waitable.done():
+                waitable.remove_done_callback(way_back.begin)
+            way_back.begin()
+            shelter.insist(way_back.is_over)
 
 
 async def ended(waitable: Waitable, timeout: float | None = None) -> None:
@@ -97,49 +97,101 @@ async def ended(waitable: Waitable, timeout: float | None = None) -> None:
         if not woken.done():
             woken.set_result(None)
 
-    def ring(_: Any) -> None:
+    def ring() -> None:
         try:
             loop.call_soon_threadsafe(wake)
         except RuntimeError:
             return  # the loop was closed meanwhile: nobody waits any more
 
-    slot = _slot_here()
-    if slot is not None:
-        slot.lend()
-    timer = None if timeout is None else loop.call_later(get_clock().wait_s(timeout), wake)
-    waitable.add_done_callback(ring)
+    way_back = _WayBack(_slot_here(), ring)
+    timer = None if timeout is None else loop.call_later(get_clock().wait_s(timeout), way_back.begin)
+    waitable.add_done_callback(way_back.begin)
     try:
+        way_back.lend()
         await woken
     except BaseException:
-        if slot is not None:
-            slot.seize_back()
+        way_back.cut_short()
         raise
     finally:
         if timer is not None:
             timer.cancel()
         if not waitable.done():
-            waitable.remove_done_callback(ring)
-    if slot is not None:
-        await slot.come_back()
+            waitable.remove_done_callback(way_back.begin)
 
 
-def _slot_here() -> Slot | None:
+class Lender(Protocol):
+    """What can be lent while something waits: one slot, or all that are on an event loop."""
+
+    def lend(self) -> None: ...
+    def want_back(self, wake: Callable[[], Any]) -> bool: ...
+    def seize(self, was_wanted: bool) -> None: ...
+
+
+class _WayBack:
+    """Lends a slot, and has it back: from when what is waited for is done,
+    not only from when the waiter has noticed.
+    """
+
+    __slots__ = ("_has_begun", "_has_lent", "_is_over", "_lender", "_lock", "_ring")
+
+    def __init__(self, lender: Lender | None, ring: Callable[[], None]) -> None:
+        self._lock = threading.Lock()
+        self._lender = lender
+        self._ring = ring
+        self._has_begun = self._has_lent = self._is_over = False
+
+    def lend(self) -> None:
+        """Let others run meanwhile, unless the way back has begun already."""
+        with self._lock:
+            if self._lender is not None and not self._has_begun:
+                self._lender.lend()
+                self._has_lent = True
+
+    def begin(self, _: Any = None) -> None:
+        """Want the slot back. By the end of what is waited for, or by the waiter, who had enough: the first counts."""
+        with self._lock:
+            if self._has_begun:
+                return
+            self._has_begun = True
+        if self._lender is None or not self._has_lent or self._lender.want_back(self._end):
+            self._end()
+
+    def _end(self) -> None:
+        self._is_over = True
+        self._ring()
+
+    def is_over(self) -> bool:
+        """Whether the slot is there again."""
+        return self._is_over
+
+    def cut_short(self) -> None:
+        """Have the slot back at once, beyond the limit if need be: what is being cancelled waits for nobody."""
+        with self._lock:
+            was_wanted, self._has_begun = self._has_begun, True
+        if self._lender is not None and self._has_lent:
+            self._lender.seize(was_wanted)
+
+
+def _slot_here() -> Lender | None:
     """The slot in which this code runs: of the innermost submitted task around it, in whichever thread;
     else of this thread.
     """
     execution: Any = current()
     while execution is not None:
         if execution.is_task and execution.slot is not None:
-            return execution.slot  # type: ignore[no-any-return]
+            break
         execution = execution.parent
-    return HERE.slot
+    slot: Slot | None = HERE.slot if execution is None else execution.slot
+    # Who has the slot meanwhile may be waiting for this very thread of the user's own, which so must not wait for the
+    # slot.
+    return slot.of_a_guest() if slot is not None and HERE.slot is None and HERE.lane is None else slot
 
 
 def _refuse_circle(waitable: Waitable) -> None:
     """Raise WouldDeadlock if `waitable` waits for this very thread. Called while no thread begins or ends a wait."""
     culprit = _awaits(waitable.needs(), threading.get_ident(), set())
     if culprit is not None:
-        where = "runs on the event loop that" if HERE.in_lane else "waits, itself or through others, for the task that"
+        where = "runs on the event loop that" if HERE.lane else "waits, itself or through others, for the task that"
         raise WouldDeadlock(
             f"Task run {culprit.run_name!r} {where} this wait would hold.",
             do="Write `await future` instead of `future.result()` or `.wait()`, or pass the future on as an input.",
