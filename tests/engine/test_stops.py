@@ -1,18 +1,21 @@
-"""Stops from outside: Ctrl-C and SIGTERM in every phase of a run, `sys.exit`,
-and what becomes of the program's own handlers.
-"""
+"""Stops from outside: Ctrl-C and SIGTERM in every phase of a run, `sys.exit`, and the program's own handlers."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 import surefoot
+from surefoot import flow, task
 from surefoot.core.states import StateType
+from surefoot.exceptions import CrashedRun
+from surefoot.futures import wait
+from tests.faults.phases import PHASES
 from tests.faults.program import End, assert_all_ended, has_closed, program, runs_in
 
 CANCELLED, COMPLETED, CRASHED, FAILED = StateType.CANCELLED, StateType.COMPLETED, StateType.CRASHED, StateType.FAILED
@@ -22,346 +25,8 @@ WORDS = {signal.SIGINT: "interrupted (Ctrl-C)", signal.SIGTERM: "terminated (sig
 both_signals = pytest.mark.parametrize("number", list(WORDS), ids=["ctrl-c", "sigterm"])
 
 
-class Phase(NamedTuple):
-    """Where a program is when it says "on", and how its runs end when a signal comes there."""
-
-    text: str
-    ends: dict[str, StateType]
-
-
-PHASES = {
-    "a loop in the flow": Phase(
-        """
-        @flow
-        def f():
-            say("on")
-            while True: pass
-        f()
-        """,
-        {"f": CRASHED},
-    ),
-    "a sleep in the flow": Phase(
-        """
-        @flow
-        def f():
-            say("on"); time.sleep(1000)
-        f()
-        """,
-        {"f": CRASHED},
-    ),
-    "a call into C in the flow": Phase(
-        """
-        @flow
-        def f():
-            say("on"); os.read(os.pipe()[0], 1)
-        f()
-        """,
-        {"f": CRASHED},
-    ),
-    "validating": Phase(
-        """
-        from typing import Annotated
-        from pydantic import BeforeValidator
-        def slow(value):
-            say("on"); time.sleep(1000)
-        @flow
-        def f(x: Annotated[int, BeforeValidator(slow)]): pass
-        f("1")
-        """,
-        {"f": CRASHED},
-    ),
-    "a task called directly": Phase(
-        """
-        @task
-        def t():
-            say("on"); time.sleep(1000)
-        @flow
-        def f(): t()
-        f()
-        """,
-        {"f": CRASHED, "t": CRASHED},
-    ),
-    "a task outside of any flow": Phase(
-        """
-        @task
-        def t():
-            say("on"); time.sleep(1000)
-        t()
-        """,
-        {"t": CRASHED},
-    ),
-    "between tasks": Phase(
-        """
-        @task
-        def t(): pass
-        @flow
-        def f():
-            t()
-            say("on")
-            while True: pass
-        f()
-        """,
-        {"f": CRASHED, "t": COMPLETED},
-    ),
-    "future.result()": Phase(
-        """
-        both = threading.Event()
-        @task
-        def t():
-            both.wait()
-            say("on"); spin()
-        @task
-        def later(x): pass
-        @flow
-        def f():
-            future = later.submit(t.submit())
-            both.set()
-            future.result()
-        f()
-        """,
-        {"f": CRASHED, "t": CRASHED, "later": CANCELLED},
-    ),
-    "futures.wait()": Phase(
-        """
-        @task
-        def t():
-            say("on"); spin()
-        @flow
-        def f(): wait([t.submit()])
-        f()
-        """,
-        {"f": CRASHED, "t": CRASHED},
-    ),
-    "as_completed": Phase(
-        """
-        @task
-        def t():
-            say("on"); spin()
-        @flow
-        def f(): list(as_completed([t.submit()]))
-        f()
-        """,
-        {"f": CRASHED, "t": CRASHED},
-    ),
-    "a task in a submitted task": Phase(
-        """
-        @task
-        def inner():
-            say("on"); spin()
-        @task
-        def outer(): inner()
-        @flow
-        def f(): outer.submit().result()
-        f()
-        """,
-        {"f": CRASHED, "outer": CRASHED, "inner": CRASHED},
-    ),
-    "submitted tasks at the flow's end": Phase(
-        """
-        @task
-        def t():
-            say("on"); spin()
-        @flow
-        def f(): t.submit()
-        f()
-        """,
-        {"f": CRASHED, "t": CRASHED},
-    ),
-    "a direct task that waits for its retry": Phase(
-        """
-        from surefoot.core import clock
-        class Clock(clock.SystemClock):
-            def sleep(self, seconds):
-                say("on"); time.sleep(seconds)
-        clock.set_clock(Clock())
-        @task(retries=1, retry_delay_seconds=1000)
-        def t(): raise ValueError
-        @flow
-        def f(): t()
-        f()
-        """,
-        {"f": CRASHED, "t": CRASHED},
-    ),
-    "a submitted task that waits for its retry": Phase(
-        """
-        @task(retries=1, retry_delay_seconds=1000)
-        def t(): raise ValueError
-        @flow
-        def f():
-            future = t.submit()
-            while not future.state.is_scheduled(): pass
-            say("on")
-            future.result()
-        f()
-        """,
-        {"f": CRASHED, "t": CRASHED},
-    ),
-    "a retry condition": Phase(
-        """
-        def condition(*_):
-            say("on"); time.sleep(1000)
-        @flow(retries=1, retry_condition_fn=condition)
-        def f(): raise ValueError
-        f()
-        """,
-        {"f": CRASHED},
-    ),
-    "a hook before the call": Phase(
-        """
-        def hook(*_):
-            say("on"); time.sleep(1000)
-        @flow(on_running=[hook])
-        def f(): pass
-        f()
-        """,
-        {"f": CRASHED},
-    ),
-    "a hook after the end": Phase(
-        """
-        def hook(*_):
-            say("on"); time.sleep(1000)
-        @flow(on_failure=[hook])
-        def f(): raise ValueError("no")
-        f()
-        """,
-        {"f": FAILED},
-    ),
-    "a subflow": Phase(
-        """
-        @flow
-        def inner():
-            say("on"); time.sleep(1000)
-        @flow
-        def f(): inner()
-        f()
-        """,
-        {"f": CRASHED, "inner": CRASHED},
-    ),
-    "a generator flow": Phase(
-        """
-        @flow
-        def f():
-            yield 1
-            say("on"); time.sleep(1000)
-        for _ in f(): pass
-        """,
-        {"f": CRASHED},
-    ),
-    "await in an asynchronous flow": Phase(
-        """
-        @flow
-        async def f():
-            say("on"); await asyncio.sleep(1000)
-        asyncio.run(f())
-        """,
-        {"f": CRASHED},
-    ),
-    "gather in an asynchronous flow": Phase(
-        """
-        @task
-        async def t(number):
-            if number == 1: say("on")
-            await asyncio.sleep(1000)
-        @flow
-        async def f(): await asyncio.gather(t(0), t(1))
-        asyncio.run(f())
-        """,
-        {"f": CRASHED, "t": CRASHED},
-    ),
-    "a blocking task in an asynchronous flow": Phase(
-        """
-        @task
-        def t():
-            say("on"); time.sleep(1000)
-        @flow
-        async def f(): t()
-        asyncio.run(f())
-        """,
-        {"f": CRASHED, "t": CRASHED},
-    ),
-    "a blocking task beside others in an asynchronous flow": Phase(
-        """
-        @task
-        async def waits(): await asyncio.sleep(1000)
-        @task
-        async def blocks():
-            await asyncio.sleep(0)
-            t()
-        @task
-        def t():
-            say("on"); time.sleep(1000)
-        @flow
-        async def f(): await asyncio.gather(waits(), blocks())
-        asyncio.run(f())
-        """,
-        {"f": CRASHED, "waits": CRASHED, "blocks": CRASHED, "t": CRASHED},
-    ),
-    "a submitted asynchronous task": Phase(
-        """
-        @task
-        async def t():
-            say("on"); await asyncio.sleep(1000)
-        @flow
-        async def f(): await t.submit()
-        asyncio.run(f())
-        """,
-        {"f": CRASHED, "t": CRASHED},
-    ),
-    "two asynchronous flows at once": Phase(
-        """
-        @flow
-        async def f(): await asyncio.sleep(1000)
-        @flow
-        async def g():
-            say("on"); await asyncio.sleep(1000)
-        async def main(): await asyncio.gather(f(), g())
-        asyncio.run(main())
-        """,
-        {"f": CRASHED, "g": CRASHED},
-    ),
-    "an event loop of the program's own": Phase(
-        """
-        @flow
-        async def f():
-            say("on"); await asyncio.sleep(1000)
-        loop = asyncio.new_event_loop()
-        try: loop.run_until_complete(f())
-        finally: loop.close()
-        """,
-        {"f": CRASHED},
-    ),
-    "an event loop in a flow": Phase(
-        """
-        @task
-        async def t():
-            say("on"); await asyncio.sleep(1000)
-        @flow
-        def f():
-            async def main(): await t()
-            asyncio.run(main())
-        f()
-        """,
-        {"f": CRASHED, "t": CRASHED},
-    ),
-    "an asynchronous generator flow": Phase(
-        """
-        @flow
-        async def f():
-            yield 1
-            say("on"); await asyncio.sleep(1000)
-        async def main():
-            async for _ in f(): pass
-        asyncio.run(main())
-        """,
-        {"f": CRASHED},
-    ),
-}
-
-
 def assert_stopped(end: End, home: Path, number: signal.Signals, ends: dict[str, StateType]) -> None:
-    """The process ended as Python does, the runs ended for the reason that was,
-    and the last line tells how to go on.
-    """
+    """The process ended as Python does, the runs for the reason that was, and the last line tells how to go on."""
     assert end.status == -number, end.stderr
     assert_all_ended(home)
     assert has_closed(home)
@@ -406,3 +71,253 @@ def test_a_signal_before_the_first_run_does_what_it_did_without_us(number: signa
     assert end.status == -number
     assert "surefoot" not in end.stderr
     assert not home.exists()
+
+
+# -- signals in quick succession, and others' handlers
+
+
+def test_a_second_signal_cuts_the_wait_for_a_task_short_that_cannot_be_stopped(home: Path) -> None:
+    text = """
+    both = threading.Event()
+    @task
+    def t():
+        both.wait()
+        say("on"); os.read(os.pipe()[0], 1)
+    @task
+    def later(x): pass
+    @flow
+    def f():
+        future = later.submit(t.submit())
+        future.add_done_callback(lambda _: say("told"))
+        both.set()
+        future.wait()
+    f()
+    """
+    with program(text, home) as running:
+        running.wait_for("on")
+        running.send(signal.SIGINT)
+        running.wait_for("told")  # by now the grace period of five seconds has begun
+        running.send(signal.SIGINT)
+        end = running.end()
+    assert end.status == -signal.SIGINT
+    assert_all_ended(home)
+    ends = {run.of: (run.last.state_type, run.last.message) for run in runs_in(home)}
+    assert ends["t"] == (CRASHED, "interrupted (Ctrl-C), while it was running")
+    assert ends["later"] == (CANCELLED, "interrupted (Ctrl-C), before it started")
+    assert ends["f"] == (CRASHED, "interrupted (Ctrl-C)")
+
+
+def test_code_that_catches_ctrl_c_goes_on_and_is_interrupted_by_the_next(home: Path) -> None:
+    text = """
+    @task
+    def t(): pass
+    @flow
+    def f():
+        for number in range(3):
+            try:
+                say(f"on {number}")
+                time.sleep(1000)
+            except KeyboardInterrupt:
+                say("caught")
+            t()
+        return 1
+    assert f() == 1
+    """
+    with program(text, home) as running:
+        for number in range(3):
+            running.wait_for(f"on {number}")
+            running.send(signal.SIGINT)
+            running.wait_for("caught")
+        end = running.end()
+    assert end.status == 0, end.stderr
+    assert [run.last.state_type for run in runs_in(home)] == [COMPLETED] * 4
+
+
+def test_sigterm_ends_a_process_whose_flow_swallows_it_when_the_flow_has_ended(home: Path) -> None:
+    text = """
+    @flow
+    def f():
+        try:
+            say("on")
+            time.sleep(1000)
+        except BaseException:
+            say("caught")
+    f()
+    say("went on")
+    """
+    with program(text, home) as running:
+        running.wait_for("on")
+        running.send(signal.SIGTERM)
+        running.wait_for("caught")
+        end = running.end()
+    assert end.status == -signal.SIGTERM
+    assert "went on" not in end.stdout
+    assert [run.last.state_type for run in runs_in(home)] == [COMPLETED]
+
+
+@both_signals
+def test_handlers_of_the_programs_own_stay(number: signal.Signals, home: Path) -> None:
+    text = """
+    number = signal.Signals(int(sys.argv[1]))
+    heard = []
+    def own(number, frame): heard.append(number)
+    signal.signal(number, own)
+    @flow
+    def f():
+        assert signal.getsignal(number) is own
+        say("on")
+        while not heard: pass
+    f()
+    assert signal.getsignal(number) is own
+    """
+    with program(text, home, str(int(number))) as running:
+        running.wait_for("on")
+        running.send(number)
+        end = running.end()
+    assert end.status == 0, end.stderr
+    assert [run.last.state_type for run in runs_in(home)] == [COMPLETED]
+
+
+def test_handlers_are_as_they_were_after_a_run_however_it_ended(home: Path) -> None:
+    text = """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    def own(*_): pass
+    @flow
+    def completes(): pass
+    @flow
+    def fails(): raise ValueError
+    @flow
+    def exits(): sys.exit(3)
+    @flow(timeout_seconds=0.01)
+    def late(): time.sleep(1000)
+    @flow
+    async def awaits(): await asyncio.sleep(0)
+    @flow
+    async def interrupted(): signal.raise_signal(signal.SIGINT); await asyncio.sleep(1000)
+    @flow
+    def generates(): yield 1
+    @flow
+    def puts_in_its_own(): signal.signal(signal.SIGINT, own)
+    calls = [completes, fails, exits, late, lambda: list(generates())]
+    calls += [lambda: asyncio.run(awaits()), lambda: asyncio.run(interrupted())]
+    for call in calls:
+        try: call()
+        except (ValueError, SystemExit, TimeoutError, KeyboardInterrupt): pass
+        assert before == {number: signal.getsignal(number) for number in before}, call
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    puts_in_its_own()
+    assert signal.getsignal(signal.SIGINT) is own
+    """
+    with program(text, home) as running:
+        end = running.end()
+    assert end.status == 0, end.stderr
+
+
+def test_flows_run_in_threads_without_a_look_at_signals(home: Path) -> None:
+    text = """
+    @task
+    def t(): return 1
+    @flow
+    def f():
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        return t() + t.submit().result()
+    @flow
+    async def g(): return t()
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(f())) for _ in range(3)]
+    threads.append(threading.Thread(target=lambda: results.append(asyncio.run(g()))))
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    assert sorted(results) == [1, 2, 2, 2]
+    """
+    with program(text, home) as running:
+        end = running.end()
+    assert end.status == 0, end.stderr
+    assert_all_ended(home)
+
+
+def test_a_flow_in_a_thread_goes_on_when_the_main_thread_is_interrupted(home: Path) -> None:
+    text = """
+    go_on, done = threading.Event(), threading.Event()
+    @flow
+    def f():
+        say("on")
+        go_on.wait()
+    def call():
+        f()
+        done.set()
+    threading.Thread(target=call).start()
+    try:
+        while not done.wait(0.01): pass
+    except KeyboardInterrupt:
+        go_on.set()
+    done.wait()
+    """
+    with program(text, home) as running:
+        running.wait_for("on")
+        running.send(signal.SIGINT)
+        end = running.end()
+    assert end.status == 0, end.stderr
+    assert [run.last.state_type for run in runs_in(home)] == [COMPLETED]
+
+
+# -- sys.exit
+
+
+def test_sys_exit_in_a_flow_ends_it_crashed_and_goes_on_to_the_program(home: Path) -> None:
+    text = """
+    @task
+    def t(): sys.exit("enough")
+    @flow
+    def direct(): t()
+    @flow
+    def itself(): sys.exit(3)
+    for call in (direct, itself):
+        for return_state in (False, True):
+            try: call(return_state=return_state)
+            except SystemExit as error: say(f"{call.name} {error.code}")
+    direct()
+    """
+    with program(text, home) as running:
+        end = running.end()
+    assert end.status == 1
+    assert end.stdout.split("\n") == ["direct enough", "direct enough", "itself 3", "itself 3", ""]
+    assert_all_ended(home)
+    ends = {(run.of, run.last.state_type, run.last.message) for run in runs_in(home)}
+    assert ends == {
+        ("direct", CRASHED, "sys.exit('enough') was called"),
+        ("t", CRASHED, "sys.exit('enough') was called"),
+        ("itself", CRASHED, "sys.exit(3) was called"),
+    }
+
+
+def test_sys_exit_in_a_submitted_task_ends_that_task_alone(home: Path) -> None:
+    @task
+    def leaves() -> None:
+        sys.exit(2)
+
+    @flow
+    def program() -> str:
+        future = leaves.submit()
+        future.wait()
+        assert wait([future]).done == {future}
+        with pytest.raises(CrashedRun, match=r"sys\.exit\(2\) was called"):
+            future.result()
+        return future.state.name
+
+    assert program() == "Crashed"
+
+
+async def sys_exit_in_an_asynchronous_flow() -> None:
+    @flow
+    async def program() -> None:
+        sys.exit(4)
+
+    await program()
+
+
+def test_sys_exit_in_an_asynchronous_flow_goes_on_through_its_loop(home: Path) -> None:
+    with pytest.raises(SystemExit) as caught:
+        asyncio.run(sys_exit_in_an_asynchronous_flow())
+    assert caught.value.code == 4
+    assert [run.last.message for run in runs_in(home)] == ["sys.exit(4) was called"]

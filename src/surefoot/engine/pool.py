@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.errors import CancelledRun, MissingContextError
+from surefoot.core.os.threads import THIS_THREAD
 from surefoot.core.states import CRASHED, FINAL
 from surefoot.engine.blocking import perform
 from surefoot.engine.effects import (
@@ -32,7 +33,7 @@ from surefoot.engine.effects import (
 )
 from surefoot.engine.execution import pending_in
 from surefoot.engine.inputs import PLAIN
-from surefoot.engine.interrupts import Reach, Shelter, Undisturbed
+from surefoot.engine.interrupts import Reach, Undisturbed
 from surefoot.engine.lifecycle import reason
 from surefoot.engine.scope import current
 from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
@@ -262,9 +263,13 @@ class Pool:
             return False
         if execution not in self._outstanding or not self.slots.take_out(execution, READY):
             return False
-        with Shelter():
+        with Undisturbed():
             execution.slot = slot
             self.go_on(execution)
+            # One exception may have been meant for both tasks on this stack, and have been met by the inner one.
+            gate, stop = THIS_THREAD.gate, self._stop
+            if gate is not None and stop is not None and gate.pending is None:
+                gate.pending = Interrupted(stop)
         return True
 
     def begin_in_lane(self, execution: TaskExecution) -> None:
