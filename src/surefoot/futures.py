@@ -51,7 +51,7 @@ class Future(Generic[R]):
     def __init__(self, execution: TaskExecution) -> None:
         self._execution: TaskExecution | None = execution
         self._state: State | None = None
-        self._callbacks: list[Callable[[Future[R]], None]] | None = []
+        self._callbacks: list[Callable[[Future[R]], object]] | None = []
         self.run_id = execution.run_id
         self.run_name = execution.run_name
         execution.ended = self._complete
@@ -70,7 +70,7 @@ class Future(Generic[R]):
             except BaseException as error:  # not even `sys.exit` in it may end the thread that ended the task
                 self._tell_of(fn, error)
 
-    def _tell_of(self, fn: Callable[[Future[R]], None], error: BaseException) -> None:
+    def _tell_of(self, fn: Callable[[Future[R]], object], error: BaseException) -> None:
         import logging
 
         said = "The done callback %r of task run %r raised."
@@ -114,7 +114,7 @@ class Future(Generic[R]):
         value: R = self._state.result(raise_on_failure)
         return value
 
-    def add_done_callback(self, fn: Callable[[Future[R]], None]) -> None:
+    def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call `fn(future)` when the task run has ended, in whichever thread ends it; at once if it has."""
         with _lock:
             callbacks = self._callbacks
@@ -126,7 +126,7 @@ class Future(Generic[R]):
         except Exception as error:
             self._tell_of(fn, error)
 
-    def remove_done_callback(self, fn: Callable[[Future[R]], None]) -> None:
+    def remove_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Do not call `fn` after all. Nothing happens if it was called, or never added."""
         with _lock:
             if self._callbacks is not None and fn in self._callbacks:

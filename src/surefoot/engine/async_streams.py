@@ -13,7 +13,7 @@ from surefoot.engine.awaiting import guarded_await
 from surefoot.engine.awaiting import perform as perform_awaiting
 from surefoot.engine.blocking import perform
 from surefoot.engine.calling import guarded
-from surefoot.engine.effects import Call, Closed, Next, Outcome, Returned, Yielded
+from surefoot.engine.effects import Call, Closed, Next, Outcome, Returned
 from surefoot.engine.outermost import await_surrounded
 from surefoot.engine.streams import Stream
 
@@ -58,10 +58,8 @@ class AsyncRunGenerator(Stream, AsyncGenerator[Any, Any]):
 
     async def _turn(self, name: str | None, *args: Any) -> Any:
         """Live from one yield to the next."""
-        if self._has_begun and not self._at_yield:
+        if not self._begin_turn():
             raise RuntimeError("asynchronous generator is already running")
-        self._has_begun = True
-        self._at_yield = False
 
         async def live(_: Any) -> Any:
             return await self._live(None if name is None else await self._step(name, *args))
@@ -78,9 +76,7 @@ class AsyncRunGenerator(Stream, AsyncGenerator[Any, Any]):
                 raise StopAsyncIteration from None
             kind = type(effect)
             if kind is Next:
-                self._at_yield = True
-                assert type(outcome) is Yielded
-                return outcome.value
+                return self._hand_out(outcome)
             if kind is Call:
                 opened = guarded(execution, None, lambda: [self._open()])
                 if type(opened) is not Returned:

@@ -8,17 +8,19 @@ context, and nothing (no time limit, no context) spans a yield to the consumer. 
 from __future__ import annotations
 
 import _thread
+import threading
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Final
 
 from surefoot.core.clock import get_clock
 from surefoot.core.os.threads import THIS_THREAD
 from surefoot.core.states import COMPLETED
 from surefoot.engine.blocking import perform
-from surefoot.engine.calling import guarded
+from surefoot.engine.calling import guarded, out_of_time
 from surefoot.engine.effects import Call, Closed, Next, Outcome, Raised, Returned, Stopped, Yielded
 from surefoot.engine.execution import Execution, stop_of
 from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.lifecycle import Life
 from surefoot.engine.outermost import call_step
 from surefoot.states import State
 
@@ -48,12 +50,18 @@ class Stream:
         return self._execution.definition.fn(*args, **kwargs)
 
     def _time_left(self) -> float | None:
-        limit_s = self._execution.definition.timeout_seconds
+        limit_s = self._limit_s()
         return None if limit_s is None else max(limit_s - self._used_s, 0.001)
+
+    def _limit_s(self) -> float | None:
+        return self._execution.definition.timeout_seconds
 
     def _stepped(self, start_us: int, outcome: Outcome) -> Outcome:
         """What a step of the user's generator amounts to."""
         self._used_s += (get_clock().mono_us() - start_us) / 1e6
+        if type(outcome) is Raised and outcome.timed_out:  # told is the whole of its time, not what was left of it
+            cause = outcome.error.__cause__
+            return out_of_time(self._execution, self._limit_s(), cause if isinstance(cause, Exception) else None)
         if type(outcome) is not Returned:
             return outcome
         is_done, value = outcome.value
@@ -64,10 +72,25 @@ class Stream:
             execution.flow.links.add(value, execution.run_id)
         return Yielded(value)
 
+    def _begin_turn(self) -> bool:
+        """The consumer's turn is over. False: it was ours already."""
+        if self._has_begun and not self._at_yield:
+            return False
+        self._has_begun = True
+        self._at_yield = False
+        _suspended.discard(self._execution.life)
+        return True
+
+    def _hand_out(self, outcome: Any) -> Any:
+        """It is the consumer's turn."""
+        self._at_yield = True
+        _suspended.add(self._execution.life)
+        assert type(outcome) is Yielded
+        return outcome.value
+
     def _conclude(self, stop: Stopped | None) -> Any:
         """The life has ended: what the consumer's generator would have returned, or raised."""
         self._is_over = True
-        self._at_yield = False
         self._steps = None
         execution = self._execution
         execution.finished()
@@ -82,13 +105,25 @@ class Stream:
         self._is_over = True
         execution = self._execution
         if isinstance(execution, FlowExecution) and execution.pool is not None:
-            # Its tasks have to end first: that takes locks, and time.
-            _thread.start_new_thread(_end_abandoned, (execution, close))
+            # Its tasks have to end first: that takes locks, and time. A thread starts no other while it holds a lock of
+            # `threading`, as whoever collects garbage may do.
+            _thread.start_new_thread(_end_in_a_thread, (execution, close))
         else:
             _end_abandoned(execution, close)
 
 
+# The lives of the generators whose consumers' turn it is: kept here, so that the garbage collector, when it finds
+# consumer and run in one circle, does not end the life before the run. A life holds but the last value of the user's.
+_suspended: Final[set[Life]] = set()
+
+
+def _end_in_a_thread(execution: Execution, close: Callable[[], None] | None) -> None:
+    name = f"{execution.run_name}-abandoned"
+    threading.Thread(target=_end_abandoned, args=(execution, close), name=name, daemon=True).start()
+
+
 def _end_abandoned(execution: Execution, close: Callable[[], None] | None) -> None:
+    _suspended.discard(execution.life)
     closed = None if close is None else guarded(execution, None, close)
     outcome: Any = Closed(abandoned=True)
     try:
@@ -139,10 +174,8 @@ class RunGenerator(Stream, Generator[Any, Any, Any]):
 
     def _turn(self, name: str | None, *args: Any) -> Any:
         """Live from one yield to the next."""
-        if self._has_begun and not self._at_yield:
+        if not self._begin_turn():
             raise ValueError("generator already executing")
-        self._has_begun = True
-        self._at_yield = False
         return call_step(self._execution, lambda _: self._live(None if name is None else self._step(name, *args)))
 
     def _live(self, outcome: Any) -> Any:
@@ -159,9 +192,7 @@ class RunGenerator(Stream, Generator[Any, Any, Any]):
                     self._steps.close()
                     outcome = stop_of(late)
                     continue
-                self._at_yield = True
-                assert type(outcome) is Yielded
-                return outcome.value
+                return self._hand_out(outcome)
             if kind is Call:
                 opened = guarded(execution, None, lambda: [self._open()])
                 if type(opened) is not Returned:
