@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from surefoot import Future, task
-from surefoot.engine.slots import _Look
+from surefoot.engine.crew import Look
 from tests.engine.concurrency import SOON, Meter, add, no_thread_is_left, on, task_threads, until  # noqa: F401
 
 # --- the limit --------------------------------------------------------------------------------------------------------
@@ -335,9 +335,9 @@ class TestLook:
     def look(self, monkeypatch: pytest.MonkeyPatch) -> Any:
         """Asks whether more are of use, `wall_ms` later, of which this process computed `cpu_ms`."""
         now = {"us": 0, "cpu_s": 0.0}
-        monkeypatch.setattr("surefoot.engine.slots.SystemClock.mono_us", lambda _: now["us"])
-        monkeypatch.setattr("surefoot.engine.slots.time.process_time", lambda: now["cpu_s"])
-        looked = _Look(0, 0)
+        monkeypatch.setattr("surefoot.engine.crew.SystemClock.mono_us", lambda _: now["us"])
+        monkeypatch.setattr("surefoot.engine.crew.time.process_time", lambda: now["cpu_s"])
+        looked = Look(0, 0)
 
         def ask(begun: int, ended: int, wall_ms: float, cpu_ms: float) -> bool:
             now["us"] += int(wall_ms * 1000)

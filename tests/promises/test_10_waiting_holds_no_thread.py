@@ -10,7 +10,7 @@ import pytest
 
 from surefoot import task
 from surefoot.futures import as_completed
-from tests.engine.concurrency import ManualClock, manual_clock, on, task_threads  # noqa: F401
+from tests.engine.concurrency import ManualClock, manual_clock, on, task_threads, until  # noqa: F401
 
 
 @pytest.mark.parametrize("depth", [40, pytest.param(400, marks=pytest.mark.long)])
@@ -70,7 +70,14 @@ def test_of_many_items_eight_wait_a_minute_for_their_retry_and_nothing_else_wait
         items = item.map(range(count))
         assert others_ended.wait(100), f"{left} items waited for eight others"
         assert len(task_threads()) < 10
-        manual_clock.advance(60)
+        until(lambda: all(items[n].state.name == "AwaitingRetry" for n in late))
+        assert sum(future.done() for future in items) == count - len(late)
+
+        def a_minute_later() -> bool:
+            manual_clock.advance(60)  # again and again: one may have begun to wait a moment after the last time
+            return all(future.done() for future in items)
+
+        until(a_minute_later)
         return sum(items.result())
 
     assert program() == sum(range(count))

@@ -34,12 +34,13 @@ from surefoot.engine.effects import (
 from surefoot.engine.execution import pending_in
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.interrupts import Reach, Undisturbed
+from surefoot.engine.latches import Countdown, Drained
 from surefoot.engine.lifecycle import reason
 from surefoot.engine.scope import current
 from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.timers import Timer, call_later
-from surefoot.engine.waiting import HERE, Needs, ended, wait_for
+from surefoot.engine.waiting import HERE, ended, wait_for
 
 if TYPE_CHECKING:
     from surefoot.engine.lanes import Lanes
@@ -80,7 +81,7 @@ class Pool:
         self._lock = self.slots.lock
         self._outstanding: dict[TaskExecution, None] = {}
         self._timers: dict[TaskExecution, Timer] = {}
-        self._awaited: list[_Drained] = []
+        self._awaited: list[Drained] = []
         self._lanes: Lanes | None = None
         self._stop: Stopped | None = None
         self._is_closed = False
@@ -181,7 +182,7 @@ class Pool:
         try:
             execution.finished()
         finally:
-            drained: list[_Drained] = []
+            drained: list[Drained] = []
             with self._lock:
                 execution.resume = None
                 self._outstanding.pop(execution, None)
@@ -234,7 +235,7 @@ class Pool:
         if not waiting:
             self.slots.put(execution, PARKED)
             return AWAY
-        countdown = _Countdown(len(waiting), lambda: self.slots.put(execution, PARKED))
+        countdown = Countdown(len(waiting), lambda: self.slots.put(execution, PARKED))
         for future in waiting:
             future.add_done_callback(countdown)
         return AWAY
@@ -311,8 +312,8 @@ class Pool:
         if self._give_up():
             await ended(self._all(), STOP_GRACE_S)
 
-    def _all(self) -> _Drained:
-        drained = _Drained(self._outstanding)
+    def _all(self) -> Drained:
+        drained = Drained(self._outstanding)
         with self._lock:
             if self._outstanding:
                 self._awaited.append(drained)
@@ -360,7 +361,7 @@ class Pool:
                 if execution.place != CALLED:
                     continue  # it is on its way
                 execution.place = GONE
-            self.slots.leave_behind(execution.thread)
+            self.slots.crew.leave_behind(execution.thread)
             execution.abandon()
             self.end(execution)
         return bool(left)
@@ -370,7 +371,7 @@ class Pool:
         with self._lock:
             self._is_closed = True
         self._tell(True)  # nothing, but for what a thread of the user's submitted at the very last moment
-        self.slots.close()
+        self.slots.crew.close()
         if self._lanes is not None:
             self._lanes.close()
 
@@ -395,59 +396,3 @@ def _may_run_inline() -> bool:
                 return True
             execution = execution.parent
     return False
-
-
-class _Countdown:
-    """Calls `fn` when it has been called so often itself."""
-
-    __slots__ = ("fn", "left", "lock")
-
-    def __init__(self, count: int, fn: Callable[[], None]) -> None:
-        self.left = count
-        self.fn = fn
-        self.lock = threading.Lock()
-
-    def __call__(self, _: Any) -> None:
-        with self.lock:
-            self.left -= 1
-            last = not self.left
-        if last:
-            self.fn()
-
-
-class _Drained:
-    """The end of all tasks, to be waited for as a future is."""
-
-    execution = None
-
-    def __init__(self, outstanding: dict[TaskExecution, None]) -> None:
-        self._outstanding = outstanding
-        self._lock = threading.Lock()
-        self._callbacks: list[Callable[[Any], None]] = []
-        self._is_set = False
-
-    def done(self) -> bool:
-        return self._is_set
-
-    def needs(self) -> Needs:
-        return Needs(self._outstanding)
-
-    def add_done_callback(self, fn: Callable[[Any], None]) -> None:
-        with self._lock:
-            if not self._is_set:
-                self._callbacks.append(fn)
-                return
-        fn(self)
-
-    def remove_done_callback(self, fn: Callable[[Any], None]) -> None:
-        with self._lock:
-            if fn in self._callbacks:
-                self._callbacks.remove(fn)
-
-    def set(self) -> None:
-        """Tell those who wait."""
-        with self._lock:
-            self._is_set = True
-            callbacks, self._callbacks = self._callbacks, []
-        for fn in callbacks:
-            fn(self)

@@ -1,24 +1,18 @@
-"""Slots: how many submitted tasks of a flow run may be called at once, in which order they get their turn, and on which
-threads.
+"""Slots: how many submitted tasks of a flow run may be called at once, and in which order they get their turn.
 
-What waits for other tasks lends its slot, and has one back before tasks that have not begun. Threads are started when
-they are of use: at once for the first few; then while those at work are found to wait for something else than this
-process's own computing.
-May import: core, timers, waiting.
+What waits for other tasks lends its slot, and has it back before tasks that have not begun.
+May import: core, crew, waiting.
 """
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from surefoot.core.clock import SystemClock
 from surefoot.core.errors import TooDeep
-from surefoot.engine.timers import call_later
+from surefoot.engine.crew import Crew
 from surefoot.engine.waiting import HERE
 
 if TYPE_CHECKING:
@@ -28,11 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["BLOCKED_MAX", "CALLED", "GONE", "HELD", "PARKED", "READY", "HeldLoop", "Slot", "Slots"]
 
 BLOCKED_MAX: Final = 2_000  # threads that may wait for other tasks at once; each costs its stack
-IDLE_MAX: Final = 32  # threads kept for more work; others end when they have none
-LOOK_S: Final = 0.005  # how often it is asked whether more threads are of use, while tasks wait for one
-JOIN_S: Final = 1.0  # they have nothing to do but to end; not to hang if one cannot
-STALLED_S: Final = 0.05  # no task began for so long: those at work wait, or are long
-BUSY: Final = 0.8  # of one core; above it more threads would only get in each other's way
 
 # Where the life of a submitted task is. Changed with the lock held: of several who could go on with it, one does.
 HELD: Final = 0  # somebody goes on with it
@@ -133,29 +122,23 @@ class Claim:
 
 
 class Slots:
-    """The slots of one pool, its threads, and who is in line."""
+    """The slots of one pool, and who is in line for one.
+
+    What is done with the lock held returns steps, which are to be done without it.
+    """
 
     def __init__(self, limit: int, name: str, pool: Pool) -> None:
         self.limit = limit
         self.name = name
         self.lock = threading.Lock()
-        self._pool = pool
+        self.pool = pool
         # Some of those in line may have been taken out of turn; they are not READY any more.
         self._for_threads: deque[TaskExecution] = deque()
         self._for_loops: deque[TaskExecution] = deque()
         self._claims: deque[Claim] = deque()  # first come, first served
         self._taken = 0  # slots that are held, by threads and by tasks on event loops, or kept for the first claim
-        self._working = 0  # threads that hold one
-        self._coming = 0  # threads among them that are still on their way to their first task
         self._blocked = 0  # threads that have lent theirs
-        self._idle: list[threading.Lock] = []  # the bells of threads without work
-        self._threads: set[threading.Thread] = set()
-        self._numbers = 0
-        self._useful = max(4, os.cpu_count() or 1)  # so many threads at work may be of use
-        self._begun = 0  # tasks on threads
-        self._ended = 0
-        self._is_watched = False
-        self._closed = threading.Event()
+        self.crew = Crew(self, name)
 
     # -- the line
 
@@ -166,7 +149,7 @@ class Slots:
                 return
             execution.place = READY
             (self._for_loops if execution.definition.isasync else self._for_threads).append(execution)
-            steps = self._employ()
+            steps = self.employ()
         _do(steps)
 
     def take_out(self, execution: TaskExecution, *places: int) -> bool:
@@ -177,18 +160,15 @@ class Slots:
             execution.place = HELD
             return True
 
-    def _employ(self) -> list[Step]:
-        """Give free slots to the first in line. With the lock held; what is returned is to be done without it."""
+    def employ(self) -> list[Step]:
+        """Give free slots to the first in line. With the lock held."""
         steps: list[Step] = []
+        crew = self.crew
         while self._taken < self.limit:
-            threaded, looped = _first(self._for_threads), _first(self._for_loops)
-            if threaded is not None and self._coming >= len(self._for_threads):
-                threaded = None  # threads for all of them are on their way
-            if threaded is not None and self._working >= self._useful:
+            threaded, looped = self.first_for_threads(), _first(self._for_loops)
+            if threaded is not None and not crew.may_come(len(self._for_threads)):
                 threaded = None
-                if not self._is_watched:
-                    self._is_watched = True
-                    steps.append(self._start_watch)
+                steps += crew.watched()
             if looped is not None and (threaded is None or looped.run_id < threaded.run_id):
                 self._for_loops.popleft()
                 looped.place = HELD
@@ -196,32 +176,46 @@ class Slots:
                 steps.append(self._begin_step(looped))
             elif threaded is not None:
                 self._taken += 1
-                self._working += 1
-                self._coming += 1
-                steps.append(self._idle.pop().release if self._idle else self._start_thread)
+                steps.append(crew.comes())
             else:
                 break
         return steps
 
     def _begin_step(self, execution: TaskExecution) -> Step:
-        return lambda: self._pool.begin_in_lane(execution)
+        return lambda: self.pool.begin_in_lane(execution)
 
-    def _take_first(self) -> TaskExecution | None:
-        """The first in line, if it is one for threads."""
-        threaded, looped = _first(self._for_threads), _first(self._for_loops)
+    def first_for_threads(self) -> TaskExecution | None:
+        """The first in line of those that need a thread. With the lock held."""
+        return _first(self._for_threads)
+
+    def take_first(self) -> TaskExecution | None:
+        """The first in line, for a thread that has a slot, unless that is for somebody else. With the lock held."""
+        if self._claims:
+            return None
+        threaded, looped = self.first_for_threads(), _first(self._for_loops)
         if threaded is None or (looped is not None and looped.run_id < threaded.run_id):
             return None
         self._for_threads.popleft()
         threaded.place = HELD
         return threaded
 
+    def call(self, execution: TaskExecution) -> None:
+        """Live on with a task, on this thread and in its slot."""
+        slot = HERE.slot = execution.slot = Slot(self, on_thread=True)
+        self.pool.go_on(execution)
+        HERE.slot = None
+        if slot.lent:  # something that the task left behind waits on; this thread needs the slot for other tasks
+            self.seize(slot, slot.lent)
+        with self.lock:
+            slot.is_over = True
+
     # -- slots
 
-    def _pass_on(self) -> list[Step]:
-        """A slot was given up: whoever wants theirs back gets it, else the first in line. As `_employ`."""
+    def pass_on(self) -> list[Step]:
+        """A slot was given up: whoever wants theirs back gets it, else the first in line. With the lock held."""
         if not self._claims or self._taken > self.limit:  # which happens when some had been seized
             self._taken -= 1
-            return self._employ()
+            return self.employ()
         claim = self._claims[0]
         claim.missing -= 1
         if claim.missing:
@@ -236,7 +230,7 @@ class Slots:
             slot.claim = None
             if slot.on_thread:
                 self._blocked -= 1
-                self._working += 1
+                self.crew.working += 1
             if slot.wake is not None:
                 steps.append(slot.wake)
                 slot.wake = None
@@ -278,8 +272,8 @@ class Slots:
                 slot.is_held = False
                 if slot.on_thread:
                     self._blocked += 1
-                    self._working -= 1
-                steps = self._pass_on()
+                    self.crew.working -= 1
+                steps = self.pass_on()
             elif slot.wake is not None:  # another part of the task was about to have it back: it goes on without
                 if slot.claim is not None:
                     self._unmake(slot.claim)
@@ -331,7 +325,7 @@ class Slots:
                 if slot.claim is not None:
                     self._unmake(slot.claim)
             for _ in held:
-                steps += self._pass_on()
+                steps += self.pass_on()
         _do(steps)
         return held
 
@@ -358,141 +352,16 @@ class Slots:
             slot.is_over = True
             if slot.claim is not None:
                 self._unmake(slot.claim)
-            steps = self._pass_on() if slot.is_held else []
+            steps = self.pass_on() if slot.is_held else []
         _do(steps)
 
-    # -- threads
+    def has_free(self) -> bool:
+        """Whether a task could begin now, had it a thread. With the lock held."""
+        return self._taken < self.limit
 
-    def _start_thread(self) -> None:
-        try:
-            self._start(self._work)
-        except RuntimeError:  # the system has no more now: those that there are do the work
-            with self.lock:
-                self._taken -= 1
-                self._working -= 1
-                self._coming -= 1
-                self._useful = max(self._working, 1)
-            call_later(LOOK_S, self._try_again)
-
-    def _start(self, target: Callable[[], None]) -> None:
-        with self.lock:
-            self._numbers += 1
-            thread = threading.Thread(target=target, name=f"{self.name}-{self._numbers}", daemon=True)
-            if not self._numbers % IDLE_MAX:
-                self._threads = {each for each in self._threads if each.is_alive()}
-            self._threads.add(thread)
-        thread.start()
-
-    def _try_again(self) -> None:
-        with self.lock:
-            steps = self._employ()
-        _do(steps)
-
-    def _work(self) -> None:
-        HERE.pool = self._pool
-        bell = threading.Lock()
-        bell.acquire()
-        arrives = True
-        while True:
-            with self.lock:
-                self._coming -= arrives
-                arrives = False
-                execution = None if self._claims else self._take_first()
-                if execution is not None:
-                    self._begun += 1
-                    steps = self._employ() if self._for_threads or self._for_loops else []
-                else:
-                    self._working -= 1
-                    stays = not self._closed.is_set() and len(self._idle) < IDLE_MAX
-                    if stays:
-                        self._idle.append(bell)
-                    steps = self._pass_on()
-            _do(steps)
-            if execution is not None:
-                self._call(execution)
-                del execution, steps  # nothing is to be kept alive while there is no work
-            elif not stays:
-                return
-            else:
-                bell.acquire()
-                if self._closed.is_set():
-                    return
-                arrives = True
-
-    def _call(self, execution: TaskExecution) -> None:
-        slot = HERE.slot = execution.slot = Slot(self, on_thread=True)
-        self._pool.go_on(execution)
-        HERE.slot = None
-        if slot.lent:  # something that the task left behind waits on; this thread needs the slot for other tasks
-            self.seize(slot, slot.lent)
-        with self.lock:
-            slot.is_over = True
-            self._ended += 1
-
-    def leave_behind(self, thread_id: int | None) -> None:
-        """Do not wait for this thread at the end: it is in a call that does not come back."""
-        with self.lock:
-            self._threads = {thread for thread in self._threads if thread.ident != thread_id}
-
-    def close(self) -> None:
-        """Let the threads go. All tasks have ended."""
-        self._closed.set()
-        with self.lock:
-            bells, self._idle = self._idle, []
-            threads = list(self._threads)
-        for bell in bells:
-            bell.release()
-        for thread in threads:
-            if thread.ident is not None:  # else it is being started, and will find that it is not needed
-                thread.join(JOIN_S)
-
-    # -- how many threads are of use
-
-    def _start_watch(self) -> None:
-        try:
-            self._start(self._watch)
-        except RuntimeError:
-            self._is_watched = False
-
-    def _watch(self) -> None:
-        """While tasks wait for a thread: double the threads as long as that is of use."""
-        look = _Look(self._begun, self._ended)
-        while not self._closed.wait(LOOK_S):
-            with self.lock:
-                if self._taken >= self.limit or _first(self._for_threads) is None:
-                    self._is_watched = False
-                    return
-                if not look.more_are_of_use(self._begun, self._ended):
-                    continue
-                self._useful = min(max(self._useful, self._working) * 2, self.limit)
-                steps = self._employ()
-            _do(steps)
-
-
-class _Look:
-    """What was seen at the last look at a pool whose tasks wait for threads."""
-
-    def __init__(self, begun: int, ended: int) -> None:
-        self._clock = SystemClock()
-        self._at_us = self._clock.mono_us()
-        self._cpu_s = time.process_time()
-        self._begun = begun
-        self._ended = ended
-        self._stalled_us = 0
-
-    def more_are_of_use(self, begun: int, ended: int) -> bool:
-        """Whether more threads would get more done, to judge by what happened since the last look."""
-        at_us, cpu_s = self._clock.mono_us(), time.process_time()
-        passed_us, used_s = at_us - self._at_us, cpu_s - self._cpu_s
-        # A look that comes late had to wait for the interpreter itself, as the tasks have to.
-        is_idle = used_s < BUSY * passed_us / 1e6 and passed_us < 2e6 * LOOK_S
-        begins_only = begun > self._begun and ended == self._ended
-        self._stalled_us = self._stalled_us + passed_us if begun == self._begun and ended == self._ended else 0
-        self._at_us, self._cpu_s, self._begun, self._ended = at_us, cpu_s, begun, ended
-        if not (is_idle or begins_only or self._stalled_us > STALLED_S * 1e6):
-            return False
-        self._stalled_us = 0
-        return True
+    def give_back(self) -> None:
+        """A thread did not come that was to hold a slot. With the lock held."""
+        self._taken -= 1
 
 
 def _first(line: deque[TaskExecution]) -> TaskExecution | None:
