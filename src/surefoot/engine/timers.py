@@ -83,12 +83,15 @@ class _Timers:
                 self._dead = 0
 
     def _run(self) -> None:
-        while (fn := self._next()) is not None:
+        while True:
             try:
+                fn = self._next()
+                if fn is None:
+                    return
                 fn()
-            except Exception:
-                sys.excepthook(*sys.exc_info())  # and the other timers are not held up
-            del fn
+                del fn
+            except BaseException:  # whatever it is, all that waits in this process rests on this thread
+                sys.excepthook(*sys.exc_info())
 
     def _next(self) -> Callable[[], None] | None:
         """The next call that is due; None when there has been nothing to do for a while."""
