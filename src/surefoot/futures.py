@@ -241,6 +241,7 @@ class _NextEnded:
         self._futures = futures
         self._ended: list[Future[Any]] = []
         self._taken = 0
+        self._done_before = 0  # so many of the first are done, as far as was looked
         self._callbacks: list[Callable[[Any], None]] = []
         for future in futures:
             future.add_done_callback(self._add)
@@ -272,7 +273,16 @@ class _NextEnded:
 
     def needs(self) -> Needs:
         """Any one of those that have not ended."""
-        return Needs([future.execution for future in self._futures if future.execution is not None], any_one=True)
+        return Needs(self._not_ended(), any_one=True)
+
+    def _not_ended(self) -> Iterator[TaskExecution]:
+        futures = self._futures
+        while self._done_before < len(futures) and futures[self._done_before].done():
+            self._done_before += 1
+        for index in range(self._done_before, len(futures)):
+            execution = futures[index].execution
+            if execution is not None:
+                yield execution
 
     def add_done_callback(self, fn: Callable[[Any], None]) -> None:
         """Call `fn` when one has ended that was not taken yet."""

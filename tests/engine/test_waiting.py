@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import sys
 import threading
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from surefoot import Future, quote, task
 from surefoot.core.states import COMPLETED, CRASHED
 from surefoot.engine import slots
-from surefoot.exceptions import TooDeep, WouldDeadlock
+from surefoot.exceptions import MissingContextError, TooDeep, WouldDeadlock
 from surefoot.futures import as_completed, wait
 from tests.engine.concurrency import SOON, add, no_thread_is_left, on, until  # noqa: F401  # one is a fixture
 from tests.recorded import record
@@ -226,6 +227,57 @@ def test_more_waiting_threads_than_the_limit_are_refused_with_their_number(
         program(6)
     assert "Return futures" in str(caught.value)
     assert {run.last.state_type for run in record(home).task_runs} <= {COMPLETED, "FAILED"}
+
+
+def test_waits_for_any_of_several_may_nest_deeply() -> None:
+    @task
+    def chain(n: int) -> int:
+        if not n:
+            return 0
+        return next(as_completed([chain.submit(n - 1), add.submit(n, 10_000)])).result() % 10_000 and 1
+
+    @task
+    def deep(n: int) -> int:
+        futures = [deep.submit(n - 1)] if n else []
+        return 1 + sum(future.result() for future in as_completed(futures))
+
+    @on(1)
+    def program() -> list[int]:
+        return [deep.submit(400).result(), chain.submit(20).result()]
+
+    assert program() == [401, 1]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_is_told_that_its_parents_tasks_are_not_at_work_in_it() -> None:
+    gate = threading.Event()
+
+    @task
+    def waits() -> bool:
+        return gate.wait(SOON)
+
+    def child(future: Future[bool], answers: Any) -> None:
+        for ask in (add.submit, lambda _: future.result(), lambda _: asyncio.run(future.ended())):
+            try:
+                ask(1)
+            except MissingContextError as error:
+                answers.put(str(error))
+
+    @on(1)
+    def program() -> list[str]:
+        future = waits.submit()
+        context = multiprocessing.get_context("fork")
+        answers = context.Queue()
+        process = context.Process(target=child, args=(future, answers))
+        process.start()
+        told = [answers.get(timeout=SOON) for _ in range(3)]
+        process.join(SOON)
+        answers.close()
+        gate.set()
+        return told
+
+    told = program()
+    assert all("the process that this one was forked from" in text for text in told)
 
 
 # --- in time ----------------------------------------------------------------------------------------------------------

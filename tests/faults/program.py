@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
@@ -54,11 +54,18 @@ class Program:
 
     def wait_for(self, line: str) -> None:
         """Read what the program says, until it says this."""
+        self._read_until(lambda said: said == line, line)
+
+    def wait_for_number(self, word: str) -> int:
+        """Read what the program says, until it says this word and a number, which is the answer."""
+        return int(self._read_until(lambda said: said.startswith(f"{word} "), f"{word} N").split()[1])
+
+    def _read_until(self, is_it: Callable[[str], bool], wanted: str) -> str:
         assert self._process.stdout is not None
         for said in self._process.stdout:
-            if said.strip() == line:
-                return
-        raise AssertionError(f"The program never said {line!r}. {self.end()}")
+            if is_it(said.strip()):
+                return said.strip()
+        raise AssertionError(f"The program never said {wanted!r}. {self.end()}")
 
     def send(self, number: int) -> None:
         self._process.send_signal(number)

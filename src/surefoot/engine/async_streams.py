@@ -58,10 +58,10 @@ class AsyncRunGenerator(Stream, AsyncGenerator[Any, Any]):
 
     async def _turn(self, name: str | None, *args: Any) -> Any:
         """Live from one yield to the next."""
-        if not self._begin_turn():
-            raise RuntimeError("asynchronous generator is already running")
 
         async def live(_: Any) -> Any:
+            if not self._begin_turn():
+                raise RuntimeError("asynchronous generator is already running")
             return await self._live(None if name is None else await self._step(name, *args))
 
         return await await_surrounded(self._execution, live)

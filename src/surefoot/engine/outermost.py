@@ -200,16 +200,23 @@ async def _await_outermost(execution: Execution, live: Callable[[Execution], Cor
         GATE.open(LOOP)
     failure: BaseException | None = None
     try:
-        with _Wakeup(loop):
-            value = await _await_shut(execution, live)
+        _wakeup.begin(loop)
+        value = await _await_shut(execution, live)
     except BaseException as error:  # raised again below, when the signals are given back
         failure = error
+    opened = GATE.shut()
     over = True
     GATE.cancels.remove(ask)
     if GATE.terminated is not None:
         await _end_others(task)
     is_ours = asked and GATE.runner(SIGINT) is None and isinstance(GATE.arrived, KeyboardInterrupt)
+    if isinstance(GATE.pending, KeyboardInterrupt) and GATE.leave_to_runner():
+        GATE.drop(GATE.pending)
     late = _conclude(execution)
+    if GATE.is_installed:
+        GATE.open(opened)
+    else:
+        _wakeup.end()
     if is_ours and (not told or isinstance(failure, asyncio.CancelledError)):
         # A loop without `asyncio.run`, whose KeyboardInterrupt it would be.
         if told:
@@ -222,42 +229,55 @@ async def _await_outermost(execution: Execution, live: Callable[[Execution], Cor
 
 
 class _Wakeup:
-    """Has signals wake an event loop.
+    """Has signals wake an event loop, as long as any run lives in it that nothing surrounds.
 
     One that comes just when the loop begins to wait would be seen when that wait ends.
     """
 
-    def __init__(self, loop: Any) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
+        self._pipe: tuple[int, int] | None = None
 
-    def __enter__(self) -> None:
-        self._reads, self._writes = os.pipe()
-        os.set_blocking(self._reads, False)
-        os.set_blocking(self._writes, False)
-        self._before = -1
+    def begin(self, loop: Any) -> None:
+        if self._pipe is not None:
+            return
         try:
-            self._before = set_wakeup_fd(self._writes, warn_on_full_buffer=False)
-            if self._before == -1:
-                self._loop.add_reader(self._reads, self._woke)
-            else:
-                set_wakeup_fd(self._before)  # the program has one, for loops of its own
+            reads, writes = self._pipe = os.pipe()
+        except OSError:
+            return  # the process has too many files open: a signal may have to wait for the loop
+        os.set_blocking(reads, False)
+        os.set_blocking(writes, False)
+        self._loop = loop
+        try:
+            loop.add_reader(reads, self._woke)
+            before = set_wakeup_fd(writes, warn_on_full_buffer=False)
         except (RuntimeError, ValueError, OSError):
-            pass  # not on this system, whose loop has no readers: a signal may have to wait for the loop
+            return  # this system's loop has no readers: likewise
+        if before != -1:
+            set_wakeup_fd(before)  # the program has one for this, or for something of its own
 
     def _woke(self) -> None:
+        assert self._pipe is not None
         try:
-            os.read(self._reads, 4096)
+            os.read(self._pipe[0], 4096)
         except BlockingIOError:
             pass
 
-    def __exit__(self, *_: object) -> None:
-        if self._before == -1:
-            mine = set_wakeup_fd(-1)
-            if mine not in (self._writes, -1):
-                set_wakeup_fd(mine)
-            self._loop.remove_reader(self._reads)
-        os.close(self._reads)
-        os.close(self._writes)
+    def end(self) -> None:
+        if self._pipe is None:
+            return
+        (reads, writes), self._pipe = self._pipe, None
+        current = set_wakeup_fd(-1)
+        if current not in (writes, -1):
+            set_wakeup_fd(current)
+        try:
+            self._loop.remove_reader(reads)
+        except RuntimeError:
+            pass  # it has none, or was closed
+        os.close(reads)
+        os.close(writes)
+
+
+_wakeup: Final = _Wakeup()
 
 
 async def _end_others(own: Any) -> None:

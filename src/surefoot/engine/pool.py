@@ -40,7 +40,7 @@ from surefoot.engine.scope import current
 from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.timers import Timer, call_later
-from surefoot.engine.waiting import HERE, ended, wait_for
+from surefoot.engine.waiting import HERE, ended, refuse_inherited, wait_for
 
 if TYPE_CHECKING:
     from surefoot.engine.lanes import Lanes
@@ -85,17 +85,13 @@ class Pool:
         self._lanes: Lanes | None = None
         self._stop: Stopped | None = None
         self._is_closed = False
-        self._process = os.getpid()
+        self.process = os.getpid()  # a forked child has none of its threads
 
     # -- lives
 
     def submit(self, execution: TaskExecution) -> None:
         """Begin a life. Returns at once; the life goes on when its inputs are there and a slot is free."""
-        if os.getpid() != self._process:
-            raise MissingContextError(
-                f"Task {execution.definition.name!r} was submitted in a process forked from that of its flow run.",
-                do="Call it directly there, or submit it in the flow's own process.",
-            )
+        refuse_inherited(execution)
         with Undisturbed():
             with self._lock:
                 if self._is_closed:

@@ -22,9 +22,13 @@ from surefoot.engine.execution import Execution, stop_of
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.lifecycle import Life
 from surefoot.engine.outermost import call_step
+from surefoot.engine.timers import call_later
 from surefoot.states import State
 
 __all__ = ["RunGenerator", "Stream"]
+
+
+AGAIN_S: Final = 0.01
 
 
 class Stream:
@@ -108,8 +112,11 @@ class Stream:
             # Its tasks have to end first: that takes locks, and time. A thread starts no other while it holds a lock of
             # `threading`, as whoever collects garbage may do.
             _thread.start_new_thread(_end_in_a_thread, (execution, close))
-        else:
-            _end_abandoned(execution, close)
+            return
+        try:
+            call_step(execution, lambda _: _end_abandoned(execution, close))
+        except KeyboardInterrupt:  # nothing can be raised out of a finalizer: it comes once more
+            call_later(AGAIN_S, _thread.interrupt_main)
 
 
 # The lives of the generators whose consumers' turn it is: kept here, so that the garbage collector, when it finds
@@ -174,9 +181,12 @@ class RunGenerator(Stream, Generator[Any, Any, Any]):
 
     def _turn(self, name: str | None, *args: Any) -> Any:
         """Live from one yield to the next."""
+        return call_step(self._execution, lambda _: self._take_turn(name, args))
+
+    def _take_turn(self, name: str | None, args: tuple[Any, ...]) -> Any:
         if not self._begin_turn():
             raise ValueError("generator already executing")
-        return call_step(self._execution, lambda _: self._live(None if name is None else self._step(name, *args)))
+        return self._live(None if name is None else self._step(name, *args))
 
     def _live(self, outcome: Any) -> Any:
         execution = self._execution

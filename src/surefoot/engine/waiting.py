@@ -6,12 +6,13 @@ A wait that could never end is refused. May import: core, interrupts, scope.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from surefoot.core.clock import get_clock
-from surefoot.core.errors import WouldDeadlock
+from surefoot.core.errors import MissingContextError, WouldDeadlock
 from surefoot.engine.interrupts import Shelter, check_room, shelter_of
 from surefoot.engine.scope import current
 
@@ -34,7 +35,7 @@ class Needs:
     __slots__ = ("any_one", "executions")
 
     def __init__(self, executions: Iterable[TaskExecution], any_one: bool = False) -> None:
-        self.executions = list(executions)
+        self.executions = executions
         self.any_one = any_one
 
 
@@ -63,8 +64,10 @@ HERE = _Here()
 def wait_for(waitable: Waitable, timeout: float | None) -> None:
     """Wait until `waitable` is done, or `timeout` seconds have passed. Raises WouldDeadlock, and TooDeep."""
     pool, execution = HERE.pool, waitable.execution
-    if pool is not None and execution is not None and timeout is None:
-        pool.run_here(execution)
+    if execution is not None:
+        refuse_inherited(execution)
+        if pool is not None and timeout is None:
+            pool.run_here(execution)
     if waitable.done():
         return
     check_room()
@@ -90,12 +93,16 @@ async def ended(waitable: Waitable, timeout: float | None = None) -> None:
         return
     import asyncio
 
+    if waitable.execution is not None:
+        refuse_inherited(waitable.execution)
     loop = asyncio.get_running_loop()
     woken: asyncio.Future[None] = loop.create_future()
 
     def wake() -> None:
-        if not woken.done():
+        try:
             woken.set_result(None)
+        except asyncio.InvalidStateError:
+            return  # it was woken before, or cancelled; a signal's handler may do that at any moment
 
     def ring() -> None:
         try:
@@ -117,6 +124,16 @@ async def ended(waitable: Waitable, timeout: float | None = None) -> None:
             timer.cancel()
         if not waitable.done():
             waitable.remove_done_callback(way_back.begin)
+
+
+def refuse_inherited(execution: TaskExecution) -> None:
+    """Raise MissingContextError in a process forked from that of this submitted run, which does not go on here."""
+    pool = execution.flow.pool if execution.flow is not None else None
+    if pool is not None and pool.process != os.getpid():
+        raise MissingContextError(
+            f"Task run {execution.run_name!r} belongs to a flow run of the process that this one was forked from.",
+            do=f"Call {execution.definition.name}() directly here, or submit it, and wait for it, in that process.",
+        )
 
 
 class Lender(Protocol):
@@ -189,7 +206,10 @@ def _slot_here() -> Lender | None:
 
 def _refuse_circle(waitable: Waitable) -> None:
     """Raise WouldDeadlock if `waitable` waits for this very thread. Called while no thread begins or ends a wait."""
-    culprit = _awaits(waitable.needs(), threading.get_ident(), set())
+    try:
+        culprit = _awaits(waitable.needs(), threading.get_ident(), set())
+    except RecursionError:
+        return  # hundreds of waits for any one of several, within each other: no mistake looks like that
     if culprit is not None:
         where = "runs on the event loop that" if HERE.lane else "waits, itself or through others, for the task that"
         raise WouldDeadlock(
@@ -203,9 +223,13 @@ def _awaits(needs: Needs, thread: int, seen: set[TaskExecution]) -> TaskExecutio
     None if there is none.
     """
     if needs.any_one:
-        culprits = [_awaits(Needs([execution]), thread, set(seen)) for execution in needs.executions]
-        return culprits[0] if culprits and all(culprits) else None
-    stack = needs.executions
+        culprit = None
+        for execution in needs.executions:
+            culprit = _awaits(Needs([execution]), thread, set(seen))
+            if culprit is None:
+                break
+        return culprit
+    stack = list(needs.executions)
     while stack and len(seen) < LOOKED_AT_MAX:
         execution = stack.pop()
         if execution in seen:

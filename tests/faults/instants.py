@@ -1,0 +1,208 @@
+"""A program that stops its runs at one instant after another. Run by test_instants.py, not imported.
+
+`instants.py WHAT every STRIDE` raises Ctrl-C at every STRIDE-th step of the main thread, a function's call or return.
+`instants.py WHAT random COUNT SHOTS` sends Ctrl-C from another thread after so many random delays, SHOTS times each.
+`instants.py WHAT killed COUNT SHOTS` sends SIGTERM likewise, each time to a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from surefoot import flow, task
+
+
+@task
+def add(number: int) -> int:
+    return number + 1
+
+
+@task(retries=1, retry_delay_seconds=0.001)
+def fails() -> None:
+    raise ValueError
+
+
+@task
+async def awaited(number: int) -> int:
+    await asyncio.sleep(0)
+    return number
+
+
+@task(timeout_seconds=1000)
+def limited(number: int) -> int:
+    value: int = add(number)
+    return value
+
+
+@flow
+def inner() -> int:
+    value: int = limited(1)
+    return value
+
+
+@flow
+def direct() -> None:
+    for number in range(3):
+        add(number)
+    inner()
+    try:
+        fails()
+    except ValueError:
+        pass
+
+
+@flow
+def submitted() -> list[int]:
+    futures = add.map([add.submit(number) for number in range(3)])
+    fails.submit().wait()
+    values: list[int] = futures.result()
+    return values
+
+
+@flow
+def generated() -> Iterator[int]:
+    for number in range(3):
+        yield add(number)
+
+
+@flow
+async def gathered() -> None:
+    await asyncio.gather(*[awaited(number) for number in range(3)])
+    add(1)
+    await awaited.submit(2)
+
+
+@flow
+async def generated_in_a_loop() -> AsyncIterator[int]:
+    for number in range(3):
+        yield await awaited(number)
+
+
+async def take_all() -> None:
+    async for _ in generated_in_a_loop():
+        pass
+
+
+CALLS: dict[str, Callable[[], Any]] = {
+    "direct": direct,
+    "submitted": submitted,
+    "generated": lambda: list(generated()),
+    "gathered": lambda: asyncio.run(gathered()),
+    "generated-in-a-loop": lambda: asyncio.run(take_all()),
+}
+LONGEST = 40_000  # how often a thread turns round, at most, before it sends its signal: longer than any of these takes
+
+
+def shoot(shots: int, number: int, begins: threading.Event, is_over: threading.Event) -> None:
+    """Send signals to the main thread, after random delays."""
+    main = threading.main_thread().ident
+    assert main is not None
+    begins.wait()
+    for shot in range(shots):
+        for _ in range(random.randrange(LONGEST // (4 if shot else 1))):
+            pass
+        if is_over.is_set():
+            return
+        signal.pthread_kill(main, number)
+
+
+def stop_at_random(call: Callable[[], Any], count: int, shots: int) -> None:
+    for _ in range(count):
+        begins, is_over = threading.Event(), threading.Event()
+        args = (shots, signal.SIGINT, begins, is_over)
+        shooter = threading.Thread(target=shoot, args=args, daemon=True)
+        shooter.start()
+        try:
+            begins.set()
+            checked(call)
+            is_over.set()
+        except KeyboardInterrupt:
+            is_over.set()  # it came before the call, or after it
+        while shooter.is_alive():
+            try:
+                shooter.join(0.01)
+            except KeyboardInterrupt:
+                continue
+
+
+def checked(call: Callable[[], Any]) -> None:
+    """Call, and look at what comes out."""
+    try:
+        try:
+            call()
+        finally:
+            handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    except KeyboardInterrupt as error:
+        innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+        if "/surefoot/core/" in innermost or "/surefoot/journal/" in innermost:
+            traceback.print_exc()
+        for handler in handlers:
+            assert "surefoot" not in type(getattr(handler, "__self__", None)).__module__, handlers
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio's stays if it is interrupted at the very end
+    gc.collect()
+
+
+def stop_at_every_step(call: Callable[[], Any], stride: int) -> None:
+    left, step = 0, 0
+    while left <= 0:
+        step += stride
+        left, has_begun = step, False
+
+        def look(frame: FrameType, event: str, _arg: Any) -> None:
+            nonlocal left, has_begun
+            if event == "c_call":
+                return  # CPython lets nothing in there
+            # What comes before a run is the business of Python, and of asyncio.
+            has_begun = has_begun or frame.f_code.co_filename.endswith("/surefoot/engine/outermost.py")
+            left -= has_begun
+            if not left:
+                sys.setprofile(None)
+                signal.raise_signal(signal.SIGINT)
+
+        def watched() -> None:
+            sys.setprofile(look)
+            try:
+                call()
+            finally:
+                sys.setprofile(None)
+
+        checked(watched)
+
+
+def be_killed(call: Callable[[], Any], count: int, shots: int) -> None:
+    for _ in range(count):
+        child = os.fork()
+        if not child:
+            try:
+                begins, never = threading.Event(), threading.Event()
+                threading.Thread(target=shoot, args=(shots, signal.SIGTERM, begins, never), daemon=True).start()
+                begins.set()
+                call()
+                signal.pause()
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), status
+        assert os.WTERMSIG(status) == signal.SIGTERM, status
+
+
+def main(what: str, how: str, *numbers: str) -> None:
+    call = CALLS[what]
+    call()  # what is imported is imported
+    stops: dict[str, Callable[..., None]]
+    stops = {"every": stop_at_every_step, "random": stop_at_random, "killed": be_killed}
+    stops[how](call, *map(int, numbers))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,159 @@
+"""Deaths: a process that ends without a word leaves runs that the next reader shows as Crashed; a fork has its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from surefoot.client import get_client
+from surefoot.core.facts import SegmentOpened
+from surefoot.core.states import StateType
+from surefoot.journal.home import Home
+from surefoot.journal.reading import writers
+from tests.faults.program import assert_all_ended, has_closed, program, runs_in
+from tests.recorded import facts
+
+CANCELLED, COMPLETED, CRASHED, FAILED = StateType.CANCELLED, StateType.COMPLETED, StateType.CRASHED, StateType.FAILED
+
+DIES = """
+are_both_submitted = threading.Event()
+@task
+def first(): return 1
+@task
+def dies():
+    are_both_submitted.wait()
+    if sys.argv[1] == "kill": os.kill(os.getpid(), signal.SIGKILL)
+    if sys.argv[1] == "exit": os._exit(0)
+    import ctypes
+    ctypes.string_at(0)
+@task
+def waits(value): pass
+@flow
+def inner():
+    last = waits.submit(dies.submit())
+    are_both_submitted.set()
+    last.result()
+@flow
+def outer():
+    first()
+    inner()
+outer()
+"""
+
+
+@pytest.mark.parametrize(("death", "status"), [("kill", -signal.SIGKILL), ("exit", 0), ("segfault", -signal.SIGSEGV)])
+def test_all_that_was_appended_is_there_and_the_next_reader_ends_the_runs(death: str, status: int, home: Path) -> None:
+    with program(DIES, home, death) as running:
+        end = running.end()
+    assert end.status == status, end.stderr
+    assert {run.of: run.names for run in runs_in(home)} == {
+        "outer": ["Pending", "Running"],
+        "first": ["Pending", "Running", "Completed"],
+        "inner": ["Pending", "Running"],
+        "dies": ["Pending", "Running"],
+        "waits": ["Pending"],
+    }
+    (writer,) = writers(Home(str(home)))
+    assert not writer.is_alive()
+    assert not has_closed(home)
+    with closing(get_client()) as client:
+        ends = {run.flow_name: (run.state_type, run.state_name) for run in client.flow_runs().results}
+        tasks = {run.task_name: run.state_type for run in client.task_runs().results}
+        assert ends == {"outer": (CRASHED, "Crashed"), "inner": (CRASHED, "Crashed")}
+        assert tasks == {"first": COMPLETED, "dies": CRASHED, "waits": CRASHED}
+        names = {run.flow_name: run.name for run in client.flow_runs().results}
+        assert "its process" in client.why(names["outer"]).summary
+
+
+FORKS = """
+@task
+def in_parent(): return "parent"
+@task
+def in_child(): return "child"
+@flow
+def f():
+    in_parent()
+    child = os.fork()
+    if not child:
+        in_child()
+        if sys.argv[1] == "_exit": os._exit(7)
+        if sys.argv[1] == "exit": sys.exit(7)
+        if sys.argv[1] == "raise": raise ValueError("in the child")
+        return 7
+    _, status = os.waitpid(child, 0)
+    in_parent()
+    return os.waitstatus_to_exitcode(status)
+say(f"gave {f()}")
+"""
+
+
+@pytest.mark.parametrize(("way", "status"), [("_exit", 7), ("exit", 7), ("raise", 1), ("return", 1)])
+def test_a_child_that_was_forked_in_a_flow_records_its_tasks_and_leaves_the_flow_to_its_parent(
+    way: str, status: int, home: Path
+) -> None:
+    with program(FORKS, home, way) as running:
+        end = running.end()
+    assert end.status == 0, end.stderr
+    assert end.stdout == f"gave {status}\n"
+    assert_all_ended(home)
+    assert [run.names for run in runs_in(home) if run.of == "f"] == [["Pending", "Running", "Completed"]]
+    assert [run.of for run in runs_in(home)].count("in_parent") == 2
+    (made_in_child,) = [run for run in runs_in(home) if run.of == "in_child"]
+    assert made_in_child.created.flow_run_id == runs_in(home)[0].created.run_id  # type: ignore[union-attr]
+    opened = {(fact.writer_id, fact.pid) for fact in facts(home) if isinstance(fact, SegmentOpened)}
+    assert len({pid for _, pid in opened}) == 2
+    assert len({writer_id for writer_id, _ in opened}) == 2
+
+
+def test_a_child_of_multiprocessing_records_its_tasks(home: Path) -> None:
+    text = """
+    import multiprocessing
+    @task
+    def in_child(number): return number
+    def work(number):
+        in_child(number)
+    @flow
+    def f():
+        context = multiprocessing.get_context("fork")
+        processes = [context.Process(target=work, args=(number,)) for number in range(3)]
+        for process in processes: process.start()
+        for process in processes: process.join()
+        assert [process.exitcode for process in processes] == [0, 0, 0]
+    f()
+    """
+    with program(text, home) as running:
+        end = running.end()
+    assert end.status == 0, end.stderr
+    assert_all_ended(home)
+    assert sorted(run.of for run in runs_in(home)) == ["f", "in_child", "in_child", "in_child"]
+    assert len({fact.pid for fact in facts(home) if isinstance(fact, SegmentOpened)}) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_a_forked_child_ends_the_child_and_its_task(number: signal.Signals, home: Path) -> None:
+    text = """
+    @task
+    def in_child():
+        say(f"on {os.getpid()}")
+        time.sleep(1000)
+    @flow
+    def f():
+        child = os.fork()
+        if not child:
+            in_child()
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status)
+    say(f"gave {f()}")
+    """
+    with program(text, home) as running:
+        os.kill(running.wait_for_number("on"), number)
+        end = running.end()
+    assert end.status == 0, end.stderr
+    assert end.stdout == f"gave {-number}\n"
+    assert_all_ended(home)
+    ends = {run.of: run.last.state_type for run in runs_in(home)}
+    assert ends == {"f": COMPLETED, "in_child": CRASHED}

@@ -1,0 +1,61 @@
+"""Signals at every instant: whenever one comes, every run ends, no state is missing, and nothing of ours breaks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from surefoot.client import get_client
+from surefoot.core.states import FINAL, StateType
+from tests.faults.program import assert_all_ended, runs_in
+
+PROGRAM = Path(__file__).with_name("instants.py")
+WHAT = ["direct", "submitted", "generated", "gathered", "generated-in-a-loop"]
+
+
+def stop(home: Path, what: str, *how: str) -> None:
+    """Run the program to its end, which is in order; its runs are what is to be looked at."""
+    done = subprocess.run(
+        [sys.executable, PROGRAM, what, *how],
+        env={**os.environ, "SUREFOOT_LOGGING_LEVEL": "CRITICAL"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "/surefoot/core/" not in done.stderr, done.stderr
+    assert StateType.CRASHED in {run.last.state_type for run in runs_in(home)}
+    if how[0] == "killed" and what.startswith("generated"):
+        # It may have come at the consumer's turn, which is the program's own: then the next reader ends the run.
+        with closing(get_client()) as client:
+            assert {run.state_type for run in client.flow_runs(limit=10_000).results} <= FINAL
+    else:
+        assert_all_ended(home)
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_ctrl_c_at_any_step_leaves_no_run_open(what: str, home: Path) -> None:
+    stop(home, what, "every", "17")
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_ctrl_c_twice_at_any_time_leaves_no_run_open(what: str, home: Path) -> None:
+    stop(home, what, "random", "40", "2")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the program forks to be killed many times")
+@pytest.mark.parametrize("what", WHAT)
+def test_sigterm_at_any_time_leaves_no_run_open(what: str, home: Path) -> None:
+    stop(home, what, "killed", "20", "1")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["every 1", "random 2000 1", "random 2000 3", "killed 500 1", "killed 500 2"])
+@pytest.mark.parametrize("what", WHAT)
+def test_signals_in_full(what: str, how: str, home: Path) -> None:
+    stop(home, what, *how.split())
