@@ -42,6 +42,7 @@ DOORS: Final = {
     "src/surefoot/task_runners/": "threads and queues are wanted by the first submit only",
     "src/surefoot/cli/": "the parser imports no room; a command imports its own",
     "src/surefoot/client/__init__.py": "chooses one of two ways, and loads only that",
+    "src/surefoot/ledger/dialects/choice.py": "loads PostgreSQL, and its driver, for a ledger that is there only",
 }
 # Public names that users of the field know in both forms, as "package or class: awaiting name", and why.
 TWINS: Final[dict[str, str]] = {

@@ -1,4 +1,4 @@
-"""The embedded client: straight on the ledger of a home, in this process. Every read folds first.
+"""The embedded client: straight on the ledger, in this process. Every read folds first.
 
 May import: ledger, journal, core.
 """
@@ -41,18 +41,21 @@ T = TypeVar("T")
 
 
 class EmbeddedClient:
-    """A `Client` for the ledger of a home, which is made if it is not there.
+    """A `Client` for a home and its ledger, which are made if they are not there.
 
     Args:
         home: the folder.
         wait_s: how long a read may spend on taking in what is new; the rest is told as `behind`.
+        url: the ledger's database, which other homes may use too; None for a file in the home.
     """
 
-    def __init__(self, home: str | Path, *, wait_s: float = 2.0) -> None:
+    def __init__(self, home: str | Path, *, wait_s: float = 2.0, url: str | None = None) -> None:
         self._home = Home(str(home))
         self._home.ensure()
         self._wait_s = wait_s
-        self._ledger = Ledger.open(self._home.ledger_path, busy_s=max(wait_s, _BUSY_S_MIN))
+        home_id = None if url is None else self._home.id()
+        where = url or self._home.ledger_path
+        self._ledger = Ledger.open(where, busy_s=max(wait_s, _BUSY_S_MIN), home_id=home_id)
         self._behind = 0
         self._troubles: list[str] = []
 
@@ -135,7 +138,7 @@ class EmbeddedClient:
         return self._ask(lambda tx: queries.explain(tx, reference))
 
     def close(self) -> None:
-        """Let go of the ledger's file."""
+        """Let go of the ledger."""
         self._ledger.close()
 
     def _page(self, ask: Callable[[Any], Page[T]]) -> Page[T]:

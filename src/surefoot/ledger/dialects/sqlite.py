@@ -1,4 +1,4 @@
-"""SQLite: opening the file, and the few statements that other databases write otherwise. May import: ledger.tables.
+"""SQLite: the engine on a file, and the few statements that other databases write otherwise. May import: tables.
 
 One process writes at a time. A transaction that is to write takes the lock when it begins (`BEGIN IMMEDIATE`), so it
 never finds out half-way that another one was first.
@@ -47,8 +47,13 @@ __all__ = [
     "is_unwritable",
     "keep_a_log",
     "make_durable",
+    "make_tables",
+    "reading",
+    "size",
+    "table_names",
     "tell_planner",
     "upsert",
+    "vacuum",
     "write_many",
     "writing",
 ]
@@ -86,8 +91,13 @@ def writing(connection: Connection) -> Connection:
     return connection.execution_options(**{_WRITES: True})
 
 
+def reading(connection: Connection) -> Connection:
+    """The connection, for transactions whose queries all see one moment: here all do."""
+    return connection
+
+
 def upsert(connection: Connection, table: Table, rows: Rows) -> None:
-    """Insert whole rows; one whose key is there replaces the row that bears it."""
+    """Insert whole rows of different keys; one whose key is there replaces the row that bears it."""
     write_many(connection, _upsert(table), rows)
 
 
@@ -170,6 +180,17 @@ def keep_a_log(connection: Connection) -> None:
         pass
 
 
+def table_names(connection: Connection) -> frozenset[str]:
+    """The tables that there are."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    return frozenset(connection.exec_driver_sql(query).scalars())
+
+
+def make_tables(connection: Connection, metadata: MetaData) -> None:
+    """Make all tables and indexes."""
+    metadata.create_all(connection, checkfirst=False)
+
+
 def tell_planner(connection: Connection, metadata: MetaData) -> None:
     """Tell the planner what each table and index typically holds: see `indexes.py`."""
     connection.exec_driver_sql("ANALYZE")  # makes the table for it, and looks at what is there
@@ -198,3 +219,17 @@ def make_durable(connection: Connection, at_us: int) -> None:
             upsert(connection, meta, [{"key": "durable_us", "value": str(at_us)}])
     finally:
         driver.execute("PRAGMA synchronous=NORMAL")
+
+
+def vacuum(engine: Engine) -> None:
+    """Give the room of what was deleted back to the disk. Waits for who writes, and takes the file meanwhile."""
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection  # outside of any transaction
+        driver.execute("VACUUM")
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def size(connection: Connection) -> int:
+    """How many bytes the ledger takes, without its write-ahead log."""
+    pages: int = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    return pages * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())

@@ -1,0 +1,343 @@
+"""PostgreSQL: the engine on a server, and the few statements that other databases write otherwise. May import: tables.
+
+Transactions that write come one after another here too: each takes an advisory lock when it begins, so folding may read
+a row, merge, and write it, from however many machines. Many rows go by COPY into a staging table and from there by one
+statement; measured, that takes a quarter of the time of a statement a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+import msgspec
+import psycopg
+from psycopg.types.string import StrDumperUnknown
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UpdateBase,
+    cast,
+    create_engine,
+    event,
+    literal,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql.visitors import replacement_traverse
+
+from surefoot.ledger.tables import meta
+
+__all__ = [
+    "LOCK",
+    "engine_for",
+    "has_all",
+    "insert_missing",
+    "make_durable",
+    "make_tables",
+    "reading",
+    "size",
+    "table_names",
+    "tell_planner",
+    "upsert",
+    "vacuum",
+    "write_many",
+    "writing",
+]
+
+Rows = Sequence[Mapping[str, Any]]
+
+LOCK: Final = (0x5F00, 1)  # the advisory lock of whoever writes: the first number is for what is Surefoot's in a database
+_WRITES: Final = "surefoot_writes"
+_USED: Final = "surefoot_staging"  # the staging tables that this transaction has used
+_FEW: Final = 8  # rows up to which a statement a row is quicker than staging them
+_STOPPED_S: Final = 60  # a writer that does nothing for so long in a transaction is stopped, or its machine is gone
+_NUL: Final = "␀"  # what stands for the one character that PostgreSQL's text cannot hold
+_DIALECT: Final = psycopg_dialect()
+
+
+def engine_for(url: URL, busy_s: float, options: Mapping[str, Any]) -> Engine:
+    """An engine on the server that `url` names, which waits up to `busy_s` seconds for others that write.
+
+    `options` go to psycopg, for what the URL does not say.
+    """
+    told = {name: value for name, value in options.items() if name not in url.query}
+    # No prepared statements: plans are made for the values asked for, and a pooler between may give a transaction any
+    # session. A connection is tried before it is used again: the server may have been restarted.
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        connect_args={**told, "prepare_threshold": None},
+        pool_pre_ping=True,
+        use_native_hstore=False,
+    )
+    busy_ms = max(1, min(round(busy_s * 1000), 2**31 - 1))  # 0 would be for ever
+    prologue = (
+        f"SELECT set_config('lock_timeout', '{busy_ms}ms', true), set_config('synchronous_commit', 'off', true),"
+        f" set_config('idle_in_transaction_session_timeout', '{_STOPPED_S}s', true);"
+        f" SELECT pg_advisory_xact_lock({LOCK[0]}, {LOCK[1]})"
+    )
+
+    def begin(connection: Connection) -> None:
+        connection.info[_USED] = set()
+        if connection.get_execution_options().get(_WRITES):
+            connection.exec_driver_sql(prologue)
+
+    event.listen(engine, "connect", _connected)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+class _TextDumper(StrDumperUnknown):
+    """Text as a parameter, NUL made visible: what was stored so is found so."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(_visible(obj))
+
+
+def _visible(text: str) -> str:
+    return text.replace("\0", _NUL) if "\0" in text else text
+
+
+def _connected(connection: Any, _: Any) -> None:
+    connection.adapters.register_dumper(str, _TextDumper)
+
+
+def reading(connection: Connection) -> Connection:
+    """The connection, for transactions whose queries all see one moment."""
+    return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def writing(connection: Connection) -> Connection:
+    """The connection, for transactions that write.
+
+    They commit without waiting for the disk, in order: a crash of the server may cost the newest of them, whose facts
+    are still in the journal. Before those are deleted, `make_durable` is called.
+    """
+    return connection.execution_options(**{_WRITES: True})
+
+
+def upsert(connection: Connection, table: Table, rows: Rows) -> None:
+    """Insert whole rows of different keys; one whose key is there replaces the row that bears it."""
+    _insert(connection, _upsert(table), rows)
+
+
+def insert_missing(connection: Connection, table: Table, rows: Rows) -> None:
+    """Insert rows; one whose key is there changes nothing."""
+    _insert(connection, _insert_missing(table), rows)
+
+
+def write_many(connection: Connection, statement: UpdateBase, rows: Rows) -> None:
+    """Run an update once for each row, all of which have the same keys: those of the statement's parameters."""
+    if len(rows) <= _FEW:
+        _one_by_one(connection, _text_of(statement), rows)
+        return
+    staged, joined = _joined(statement)
+    _stage(connection, staged, rows)
+    # The planner takes a staging table for what it is not, and would rather walk through all of history than look up
+    # each row by its key.
+    connection.exec_driver_sql("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+    connection.exec_driver_sql(joined)
+    connection.exec_driver_sql("SET LOCAL enable_hashjoin = DEFAULT; SET LOCAL enable_mergejoin = DEFAULT")
+
+
+class _Insert(NamedTuple):
+    """How rows get into a table."""
+
+    one: str  # with parameters
+    many: str  # from the staging table
+    staged: _Staged
+
+
+class _Staged(NamedTuple):
+    """A temporary table that rows are copied into, of which a session has one of each kind."""
+
+    name: str
+    make: str
+    copy: str
+    types: list[str]
+    texts: tuple[int, ...]  # which of its columns are text
+    pick: Any
+
+
+def _insert(connection: Connection, how: _Insert, rows: Rows) -> None:
+    if len(rows) <= _FEW:
+        _one_by_one(connection, how.one, rows)
+        return
+    _stage(connection, how.staged, rows)
+    connection.exec_driver_sql(how.many)
+
+
+def _one_by_one(connection: Connection, text: str, rows: Rows) -> None:
+    if rows:
+        connection.exec_driver_sql(text, [dict(row) for row in rows])
+
+
+@cache
+def _upsert(table: Table) -> _Insert:
+    keys = [column.name for column in table.primary_key.columns]
+    changed = ", ".join(
+        f"{_quoted(column.name)} = excluded.{_quoted(column.name)}" for column in table.columns if column.name not in keys
+    )
+    return _how(table, f"ON CONFLICT ({', '.join(map(_quoted, keys))}) DO UPDATE SET {changed}")
+
+
+@cache
+def _insert_missing(table: Table) -> _Insert:
+    return _how(table, "ON CONFLICT DO NOTHING")
+
+
+def _how(table: Table, conflict: str) -> _Insert:
+    staged = _staging(table.name, table.columns.values())
+    names = ", ".join(_quoted(column.name) for column in table.columns)
+    many = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {staged.name} {conflict}"
+    return _Insert(f"{_text_of(insert(table))} {conflict}", many, staged)
+
+
+@cache
+def _text_of(statement: UpdateBase) -> str:
+    return str(statement.compile(dialect=_DIALECT))
+
+
+@cache
+def _joined(statement: UpdateBase) -> tuple[_Staged, str]:
+    """An update with parameters as one from a staging table, of which each parameter is a column."""
+    kinds = {name: bind.type for name, bind in statement.compile(dialect=_DIALECT).binds.items()}
+    columns = [Column(name, kind) for name, kind in kinds.items()]
+    staged = _staging(f"{statement.table.name}_changes", columns)  # type: ignore[attr-defined]
+    table = Table(staged.name, MetaData(), *columns)
+
+    def replace(element: Any, **_: Any) -> Any:
+        return table.c[element.key] if isinstance(element, BindParameter) else None
+
+    return staged, _text_of(replacement_traverse(statement, {}, replace))
+
+
+def _staging(name: str, columns: Iterable[Column[Any]]) -> _Staged:
+    own = [Column(column.name, column.type) for column in columns]
+    kinds = [_kind(column) for column in own]
+    # Named by its columns too: a session that a pooler hands on may have one of an older version.
+    shape = f"{crc32(repr([(column.name, kind) for column, kind in zip(own, kinds, strict=True)]).encode()):08x}"
+    table = Table(f"surefoot_{name}_{shape}", MetaData(), *own, prefixes=["TEMPORARY"])
+    make = str(CreateTable(table, if_not_exists=True).compile(dialect=_DIALECT)).strip()
+    names = ", ".join(_quoted(column.name) for column in own)
+    return _Staged(
+        table.name,
+        f"{make} ON COMMIT DELETE ROWS",
+        f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)",
+        kinds,
+        tuple(number for number, kind in enumerate(kinds) if kind == "text"),
+        itemgetter(*(column.name for column in own)),
+    )
+
+
+_KINDS: Final = {SmallInteger: "int2", BigInteger: "int8", Integer: "int4", LargeBinary: "bytea"}
+
+
+def _kind(column: Column[Any]) -> str:
+    return next((kind for cls, kind in _KINDS.items() if isinstance(column.type, cls)), "text")
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _stage(connection: Connection, staged: _Staged, rows: Rows) -> None:
+    used = connection.info[_USED]
+    if staged.name in used:
+        connection.exec_driver_sql(f"DELETE FROM {staged.name}")
+    else:
+        connection.exec_driver_sql(staged.make)
+        used.add(staged.name)
+    pick, texts = staged.pick, staged.texts
+    driver: Any = connection.connection.driver_connection
+    with _errors_as_ever(connection, staged.copy), driver.cursor() as cursor, cursor.copy(staged.copy) as copy:
+        copy.set_types(staged.types)
+        for row in rows:
+            values = pick(row)
+            if any("\0" in (values[number] or "") for number in texts):
+                values = tuple(_visible(value) if isinstance(value, str) else value for value in values)
+            copy.write_row(values)
+
+
+@contextmanager
+def _errors_as_ever(connection: Connection, text: str) -> Iterator[None]:
+    """Errors of the driver, which is used without SQLAlchemy here, as SQLAlchemy raises them."""
+    try:
+        yield
+    except psycopg.Error as error:
+        driver: Any = connection.connection.driver_connection
+        lost = bool(driver.closed)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            text, None, error, psycopg.Error, connection_invalidated=lost, dialect=connection.dialect
+        ) from error
+
+
+def has_all(column: Column[str], values: Iterable[str]) -> ColumnElement[bool]:
+    """Whether a column of JSON text, a list of strings, has each of `values`."""
+    wanted = msgspec.json.encode([_visible(value) for value in values]).decode()
+    return cast(column, JSONB).op("@>", is_comparison=True)(cast(literal(wanted, Text), JSONB)) & true()
+
+
+def table_names(connection: Connection) -> frozenset[str]:
+    """The tables that there are in the schema where tables are made."""
+    query = "SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = current_schema()"
+    return frozenset(connection.exec_driver_sql(query).scalars())
+
+
+def make_tables(connection: Connection, metadata: MetaData) -> None:
+    """Make all tables and indexes."""
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            index.dialect_options["postgresql"]["where"] = index.info.get("where")
+    metadata.create_all(connection, checkfirst=False)
+
+
+def tell_planner(connection: Connection, metadata: MetaData) -> None:
+    """Nothing: the server looks at its tables by itself, when much of them has changed."""
+
+
+def make_durable(connection: Connection, at_us: int) -> None:
+    """Make all that was committed survive a power loss. Called outside of a transaction, on one that may write."""
+    # A commit that waits for the log to reach the disk takes everything before it along. It has to change something.
+    with connection.begin():
+        connection.exec_driver_sql(
+            "SELECT set_config('synchronous_commit', CASE reset_val WHEN 'off' THEN 'on' ELSE reset_val END, true)"
+            " FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit'"
+        )
+        upsert(connection, meta, [{"key": "durable_us", "value": str(at_us)}])
+
+
+def vacuum(engine: Engine) -> None:
+    """Let the room of what was deleted be used again, and the planner know what is there. Stops nobody."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for name in sorted(table_names(connection)):
+            connection.exec_driver_sql(f"VACUUM (ANALYZE) {_quoted(name)}")
+
+
+def size(connection: Connection) -> int:
+    """How many bytes the tables and their indexes take."""
+    query = (
+        "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_catalog.pg_class"
+        " WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+    )
+    return int(connection.exec_driver_sql(query).scalar_one())
