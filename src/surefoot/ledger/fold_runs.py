@@ -57,7 +57,7 @@ def fold_runs(connection: Connection, table: Table, news: dict[bytes, RunNews], 
         histories[run_id] = merge(unpack(kept) if kept else (), told.entries)
     _load_owners(connection, histories.values(), writers)
 
-    whole, standing, waiting = [], [], []
+    new, whole, standing, waiting = [], [], [], []
     illegal = 0
     for run_id, told in news.items():
         row, history, created = rows.get(run_id), histories[run_id], told.created
@@ -69,9 +69,10 @@ def fold_runs(connection: Connection, table: Table, news: dict[bytes, RunNews], 
         illegal += max(0, now["illegal"] - (0 if row is None else row.illegal))
         if created is not None and (row is None or created.epoch < row.created_epoch):
             name = _short(now.pop("run_name") or created.name)
-            whole.append({"name": name} | _creation(created) | now)
+            (new if row is None else whole).append({"name": name} | _creation(created) | now)
         elif row is not None and packed != row.history:
             standing.append(_change(run_id, now))
+    dialect_of(connection).insert_new(connection, table, new)
     _write(connection, table, whole, standing, waiting)
     _delete_early(connection, [run_id for run_id in early if news[run_id].created is not None])
     if table is flow_runs:
@@ -123,16 +124,19 @@ def _drop_deleted(connection: Connection, news: dict[bytes, RunNews]) -> None:
     c = tombstones.c
     if connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE).limit(1)).first() is None:
         return
+    among = dialect_of(connection).among
     for chunk in in_chunks(list(news)):
-        for row in connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE, c.run_id.in_(chunk))):
+        for row in connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE, among(c.run_id, chunk))):
             del news[row.run_id]
 
 
 def _load_rows(connection: Connection, table: Table, ids: Iterable[bytes]) -> dict[bytes, Row[*tuple[Any, ...]]]:
     c = table.c
     found: dict[bytes, Row[*tuple[Any, ...]]] = {}
+    among = dialect_of(connection).among
+    wanted = select(c.id, c.history, c.created_epoch, c.illegal)
     for chunk in in_chunks(list(ids)):
-        query = select(c.id, c.history, c.created_epoch, c.illegal).where(c.workspace_id == WORKSPACE, c.id.in_(chunk))
+        query = wanted.where(c.workspace_id == WORKSPACE, among(c.id, chunk))
         found |= {row.id: row for row in connection.execute(query)}
     return found
 
@@ -142,8 +146,9 @@ def _load_early(connection: Connection, ids: list[bytes]) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     if connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE).limit(1)).first() is None:
         return found
+    among = dialect_of(connection).among
     for chunk in in_chunks(ids):
-        query = select(c.run_id, c.history).where(c.workspace_id == WORKSPACE, c.run_id.in_(chunk))
+        query = select(c.run_id, c.history).where(c.workspace_id == WORKSPACE, among(c.run_id, chunk))
         found |= {row.run_id: row.history for row in connection.execute(query)}
     return found
 

@@ -5,7 +5,7 @@ PostgreSQL's modules are imported when a ledger is there, and not before. May im
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -32,6 +32,10 @@ class Dialect(Protocol):
         """The connection, for transactions that write. They come one after another, whoever asks."""
         ...
 
+    def insert_new(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert whole rows whose keys are not there, as this transaction has seen for itself."""
+        ...
+
     def upsert(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert whole rows of different keys; one whose key is there replaces the row that bears it."""
         ...
@@ -42,6 +46,10 @@ class Dialect(Protocol):
 
     def write_many(self, connection: Connection, statement: UpdateBase, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run an update once for each row, all of which have the same keys: those of the statement's parameters."""
+        ...
+
+    def among(self, column: Column[bytes], ids: Collection[bytes]) -> ColumnElement[bool]:
+        """Whether a column of ids has one of these, which may be many."""
         ...
 
     def has_all(self, column: Column[str], values: Iterable[str]) -> ColumnElement[bool]:

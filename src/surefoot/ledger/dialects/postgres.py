@@ -7,7 +7,7 @@ statement; measured, that takes a quarter of the time of a statement a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from operator import itemgetter
@@ -32,13 +32,14 @@ from sqlalchemy import (
     Table,
     Text,
     UpdateBase,
+    any_,
     cast,
     create_engine,
     event,
     literal,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
@@ -48,9 +49,11 @@ from surefoot.ledger.tables import meta
 
 __all__ = [
     "LOCK",
+    "among",
     "engine_for",
     "has_all",
     "insert_missing",
+    "insert_new",
     "make_durable",
     "make_tables",
     "reading",
@@ -134,6 +137,14 @@ def writing(connection: Connection) -> Connection:
     return connection.execution_options(**{_WRITES: True})
 
 
+def insert_new(connection: Connection, table: Table, rows: Rows) -> None:
+    """Insert whole rows whose keys are not there."""
+    if len(rows) <= _FEW:
+        _one_by_one(connection, _text_of(insert(table)), rows)
+    else:
+        _copy(connection, _insert_missing(table).direct, rows)
+
+
 def upsert(connection: Connection, table: Table, rows: Rows) -> None:
     """Insert whole rows of different keys; one whose key is there replaces the row that bears it."""
     _insert(connection, _upsert(table), rows)
@@ -164,6 +175,16 @@ class _Insert(NamedTuple):
     one: str  # with parameters
     many: str  # from the staging table
     staged: _Staged
+    direct: _Copy
+
+
+class _Copy(NamedTuple):
+    """How rows are copied into a table."""
+
+    text: str
+    types: list[str]
+    texts: tuple[int, ...]  # which of its columns are text
+    pick: Any
 
 
 class _Staged(NamedTuple):
@@ -171,10 +192,7 @@ class _Staged(NamedTuple):
 
     name: str
     make: str
-    copy: str
-    types: list[str]
-    texts: tuple[int, ...]  # which of its columns are text
-    pick: Any
+    copy: _Copy
 
 
 def _insert(connection: Connection, how: _Insert, rows: Rows) -> None:
@@ -208,7 +226,8 @@ def _how(table: Table, conflict: str) -> _Insert:
     staged = _staging(table.name, table.columns.values())
     names = ", ".join(_quoted(column.name) for column in table.columns)
     many = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {staged.name} {conflict}"
-    return _Insert(f"{_text_of(insert(table))} {conflict}", many, staged)
+    direct = _copying(table.name, table.columns.values())
+    return _Insert(f"{_text_of(insert(table))} {conflict}", many, staged, direct)
 
 
 @cache
@@ -232,19 +251,20 @@ def _joined(statement: UpdateBase) -> tuple[_Staged, str]:
 
 def _staging(name: str, columns: Iterable[Column[Any]]) -> _Staged:
     own = [Column(column.name, column.type) for column in columns]
-    kinds = [_kind(column) for column in own]
     # Named by its columns too: a session that a pooler hands on may have one of an older version.
-    shape = f"{crc32(repr([(column.name, kind) for column, kind in zip(own, kinds, strict=True)]).encode()):08x}"
-    table = Table(f"surefoot_{name}_{shape}", MetaData(), *own, prefixes=["TEMPORARY"])
+    shape = crc32(repr([(column.name, _kind(column)) for column in own]).encode())
+    table = Table(f"surefoot_{name}_{shape:08x}", MetaData(), *own, prefixes=["TEMPORARY"])
     make = str(CreateTable(table, if_not_exists=True).compile(dialect=_DIALECT)).strip()
-    names = ", ".join(_quoted(column.name) for column in own)
-    return _Staged(
-        table.name,
-        f"{make} ON COMMIT DELETE ROWS",
-        f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)",
+    return _Staged(table.name, f"{make} ON COMMIT DELETE ROWS", _copying(table.name, own))
+
+
+def _copying(name: str, columns: Sequence[Column[Any]]) -> _Copy:
+    kinds = [_kind(column) for column in columns]
+    return _Copy(
+        f"COPY {name} ({', '.join(_quoted(column.name) for column in columns)}) FROM STDIN (FORMAT BINARY)",
         kinds,
         tuple(number for number, kind in enumerate(kinds) if kind == "text"),
-        itemgetter(*(column.name for column in own)),
+        itemgetter(*(column.name for column in columns)),
     )
 
 
@@ -266,10 +286,14 @@ def _stage(connection: Connection, staged: _Staged, rows: Rows) -> None:
     else:
         connection.exec_driver_sql(staged.make)
         used.add(staged.name)
-    pick, texts = staged.pick, staged.texts
+    _copy(connection, staged.copy, rows)
+
+
+def _copy(connection: Connection, how: _Copy, rows: Rows) -> None:
+    pick, texts = how.pick, how.texts
     driver: Any = connection.connection.driver_connection
-    with _errors_as_ever(connection, staged.copy), driver.cursor() as cursor, cursor.copy(staged.copy) as copy:
-        copy.set_types(staged.types)
+    with _errors_as_ever(connection, how.text), driver.cursor() as cursor, cursor.copy(how.text) as copy:
+        copy.set_types(how.types)
         for row in rows:
             values = pick(row)
             if any("\0" in (values[number] or "") for number in texts):
@@ -290,6 +314,11 @@ def _errors_as_ever(connection: Connection, text: str) -> Iterator[None]:
         raise DBAPIError.instance(
             text, None, error, psycopg.Error, connection_invalidated=lost, dialect=connection.dialect
         ) from error
+
+
+def among(column: Column[bytes], ids: Collection[bytes]) -> ColumnElement[bool]:
+    """Whether a column of ids has one of these, which may be many: they go as one parameter."""
+    return column == any_(literal(list(ids), ARRAY(LargeBinary)))
 
 
 def has_all(column: Column[str], values: Iterable[str]) -> ColumnElement[bool]:

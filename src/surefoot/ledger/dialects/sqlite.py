@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -38,9 +38,11 @@ from sqlalchemy.exc import DBAPIError
 from surefoot.ledger.tables import meta
 
 __all__ = [
+    "among",
     "engine_for",
     "has_all",
     "insert_missing",
+    "insert_new",
     "is_busy",
     "is_damaged",
     "is_foreign",
@@ -96,6 +98,11 @@ def reading(connection: Connection) -> Connection:
     return connection
 
 
+def insert_new(connection: Connection, table: Table, rows: Rows) -> None:
+    """Insert whole rows whose keys are not there."""
+    write_many(connection, _insert_new(table), rows)
+
+
 def upsert(connection: Connection, table: Table, rows: Rows) -> None:
     """Insert whole rows of different keys; one whose key is there replaces the row that bears it."""
     write_many(connection, _upsert(table), rows)
@@ -118,6 +125,11 @@ def write_many(connection: Connection, statement: UpdateBase, rows: Rows) -> Non
 
 
 @cache
+def _insert_new(table: Table) -> UpdateBase:
+    return insert(table)
+
+
+@cache
 def _upsert(table: Table) -> UpdateBase:
     statement = insert(table)
     keys = list(table.primary_key.columns)
@@ -134,6 +146,11 @@ def _insert_missing(table: Table) -> UpdateBase:
 def _compiled(statement: UpdateBase) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
     compiled = statement.compile(dialect=_DIALECT)
     return str(compiled), itemgetter(*(compiled.positiontup or ()))
+
+
+def among(column: Column[bytes], ids: Collection[bytes]) -> ColumnElement[bool]:
+    """Whether a column of ids has one of these, which may be many."""
+    return column.in_(ids)
 
 
 def has_all(column: Column[str], values: Iterable[str]) -> ColumnElement[bool]:
