@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Self
@@ -94,6 +96,25 @@ class Cluster:
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait()
         self._process = self._start_on(self.port)
+
+    @contextmanager
+    def asking_passwords(self, role: str) -> Iterator[None]:
+        """For a while, let a role in by its password only."""
+        path = self.folder / "data" / "pg_hba.conf"
+        before = path.read_text()
+        try:
+            self._rewrite(path, f"host all {role} 127.0.0.1/32 scram-sha-256\n{before}")
+            yield
+        finally:
+            self._rewrite(path, before)
+
+    def _rewrite(self, path: Path, text: str) -> None:
+        path.write_text(text)
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            loaded = connection.execute("SELECT pg_conf_load_time()").fetchone()
+            connection.execute("SELECT pg_reload_conf()")
+            while connection.execute("SELECT pg_conf_load_time()").fetchone() == loaded:
+                pass
 
     def close(self) -> None:
         """Stop it, and remove its files."""
