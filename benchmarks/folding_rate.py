@@ -12,12 +12,13 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+import psycopg
 from _measure import QUICK, in_turn, process_s, rate, tell
 
 from surefoot.client.embedded import EmbeddedClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from tools.postgres import Cluster, NoPostgres, psycopg
+from tools.postgres import Cluster, NoPostgres
 
 COUNT = 50 if QUICK else 10_000
 RECORDED = f"""

@@ -186,9 +186,7 @@ def _ledgers(kind: str, folder: Path, servers: Callable[[str], Databases]) -> It
 
 
 @pytest.fixture(params=KINDS)
-def ledgers(
-    request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], Databases]
-) -> Iterator[Ledgers]:
+def ledgers(request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], Databases]) -> Iterator[Ledgers]:
     """Places for ledgers, of each kind in turn."""
     with _ledgers(request.param, tmp_path, servers) as made:
         yield made

@@ -80,8 +80,8 @@ class Cluster:
         self._settings = _LASTING if lasting else _HASTY
         self._as_user, self._user = _somebody(self.folder)
         try:
-            self._run("initdb", "-D", f"{self.folder}/data", "-U", "surefoot", "-A", "trust", "-E", "UTF8", "--no-locale",
-                      "--no-sync")  # fmt: skip
+            options = ["-U", "surefoot", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+            self._run("initdb", "-D", f"{self.folder}/data", *options)
             self._process = self._started()
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -155,19 +155,19 @@ class Cluster:
         command = [*self._as_user, *dies_too, f"{self._bin}/postgres", "-D", f"{self.folder}/data", *told]
         with self.log.open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, user=self._user)
-        until = time.monotonic() + _START_S  # house: skip clock: a program of its own
+        until = time.monotonic() + _START_S
         while True:
             try:
                 psycopg.connect(self.url()).close()
                 return process
             except psycopg.OperationalError as error:
-                late = time.monotonic() > until  # house: skip clock: a program of its own
+                late = time.monotonic() > until
                 if process.poll() is not None or late:
                     process.kill()
                     raise NoPostgres(
                         f"PostgreSQL did not start: {error}\n{self.log.read_text(errors='replace')[-2000:]}"
                     ) from error
-                time.sleep(0.02)  # house: skip clock: a program of its own
+                time.sleep(0.02)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*self._as_user, f"{self._bin}/{program}", *arguments]
@@ -181,7 +181,10 @@ def _somebody(folder: Path) -> tuple[list[str], str | None]:
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return [], None
     in_front = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"]
-    if shutil.which("unshare") and subprocess.run([*in_front, "true"], capture_output=True, check=False).returncode == 0:
+    if (
+        shutil.which("unshare")
+        and subprocess.run([*in_front, "true"], capture_output=True, check=False).returncode == 0
+    ):
         return in_front, None
     try:
         shutil.chown(folder, "nobody")

@@ -68,15 +68,16 @@ def test_a_ledger_of_the_first_revision_is_brought_to_what_a_new_one_is(ledgers:
     new = ledgers.new()
     Ledger.open(new).close()
     place = place_of(bare, 1.0)
+    writer_id = new_id()
     with place.engine.connect() as connection, place.dialect.writing(connection).begin():
         run_migrations(connection, "0001")
         connection.exec_driver_sql("INSERT INTO meta (key, value) VALUES ('surefoot', '0.1.0')")
         connection.exec_driver_sql("INSERT INTO workspaces (id, name) VALUES (0, 'default')")
-        writer = {"workspace_id": 0, "id": new_id(), "heard_us": 1, "received_us": 1, "lost": 0, "host": "box"}
+        writer = {"workspace_id": 0, "id": writer_id, "heard_us": 1, "received_us": 1, "lost": 0, "host": "box"}
         connection.execute(insert(writers).values(writer))
     place.engine.dispose()
     with Ledger.open(bare) as ledger:  # which upgrades it
-        found = ledger.writer(writer["id"])
+        found = ledger.writer(writer_id)
         assert found is not None
         assert found.host == "box"
         pen = Pen()

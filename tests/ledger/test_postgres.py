@@ -1,4 +1,4 @@
-"""What is peculiar to a ledger on PostgreSQL: how it is reached, held, refused and shared, and what its text can hold."""
+"""What is peculiar to a ledger on PostgreSQL: how it is reached, held, refused, shared, and what its text can hold."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def test_the_character_that_its_text_cannot_hold_is_made_visible_everywhere(url:
         assert ledger.fold(pen.batches()).count == len(pen.runs) + 20
         ledger.fold(few.batches())
         with ledger.read() as connection:
-            run = queries.find_flow_run(connection, "r\0-7")
-            assert (run.name, run.flow_name, run.tags) == ("r␀-7", "f␀", ["t␀"])
-            assert (run.state_name, run.state.message) == ("No␀", "why␀")
-            assert run.state.state_details["traceback"] == "\0"  # within a history any character can stand
+            found = queries.find_flow_run(connection, "r\0-7")
+            assert (found.name, found.flow_name, found.tags) == ("r␀-7", "f␀", ["t␀"])
+            assert (found.state_name, found.state.message) == ("No␀", "why␀")
+            assert found.state.state_details["traceback"] == "\0"  # within a history any character can stand
             assert len(queries.list_flow_runs(connection, FlowRunFilter(tags=["t\0"], name_like="\0")).results) == 20
             assert len(queries.list_flow_runs(connection, FlowRunFilter(flow_name=["f\0"])).results) == 20
             assert len(queries.list_logs(connection, LogFilter(text="e\0")).results) == 21
@@ -105,9 +105,7 @@ def test_numbers_reach_as_far_as_a_fact_may_say(ledgers: Ledgers) -> None:
     pen = Pen(pid=(1 << 62) // 30)
     most = (1 << 31) - 2
     run_id = new_id()
-    pen.write(
-        FlowRunCreated(run_id, "f", "far", T0, 0, PENDING, "Pending", epoch=most, retries=most)
-    )
+    pen.write(FlowRunCreated(run_id, "f", "far", T0, 0, PENDING, "Pending", epoch=most, retries=most))
     pen.write(StateEntered(run_id, False, most, most, T0, 0, RUNNING, "Running", run_count=most, ran_us=1 << 57))
     with ledgers.opened() as ledger:
         ledger.fold(pen.batches())

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from surefoot.client.folding import take_in
+from surefoot.client.ledgers import ledger_of
 from surefoot.core.wire import (
     Explanation,
     Flow,
@@ -31,7 +32,7 @@ from surefoot.core.wire import (
     TaskRunFilter,
 )
 from surefoot.journal.home import Home
-from surefoot.ledger import Ledger, queries
+from surefoot.ledger import queries
 
 __all__ = ["EmbeddedClient"]
 
@@ -53,9 +54,7 @@ class EmbeddedClient:
         self._home = Home(str(home))
         self._home.ensure()
         self._wait_s = wait_s
-        home_id = None if url is None else self._home.id()
-        where = url or self._home.ledger_path
-        self._ledger = Ledger.open(where, busy_s=max(wait_s, _BUSY_S_MIN), home_id=home_id)
+        self._ledger = ledger_of(self._home, url, busy_s=max(wait_s, _BUSY_S_MIN))
         self._behind = 0
         self._troubles: list[str] = []
 

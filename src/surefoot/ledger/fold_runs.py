@@ -57,7 +57,9 @@ def fold_runs(connection: Connection, table: Table, news: dict[bytes, RunNews], 
         histories[run_id] = merge(unpack(kept) if kept else (), told.entries)
     _load_owners(connection, histories.values(), writers)
 
-    new, whole, standing, waiting = [], [], [], []
+    new: list[dict[str, Any]] = []
+    whole: list[dict[str, Any]] = []
+    standing, waiting = [], []
     illegal = 0
     for run_id, told in news.items():
         row, history, created = rows.get(run_id), histories[run_id], told.created
@@ -114,7 +116,7 @@ def _change(run_id: bytes, now: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(name: str) -> str:
-    """A name as it can stand in an index, whose rows have 2,704 bytes at most on PostgreSQL; cut, it is still unique."""
+    """A name as it can stand in an index, whose rows have 2,704 bytes at most on PostgreSQL. Cut, it stays unique."""
     if len(name) <= _NAME_MAX:
         return name
     return f"{name[: _NAME_MAX - 9]}…{blake2b(name.encode(), digest_size=4).hexdigest()}"

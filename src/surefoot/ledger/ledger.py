@@ -86,6 +86,13 @@ class Ledger:
         with _told(place), place.engine.connect() as connection:
             yield place.dialect.reading(connection)
 
+    @contextmanager
+    def decide(self) -> Iterator[Connection]:
+        """A connection for one decision: a short transaction that nobody else's comes between. Commits at the end."""
+        place = self._place
+        with _told(place), self._transaction(place.dialect.deciding) as connection:
+            yield connection
+
     def positions(self, writer_id: bytes) -> Positions:
         """How far each (stream, segment) of a writer is folded; what is not named is not folded at all."""
         return self.positions_of([writer_id])[writer_id]
@@ -133,7 +140,7 @@ class Ledger:
         """Make all that was committed survive a power loss. To be called before segments are deleted."""
         place = self._place
         with _told(place), place.engine.connect() as connection:
-            place.dialect.make_durable(place.dialect.writing(connection), get_clock().now_us())
+            place.dialect.make_durable(connection, get_clock().now_us())
 
     def vacuum(self) -> None:
         """Give the room of what was deleted back to the disk. Raises LedgerBusy."""
@@ -201,9 +208,9 @@ class Ledger:
             yield connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def _transaction(self, way: Callable[[Connection], Connection] | None = None) -> Iterator[Connection]:
         place = self._place
-        with place.engine.connect() as connection, place.dialect.writing(connection).begin():
+        with place.engine.connect() as connection, (way or place.dialect.writing)(connection).begin():
             place.sign()
             yield connection
 

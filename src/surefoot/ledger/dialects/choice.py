@@ -32,6 +32,10 @@ class Dialect(Protocol):
         """The connection, for transactions that write. They come one after another, whoever asks."""
         ...
 
+    def deciding(self, connection: Connection) -> Connection:
+        """The connection, for transactions that write what no journal has: once committed, they last."""
+        ...
+
     def insert_new(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert whole rows whose keys are not there, as this transaction has seen for itself."""
         ...
@@ -57,7 +61,7 @@ class Dialect(Protocol):
         ...
 
     def make_durable(self, connection: Connection, at_us: int) -> None:
-        """Make all that was committed survive a power loss. Called outside of a transaction, on one that may write."""
+        """Make all that was committed survive a power loss. Called outside of a transaction."""
         ...
 
     def table_names(self, connection: Connection) -> frozenset[str]:
@@ -84,10 +88,18 @@ class Dialect(Protocol):
 class Place(Protocol):
     """Where a ledger is kept, and what is peculiar to that."""
 
-    name: str  # as people are told it: without a password
-    elsewhere: str  # what to do if something else is kept there
-    dialect: Dialect
     engine: Engine
+    name: str  # as people are told it: without a password
+
+    @property
+    def dialect(self) -> Dialect:
+        """The statements that differ here."""
+        ...
+
+    @property
+    def elsewhere(self) -> str:
+        """What to do if something else is kept there."""
+        ...
 
     def make_ready(self, connection: Connection) -> None:
         """What is to be done once, before the first tables are made. Raises BadInput if they cannot be."""

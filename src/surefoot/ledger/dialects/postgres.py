@@ -50,6 +50,7 @@ from surefoot.ledger.tables import meta
 __all__ = [
     "LOCK",
     "among",
+    "deciding",
     "engine_for",
     "has_all",
     "insert_missing",
@@ -68,13 +69,13 @@ __all__ = [
 
 Rows = Sequence[Mapping[str, Any]]
 
-LOCK: Final = (0x5F00, 1)  # the advisory lock of whoever writes: the first number is for what is Surefoot's in a database
+LOCK: Final = (0x5F00, 1)  # the advisory lock of whoever writes; the first number stands for Surefoot
 _WRITES: Final = "surefoot_writes"
 _USED: Final = "surefoot_staging"  # the staging tables that this transaction has used
 _FEW: Final = 8  # rows up to which a statement a row is quicker than staging them
 _STOPPED_S: Final = 60  # a writer that does nothing for so long in a transaction is stopped, or its machine is gone
 _NUL: Final = "␀"  # what stands for the one character that PostgreSQL's text cannot hold
-_DIALECT: Final = psycopg_dialect()
+_DIALECT: Final = psycopg_dialect()  # type: ignore[no-untyped-call]
 
 
 def engine_for(url: URL, busy_s: float, options: Mapping[str, Any]) -> Engine:
@@ -92,16 +93,17 @@ def engine_for(url: URL, busy_s: float, options: Mapping[str, Any]) -> Engine:
         use_native_hstore=False,
     )
     busy_ms = max(1, min(round(busy_s * 1000), 2**31 - 1))  # 0 would be for ever
-    prologue = (
-        f"SELECT set_config('lock_timeout', '{busy_ms}ms', true), set_config('synchronous_commit', 'off', true),"
-        f" set_config('idle_in_transaction_session_timeout', '{_STOPPED_S}s', true);"
+    lasting = (
+        f"SET LOCAL lock_timeout = {busy_ms}; SET LOCAL idle_in_transaction_session_timeout = '{_STOPPED_S}s';"
         f" SELECT pg_advisory_xact_lock({LOCK[0]}, {LOCK[1]})"
     )
+    prologues = {"lasting": lasting, "hasty": f"SET LOCAL synchronous_commit = off; {lasting}"}
 
     def begin(connection: Connection) -> None:
         connection.info[_USED] = set()
-        if connection.get_execution_options().get(_WRITES):
-            connection.exec_driver_sql(prologue)
+        way = connection.get_execution_options().get(_WRITES)
+        if way is not None:
+            connection.exec_driver_sql(prologues[way])
 
     event.listen(engine, "connect", _connected)
     event.listen(engine, "begin", begin)
@@ -123,6 +125,12 @@ def _connected(connection: Any, _: Any) -> None:
     connection.adapters.register_dumper(str, _TextDumper)
 
 
+# What a role or a database may have been set to that does without: all else is at least as careful.
+_LASTING: Final = (
+    "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+)
+
+
 def reading(connection: Connection) -> Connection:
     """The connection, for transactions whose queries all see one moment."""
     return connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -134,7 +142,7 @@ def writing(connection: Connection) -> Connection:
     They commit without waiting for the disk, in order: a crash of the server may cost the newest of them, whose facts
     are still in the journal. Before those are deleted, `make_durable` is called.
     """
-    return connection.execution_options(**{_WRITES: True})
+    return connection.execution_options(**{_WRITES: "hasty"})
 
 
 def insert_new(connection: Connection, table: Table, rows: Rows) -> None:
@@ -143,6 +151,11 @@ def insert_new(connection: Connection, table: Table, rows: Rows) -> None:
         _one_by_one(connection, _text_of(insert(table)), rows)
     else:
         _copy(connection, _insert_missing(table).direct, rows)
+
+
+def deciding(connection: Connection) -> Connection:
+    """The connection, for transactions that write what no journal has: their commits last as the server's do."""
+    return connection.execution_options(**{_WRITES: "lasting"})
 
 
 def upsert(connection: Connection, table: Table, rows: Rows) -> None:
@@ -212,7 +225,9 @@ def _one_by_one(connection: Connection, text: str, rows: Rows) -> None:
 def _upsert(table: Table) -> _Insert:
     keys = [column.name for column in table.primary_key.columns]
     changed = ", ".join(
-        f"{_quoted(column.name)} = excluded.{_quoted(column.name)}" for column in table.columns if column.name not in keys
+        f"{_quoted(column.name)} = excluded.{_quoted(column.name)}"
+        for column in table.columns
+        if column.name not in keys
     )
     return _how(table, f"ON CONFLICT ({', '.join(map(_quoted, keys))}) DO UPDATE SET {changed}")
 
@@ -240,7 +255,8 @@ def _joined(statement: UpdateBase) -> tuple[_Staged, str]:
     """An update with parameters as one from a staging table, of which each parameter is a column."""
     kinds = {name: bind.type for name, bind in statement.compile(dialect=_DIALECT).binds.items()}
     columns = [Column(name, kind) for name, kind in kinds.items()]
-    staged = _staging(f"{statement.table.name}_changes", columns)  # type: ignore[attr-defined]
+    updated: Any = statement.table
+    staged = _staging(f"{updated.name}_changes", columns)
     table = Table(staged.name, MetaData(), *columns)
 
     def replace(element: Any, **_: Any) -> Any:
@@ -346,13 +362,10 @@ def tell_planner(connection: Connection, metadata: MetaData) -> None:
 
 
 def make_durable(connection: Connection, at_us: int) -> None:
-    """Make all that was committed survive a power loss. Called outside of a transaction, on one that may write."""
+    """Make all that was committed survive a power loss. Called outside of a transaction."""
     # A commit that waits for the log to reach the disk takes everything before it along. It has to change something.
-    with connection.begin():
-        connection.exec_driver_sql(
-            "SELECT set_config('synchronous_commit', CASE reset_val WHEN 'off' THEN 'on' ELSE reset_val END, true)"
-            " FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit'"
-        )
+    with deciding(connection).begin():
+        connection.exec_driver_sql(_LASTING)
         upsert(connection, meta, [{"key": "durable_us", "value": str(at_us)}])
 
 

@@ -84,7 +84,7 @@ class Server:
             )
         if state in _FULL:
             return Unavailable(f"The ledger {self.name} takes nothing more: {text}.", do="Make room there.")
-        if error.connection_invalidated or state is None and isinstance(error, OperationalError):
+        if error.connection_invalidated or (state is None and isinstance(error, OperationalError)):
             return Unavailable(f"The ledger {self.name} cannot be reached: {text}.", do=self._way_out(text))
         if isinstance(error, OperationalError):
             return Unavailable(f"The ledger {self.name} does not answer: {text}.", do="Try again.")

@@ -39,6 +39,7 @@ from surefoot.ledger.tables import meta
 
 __all__ = [
     "among",
+    "deciding",
     "engine_for",
     "has_all",
     "insert_missing",
@@ -96,6 +97,11 @@ def writing(connection: Connection) -> Connection:
 def reading(connection: Connection) -> Connection:
     """The connection, for transactions whose queries all see one moment: here all do."""
     return connection
+
+
+def deciding(connection: Connection) -> Connection:
+    """The connection, for transactions that write what no journal has: what loses them here stops the whole machine."""
+    return writing(connection)
 
 
 def insert_new(connection: Connection, table: Table, rows: Rows) -> None:
@@ -226,13 +232,13 @@ def tell_planner(connection: Connection, metadata: MetaData) -> None:
 
 
 def make_durable(connection: Connection, at_us: int) -> None:
-    """Make all that was committed survive a power loss. Called outside of a transaction, on one that may write."""
+    """Make all that was committed survive a power loss. Called outside of a transaction."""
     # A commit under full synchronisation makes the write-ahead log durable, and with it all commits before that stand
     # in it. It has to change something, or there is nothing to commit.
     driver: Any = connection.connection.driver_connection
     driver.execute("PRAGMA synchronous=FULL")
     try:
-        with connection.begin():
+        with writing(connection).begin():
             upsert(connection, meta, [{"key": "durable_us", "value": str(at_us)}])
     finally:
         driver.execute("PRAGMA synchronous=NORMAL")

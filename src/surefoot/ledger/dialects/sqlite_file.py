@@ -88,7 +88,8 @@ class File:
             )
         if sqlite.is_unwritable(error):
             return HomeUnwritable(
-                f"The ledger {path} cannot be written: {error.orig}.", do="Make room there, or give yourself the right to."
+                f"The ledger {path} cannot be written: {error.orig}.",
+                do="Make room there, or give yourself the right to.",
             )
         return Unavailable(f"The ledger {path} does not answer: {error.orig}.", do="Try again.")
 
