@@ -78,8 +78,8 @@ class Cluster:
         self.log = self.folder / "log"
         self._bin = folder
         self._settings = _LASTING if lasting else _HASTY
-        self._as_user, self._user = _somebody(self.folder)
         try:
+            self._as_user, self._user = _somebody(self.folder)
             options = ["-U", "surefoot", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
             self._run("initdb", "-D", f"{self.folder}/data", *options)
             self._process = self._started()
@@ -210,10 +210,13 @@ def _sweep() -> None:
 
 def main() -> int:
     """Start a server, tell its URL, stop it at Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with Cluster() as cluster:
             print(cluster.url(), flush=True)
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            signal.pause()
+    except KeyboardInterrupt:
+        return 0
     except NoPostgres as error:
         print(error, file=sys.stderr)
         return 1
