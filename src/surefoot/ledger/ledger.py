@@ -28,6 +28,7 @@ from surefoot.ledger.tables import WORKSPACE, meta, writers
 __all__ = ["Ledger"]
 
 _PIECE: Final = 4000  # facts in one transaction: about 50 ms
+_MUCH: Final = 1000  # facts
 _TRIES: Final = 4
 _PAUSE_S: Final = 0.05  # before a transaction is tried again, times the tries before
 
@@ -48,7 +49,7 @@ class Ledger:
         self.name = place.name
         self._place = place
         self._home_id = home_id
-        self._looked_back = False
+        self._looked_back = self._has_much = False
 
     @classmethod
     def open(cls, where: str | Path, *, busy_s: float = 30.0, home_id: bytes | None = None) -> Self:
@@ -114,6 +115,10 @@ class Ledger:
         folded = Folded()
         for piece in pieces(batches, _PIECE):
             folded = folded.plus(self._change(partial(self._fold_piece, piece)))
+        if folded.count >= _MUCH and not self._has_much:
+            self._has_much = True
+            with _told(self._place):
+                self._place.dialect.after_much(self._place.engine)
         return folded
 
     def _fold_piece(self, piece: list[Batch], connection: Connection) -> Folded:

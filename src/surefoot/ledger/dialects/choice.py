@@ -76,6 +76,10 @@ class Dialect(Protocol):
         """Tell the planner what it cannot find out by itself."""
         ...
 
+    def after_much(self, engine: Engine) -> None:
+        """What is to be done once many rows have come."""
+        ...
+
     def vacuum(self, engine: Engine) -> None:
         """Give the room of what was deleted back, as far as that goes without stopping others for long."""
         ...

@@ -38,6 +38,7 @@ from sqlalchemy.exc import DBAPIError
 from surefoot.ledger.tables import meta
 
 __all__ = [
+    "after_much",
     "among",
     "deciding",
     "engine_for",
@@ -229,6 +230,10 @@ def tell_planner(connection: Connection, metadata: MetaData) -> None:
     connection.exec_driver_sql("DELETE FROM sqlite_stat1")
     connection.exec_driver_sql("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)", rows)
     connection.exec_driver_sql("ANALYZE sqlite_master")  # this connection has read it already
+
+
+def after_much(engine: Engine) -> None:
+    """Nothing: the planner was told what a large ledger is like when the tables were made."""
 
 
 def make_durable(connection: Connection, at_us: int) -> None:
