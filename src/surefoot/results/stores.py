@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from surefoot.core import settings as core_settings
 from surefoot.core.facts import ResultAt
 from surefoot.core.ids import new_id, to_text
+from surefoot.core.wire import RunResult
 from surefoot.results.loading import load
 from surefoot.results.objects import Record, folder_of, object_path, read_object, read_record, write_object
 from surefoot.results.serializing import Serializer, resolve_serializer
@@ -90,14 +91,16 @@ class ResultStore:
         return f"ResultStore({self.folder!r}, {self.serializer.type!r})"
 
 
-def load_result(at: ResultAt, *, home: str | None = None, run_id: str = "") -> Any:
+def load_result(at: ResultAt | RunResult, *, home: str | None = None, run_id: str = "") -> Any:
     """The value that a run's record names, stored or kept for resuming.
 
     Args:
-        at: where it lies, as `get_client().result_of(run)` tells.
+        at: where it lies, as `get_client().find_result("brave-otter")` tells.
         home: the Surefoot home; that of the settings if left out.
         run_id: the run's id: a stored result that another run has stored over is a miss then.
 
     Raises MissingResult, which says why it is not to be had.
     """
+    if isinstance(at, RunResult):
+        run_id, at = at.run_id, ResultAt(at.place, at.offset, at.length, at.serializer)
     return load(core_settings.refresh().home if home is None else home, at, run_id=run_id)
