@@ -117,7 +117,7 @@ def write_object(
         __version__,
         ".".join(map(str, sys.version_info[:3])),
     )
-    write_bytes(path, msgspec.json.encode(record), b"\n", payload)
+    write_bytes(path, msgspec.json.encode(record), b"\n", payload, sync=False)  # as the journal: power loss only
     return path, record
 
 
