@@ -15,9 +15,10 @@ import msgspec
 from surefoot.cli.app import app
 from surefoot.cli.commands.config import View
 from surefoot.cli.commands.profile import Profile, ProfilePage
+from surefoot.cli.commands.results import KeptOfRun, Removal, Shown
 from surefoot.cli.commands.version import Versions
 from surefoot.cli.mistakes import Exit
-from surefoot.core.wire import Explanation, Flow, FlowRun, Log, TaskRun
+from surefoot.core.wire import Explanation, Flow, FlowRun, Log, RunResult, TaskRun
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WIDTH: Final = 100
@@ -57,6 +58,10 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "flow-run-watch": FlowRun,
     "profile-inspect": ProfilePage,
     "profile-ls": list[Profile],
+    "results-gc": Removal,
+    "results-ls": (list[KeptOfRun], list[RunResult]),
+    "results-rm": Removal,
+    "results-show": Shown,
     "task-run-inspect": TaskRun,
     "task-run-logs": list[Log],
     "task-run-ls": list[TaskRun],
