@@ -53,7 +53,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     description: str | None = None
-    run_count: int = 0  # flow runs recorded
+    run_count: int = 0  # flow runs recorded, those deleted because of their age too
     last_run: FlowRun | None = None
 
 
