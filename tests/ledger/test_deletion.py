@@ -10,7 +10,6 @@ import pytest
 from surefoot.core.errors import NotFound, Refused
 from surefoot.core.ids import new_id
 from surefoot.core.states import COMPLETED, RUNNING
-from surefoot.core.wire import LogFilter
 from surefoot.ledger import Ledger, queries
 from surefoot.ledger.decisions.deletion import count_below
 from surefoot.ledger.dialects.choice import dialect_of

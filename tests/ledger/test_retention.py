@@ -148,8 +148,7 @@ def test_a_pass_that_is_cut_short_is_gone_on_with(ledger: Ledger, ask: Ask) -> N
         before = set_clock(Dying())
         try:
             with pytest.raises(Died):
-                for _ in range(3):
-                    ledger.retain(Cutoffs(runs_us=T0 + DAY))
+                ledger.retain(Cutoffs(runs_us=T0 + DAY))
         finally:
             set_clock(before)
         assert names(ask) == ["large"]

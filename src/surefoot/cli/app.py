@@ -27,6 +27,8 @@ _PLACES: Final = {
     "task-run": Place("surefoot.cli.commands.task_run", "task_run", "Look at task runs."),
     "why": Place("surefoot.cli.commands.why", "why", "Say why a run is as it is, and what to do."),
     "flow": Place("surefoot.cli.commands.flow", "flow", "Look at flows."),
+    "db": Place("surefoot.cli.commands.db", "db", "Look after the ledger: size, upkeep, upgrade, repair."),
+    "home": Place("surefoot.cli.commands.home", "home", "See what lies in the home, and how large it is."),
     "config": Place("surefoot.cli.commands.config", "config", "See and change settings."),
     "profile": Place("surefoot.cli.commands.profile", "profile", "Manage named sets of settings."),
     "version": Place("surefoot.cli.commands.version", "version", "Show versions and where things are."),

@@ -25,7 +25,7 @@ from surefoot.journal.home import Home
 from surefoot.journal.reading import SegmentFile, WriterFolder
 from surefoot.ledger import Batch, Ledger
 
-__all__ = ["ASIDE", "TakenIn", "take_in"]
+__all__ = ["ASIDE", "TakenIn", "fold_no_more", "take_in"]
 
 _LOCK: Final = "folding.lock"
 ASIDE: Final = "damaged"  # where segments with damage are kept
@@ -257,3 +257,10 @@ def _alone(home: Home, deadline_us: int) -> Iterator[bool]:
         yield True
     finally:
         os.close(fd)
+
+
+@contextmanager
+def fold_no_more(home: Home, wait_s: float) -> Iterator[bool]:
+    """Whether nobody folds while this is entered. Waits so long for another that does."""
+    with _alone(home, get_clock().mono_us() + round(wait_s * 1e6)) as is_alone:
+        yield is_alone

@@ -21,6 +21,7 @@ from surefoot.journal import reading
 from surefoot.journal.backlog import UPKEEP, note_upkeep
 from surefoot.journal.home import Home
 from surefoot.ledger import Cutoffs, Ledger
+from surefoot.results import cleaning
 
 __all__ = ["Upkept", "alone", "aside_files", "open_ledger", "upkeep"]
 
@@ -39,6 +40,7 @@ class Upkept(msgspec.Struct, frozen=True, kw_only=True):
     flow_runs_deleted: int = 0  # because of their age, as the next two
     task_runs_deleted: int = 0
     logs_deleted: int = 0
+    results_removed: int = 0  # flow runs whose results, kept for resuming, were too old or too many
     files_removed: int = 0  # damaged pieces and old copies that were kept aside
     bytes_freed: int = 0  # by removing files
     troubles: list[str] = []
@@ -84,15 +86,20 @@ def upkeep(settings: Settings, tell: Progress | None = None) -> Upkept:
         folded, behind, troubles = _fold(home, ledger, tell)
         there = [folder.writer_id for folder in reading.writers(home)]
         gone = ledger.retain(_cutoffs(settings), there)
-    files, freed = _remove_old(home, settings.retention.aside_days)
+    freed = sum(_remove_results(home, run_id) for run_id in gone.flow_runs)
+    cleaned = cleaning.gc(
+        home.path, max_age_days=settings.results.max_age_days, budget_bytes=settings.results.budget_bytes
+    )
+    files, freed_aside = _remove_old(home, settings.retention.aside_days)
     return Upkept(
         folded=folded,
         behind=behind,
         flow_runs_deleted=gone.removed.flow_runs,
         task_runs_deleted=gone.removed.task_runs,
         logs_deleted=gone.removed.logs,
+        results_removed=len(cleaned.removed),
         files_removed=files,
-        bytes_freed=freed,
+        bytes_freed=freed + cleaned.freed_bytes + freed_aside,
         troubles=troubles,
     )
 
@@ -113,6 +120,13 @@ def _fold(home: Home, ledger: Ledger, tell: Progress | None) -> tuple[int, int, 
                 return folded, taken.behind, list(troubles)
             piece_s *= 2
         get_clock().sleep(_REST_S)
+
+
+def _remove_results(home: Home, flow_run_id: bytes) -> int:
+    try:
+        return cleaning.remove(home.path, flow_run_id)
+    except OSError:
+        return 0  # `cleaning.gc` comes across it again
 
 
 def _cutoffs(settings: Settings) -> Cutoffs:
@@ -148,7 +162,9 @@ def aside_files(home: Home) -> list[str]:
     ledger = os.path.basename(home.ledger_path)
     folder = os.path.join(home.path, ASIDE)
     pieces = [os.path.join(folder, name) for name in _names(folder)]
-    return pieces + [os.path.join(home.path, name) for name in _names(home.path) if name.startswith(f"{ledger}.before-")]
+    return pieces + [
+        os.path.join(home.path, name) for name in _names(home.path) if name.startswith(f"{ledger}.before-")
+    ]
 
 
 def _names(folder: str) -> list[str]:

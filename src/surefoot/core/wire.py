@@ -16,6 +16,7 @@ import msgspec
 from surefoot.core.states import StateType
 
 __all__ = [
+    "Deleted",
     "Explanation",
     "Flow",
     "FlowFilter",
@@ -157,6 +158,14 @@ class RunCounts(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
 
 
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """How much was deleted, or would be: the runs themselves, what they called, and all lines."""
+
+    flow_runs: int = 0
+    task_runs: int = 0
+    logs: int = 0
+
+
 T = TypeVar("T")
 
 
@@ -187,6 +196,7 @@ class FlowRunFilter(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str] | None = None  # has all of these
     start_time_after: datetime | None = None
     start_time_before: datetime | None = None
+    expected_start_time_before: datetime | None = None  # also those that never started
     parent_flow_run_id: list[str] | None = None
     is_root: bool | None = None  # True: not called by another flow
 
@@ -205,6 +215,7 @@ class TaskRunFilter(msgspec.Struct, frozen=True, kw_only=True):
     map_id: list[str] | None = None
     start_time_after: datetime | None = None
     start_time_before: datetime | None = None
+    expected_start_time_before: datetime | None = None  # also those that never started
 
 
 class LogFilter(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from surefoot.ledger.decisions.deletion import deletion_of_flow_runs, deletion_o
 from surefoot.ledger.dialects import sqlite
 from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.fold_writers import load_writers, writer_of
-from surefoot.ledger.opening import open_engine, path_of
+from surefoot.ledger.opening import Standing, empty, open_engine, path_of, standing_of
 from surefoot.ledger.projector import end_writer, fold, fold_again, load_positions
 from surefoot.ledger.removal import Removal, Removed
 from surefoot.ledger.retention import Cutoffs, Retaining
@@ -64,6 +64,12 @@ class Ledger:
         path = path_of(where)
         with _told(path, busy_s):
             return cls(open_engine(path, busy_s), path, busy_s)
+
+    @staticmethod
+    def standing(where: str | Path) -> Standing:
+        """At which revision the ledger in a file is, without making, upgrading or otherwise changing it."""
+        with _told(path_of(where), 1.0):
+            return standing_of(where)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -152,6 +158,12 @@ class Ledger:
         """Write the ledger anew, without gaps. Nobody else can write meanwhile, and as much disk again is needed."""
         with _told(self.path, self._busy_s), self._engine.connect() as connection:
             dialect_of(connection).compact(connection)
+
+    def empty(self) -> None:
+        """Delete all that is in it. What journals still hold can be folded again."""
+        with self._write() as connection:
+            empty(connection)
+        self._looked_back = False
 
     def contents(self) -> Contents:
         """How much there is of what."""

@@ -18,8 +18,8 @@ _DESCRIPTORS = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
 def start_detached(arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     """Start a program in a session of its own, with nothing to read from and nobody to write to.
 
-    It inherits no descriptor, so it holds no lock, pipe or terminal of this process; and nobody waits for it, so this is
-    meant for a process that is about to end. Raises OSError if it cannot be started.
+    It inherits no descriptor, so it holds no lock, pipe or terminal of this process; and nobody waits for it, so
+    this is meant for a process that is about to end. Raises OSError if it cannot be started.
     """
     if sys.platform == "win32":
         _start_on_windows(arguments, environ)
