@@ -41,7 +41,7 @@ def contents_of(connection: Connection) -> Contents:
         revision=str(connection.execute(select(alembic_version.c.version_num)).scalar()),
         bytes=size,
         free_bytes=free,
-        rows={t.name: connection.execute(select(func.count()).select_from(t)).scalar() or 0 for t in tables},
+        rows={str(t.name): connection.execute(select(func.count()).select_from(t)).scalar() or 0 for t in tables},
         table_bytes=dialect.table_bytes(connection, metadata),
         oldest_run_us=_first(connection, ended, runs_of, ended > 0),
         newest_run_us=_first(connection, ended, runs_of, ended > 0, newest=True),
