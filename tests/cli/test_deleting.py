@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -25,7 +26,7 @@ DAY_US = 86_400_000_000
 def seeded(home: Path) -> Iterator[Path]:
     """Runs of two flows, of different ages and states; one goes on."""
     now_us = get_clock().now_us()
-    runs = []
+    runs: list[Any] = []
     for name, flow, days, state in (
         ("brave-otter", "backup", 40, "Failed"),
         ("calm-heron", "backup", 40, "Completed"),

@@ -55,6 +55,7 @@ _ABOUT: Final = {
     "journal": "facts and log lines that are not folded yet",
     "ledger": "runs, states and log lines, as commands show them",
     "results": "results kept for resuming",
+    "storage": "results that flows and tasks store",
     "aside": "damaged pieces, and copies of the ledger from before upgrades",
     "profiles": "settings",
     "locks": "who folds, who cleans up",
@@ -96,6 +97,7 @@ def _entries(home: Home) -> Iterator[tuple[str, str]]:
     parts = {
         os.path.basename(home.writers_path): "journal",
         RESULTS: "results",
+        "storage": "storage",
         ASIDE: "aside",
         "profiles.toml": "profiles",
         "folding.lock": "locks",

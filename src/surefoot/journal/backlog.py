@@ -16,7 +16,8 @@ from surefoot.journal.pulse import BORN
 __all__ = ["UPKEEP", "is_due", "note_upkeep", "upkeep_us"]
 
 UPKEEP: Final = "upkeep.lock"
-_MANY: Final = 200  # folders: so many are not measured one by one, and are too many anyway
+_MANY: Final = 200  # folders: more are too many, whatever lies in them
+_LOOKED_AT_MAX: Final = 20  # folders that are measured, the newest; the rest is assumed to be like these
 _REST_US: Final = 60_000_000  # between two, whatever the first one brought about
 
 
@@ -62,13 +63,12 @@ def _begun_us(name: str, now_us: int) -> int:
 
 
 def _has(home: Home, names: list[str], least_bytes: int) -> bool:
+    looked_at = sorted(names)[-_LOOKED_AT_MAX:]
     found = 0
-    for name in names:
+    for name in looked_at:
         try:
             with os.scandir(os.path.join(home.writers_path, name)) as entries:
                 found += sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
         except OSError:
             continue  # somebody folds it just now
-        if found >= least_bytes:
-            return True
-    return False
+    return found * len(names) >= least_bytes * len(looked_at)

@@ -48,7 +48,8 @@ def _start_on_posix(arguments: Sequence[str], environ: Mapping[str, str]) -> Non
     actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable()]
     try:
         os.posix_spawn(arguments[0], list(arguments), environ, file_actions=actions, setsid=True, setsigmask=())
-    except NotImplementedError:  # a C library without POSIX_SPAWN_SETSID
+    # house: skip unfinished: it is what Python raises where the C library has no POSIX_SPAWN_SETSID
+    except NotImplementedError:
         from subprocess import DEVNULL, Popen  # a door: it costs milliseconds, and most systems need none of it
 
         child = Popen(arguments, env=environ, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True)
