@@ -114,7 +114,14 @@ def test_what_has_not_ended_is_refused_and_nothing_goes(ledger: Ledger, ask: Ask
 
 
 def test_a_run_that_is_just_being_started_again_is_refused(ledger: Ledger, tree: Tree) -> None:
-    row = {"workspace_id": WORKSPACE, "flow_run_id": tree.root.id, "epoch": 1, "opened_by": "pid 1", "why": "retry"}
+    row = {
+        "workspace_id": WORKSPACE,
+        "flow_run_id": tree.root.id,
+        "epoch": 1,
+        "opened_by": "pid 1",
+        "why": "retry",
+        "writer_id": new_id(),
+    }
     opened_us = tree.root.at_us + 10**15
     with ledger._write() as connection:
         dialect_of(connection).upsert(connection, epochs, [row | {"opened_us": opened_us}])

@@ -26,6 +26,7 @@ from tests.client.builders import a_flow_run, a_line, a_task_run
 from tests.journal.builders import eventually
 
 DAY_US = 86_400_000_000
+LONG = (pytest.mark.long, pytest.mark.timeout(3600))
 
 
 class Calendar(SystemClock):
@@ -73,9 +74,7 @@ def summed(home: Path) -> int:
     ("days", "per_day", "ages"),
     [
         pytest.param(150, 6, {}, id="default ages"),
-        pytest.param(
-            90, 28_800, {"retention.runs_days": 10, "retention.logs_days": 5}, id="20 a minute", marks=pytest.mark.long
-        ),
+        pytest.param(90, 28_800, {"retention.runs_days": 10, "retention.logs_days": 5}, id="20 a minute", marks=LONG),
     ],
 )
 def test_size_is_flat_after_the_retention_age(
@@ -137,7 +136,7 @@ nightly()
     "nights",
     [
         pytest.param([364, 91, 89, 13, 1], id="some"),
-        pytest.param(list(range(365, 0, -1)), id="every night", marks=pytest.mark.long),
+        pytest.param(list(range(365, 0, -1)), id="every night", marks=LONG),
     ],
 )
 def test_a_year_of_nightly_runs_at_which_nobody_looks_leaves_a_small_correct_home(

@@ -24,8 +24,9 @@ _WARNING: Final = 30  # as in `logging`
 def fold_lines(connection: Connection, batch: Batch, lines: list[tuple[int, LogWritten | LogsCut]]) -> None:
     """Fold the lines of one batch, each with its offset."""
     order_us = _order_before(connection, batch, lines[0][0])
-    of_runs = {run_id for _, line in lines for run_id in _runs_of(line) if run_id is not None}
-    deleted = deleted_among(connection, of_runs)
+    deleted = deleted_among(
+        connection, (run_id for _, line in lines for run_id in _runs_of(line) if run_id is not None)
+    )
     rows: list[dict[str, Any]] = []
     for offset, line in lines:
         order_us = max(order_us, line.at_us)

@@ -5,7 +5,7 @@ May import: core, tables, dialects, history, fold_writers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -117,13 +117,13 @@ def _caller(created: FlowRunCreated | TaskRunCreated) -> bytes | None:
     return created.flow_run_id if isinstance(created, TaskRunCreated) else created.parent_flow_run_id
 
 
-def deleted_among(connection: Connection, ids: Collection[bytes]) -> set[bytes]:
+def deleted_among(connection: Connection, ids: Iterable[bytes]) -> set[bytes]:
     """Those of some runs that somebody deleted."""
     c = tombstones.c
     if connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE).limit(1)).first() is None:
         return set()
     found: set[bytes] = set()
-    for chunk in in_chunks(list(ids)):
+    for chunk in in_chunks(list(set(ids))):
         found.update(
             connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE, c.run_id.in_(chunk))).scalars()
         )

@@ -135,14 +135,14 @@ class Ledger:
 
         Raises NotFound for one that is not there, and Refused, deleting none, for one that has not ended.
         """
-        with self._write() as connection:
+        with self.read() as connection:
             removal = deletion_of_flow_runs(connection, ids, get_clock().now_us())
         self._do(removal.step)
         return removal
 
     def delete_task_runs(self, ids: Sequence[bytes]) -> Removal:
         """Delete task runs, with what they called and all their lines. Raises likewise."""
-        with self._write() as connection:
+        with self.read() as connection:
             removal = deletion_of_task_runs(connection, ids, get_clock().now_us())
         self._do(removal.step)
         return removal

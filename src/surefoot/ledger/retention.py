@@ -32,6 +32,7 @@ __all__ = ["Cutoffs", "Retaining"]
 
 _ROOTS: Final = 500  # at once
 _ROWS: Final = 1000
+_THERE_MAX: Final = 10_000  # folders: where there are more, folding has to get on before what is known of them can go
 
 
 class Cutoffs(msgspec.Struct, frozen=True):
@@ -66,7 +67,7 @@ class Retaining:
         self._there = frozenset(there)
         self._runs = Removed()
         self._steps = self._plan()
-        self._step = next(self._steps)
+        self._step = next(self._steps, _nothing)
 
     @property
     def removed(self) -> Removed:
@@ -88,13 +89,14 @@ class Retaining:
             yield _Walk(self, flow_runs, cutoffs.runs_us, self._now_us)
             yield _Walk(self, task_runs, cutoffs.runs_us, self._now_us)
             yield self._forget_early
+        if len(self._there) > _THERE_MAX:
+            return
         if cutoffs.journal_us:
             yield self._forget_positions
             yield self._forget_tombstones
         if cutoffs.runs_us:
             yield self._forget_writers
             yield self._forget_unknown
-        yield _nothing
 
     def count(self, removed: Removed, flow_run_ids: list[bytes]) -> None:
         """Note what a walk removed."""
