@@ -175,7 +175,7 @@ class Execution:
         self.result = found.at
         if self.is_task:
             flow.links.add(found.value, self.run_id)
-        return Verdict(COMPLETED, "Cached", f"taken over from epoch {found.at.epoch}, where it completed", found.value)
+        return Verdict(COMPLETED, "Cached", f"it had completed in epoch {found.at.epoch}", found.value)
 
     def made_from(self) -> bytes | None:
         """A hash of which results of other runs, of which epochs, this one is made from. None: of none."""
