@@ -16,6 +16,7 @@ import msgspec
 from surefoot.core.states import StateType
 
 __all__ = [
+    "Deleted",
     "Explanation",
     "Flow",
     "FlowFilter",
@@ -54,7 +55,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     description: str | None = None
-    run_count: int = 0  # flow runs recorded
+    run_count: int = 0  # flow runs recorded, those deleted because of their age too
     last_run: FlowRun | None = None
 
 
@@ -173,6 +174,14 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     end_time: datetime | None = None
 
 
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """How much was deleted, or would be: the runs themselves, what they called, and all lines."""
+
+    flow_runs: int = 0
+    task_runs: int = 0
+    logs: int = 0
+
+
 T = TypeVar("T")
 
 
@@ -203,6 +212,7 @@ class FlowRunFilter(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str] | None = None  # has all of these
     start_time_after: datetime | None = None
     start_time_before: datetime | None = None
+    expected_start_time_before: datetime | None = None  # also those that never started
     parent_flow_run_id: list[str] | None = None
     is_root: bool | None = None  # True: not called by another flow
 
@@ -221,6 +231,7 @@ class TaskRunFilter(msgspec.Struct, frozen=True, kw_only=True):
     map_id: list[str] | None = None
     start_time_after: datetime | None = None
     start_time_before: datetime | None = None
+    expected_start_time_before: datetime | None = None  # also those that never started
 
 
 class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
