@@ -1,17 +1,19 @@
 """What all runs of this process share: the settings in force and the recorder.
 
-May import: journal, core.
+May import: journal, core, tending.
 """
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any, Protocol
 
 from surefoot.core import settings as core_settings
 from surefoot.core.errors import HomeUnwritable
 from surefoot.core.facts import LogWritten, RunFact
 from surefoot.core.settings import Settings
+from surefoot.engine.tending import tend
 from surefoot.journal import recorder as journal
 from surefoot.results.keeping import Keeper, Limits
 
@@ -92,7 +94,7 @@ class Unrecorded:
 def open_recorder(settings: Settings) -> RunRecorder:
     """The process's recorder in the home of `settings`."""
     try:
-        return journal.get_recorder(
+        recorder = journal.get_recorder(
             settings.get("home"),
             journal.Budgets(
                 runs_bytes=settings.get("journal.runs_budget_bytes"),
@@ -101,6 +103,8 @@ def open_recorder(settings: Settings) -> RunRecorder:
                 on_full=settings.get("journal.on_full"),
             ),
         )
+        recorder.after_exit = partial(tend, settings)
+        return recorder
     except HomeUnwritable as error:
         if settings.get("journal.on_full") == "fail":
             raise

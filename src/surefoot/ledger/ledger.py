@@ -7,7 +7,7 @@ dialects, tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,16 +19,23 @@ from sqlalchemy.exc import DBAPIError
 from surefoot._version import __version__
 from surefoot.core.clock import get_clock
 from surefoot.ledger.batches import Batch, Folded, Writer, pieces
+from surefoot.ledger.contents import Contents, contents_of
+from surefoot.ledger.decisions.deletion import deletion_of_flow_runs, deletion_of_task_runs
 from surefoot.ledger.dialects.choice import Place, place_of
 from surefoot.ledger.fold_writers import load_writers, writer_of
-from surefoot.ledger.opening import bring_up
+from surefoot.ledger.opening import Standing, bring_up, empty, standing_of
 from surefoot.ledger.projector import end_writer, fold, fold_again, load_positions
+from surefoot.ledger.removal import Removal, Removed
+from surefoot.ledger.retention import Cutoffs, Retaining
 from surefoot.ledger.tables import WORKSPACE, meta, writers
 
 __all__ = ["Ledger"]
 
 _PIECE: Final = 4000  # facts in one transaction: about 50 ms
 _MUCH: Final = 1000  # facts
+_HELD_US: Final = 150_000  # after so long a transaction of housekeeping ends, though more is to be done
+_STEPS_MAX: Final = 100  # or after so many steps
+_REST_S: Final = 0.05  # and then others get a chance: SQLite has no queue, whoever waits looks now and then
 _TRIES: Final = 4
 _PAUSE_S: Final = 0.05  # before a transaction is tried again, times the tries before
 
@@ -66,6 +73,18 @@ class Ledger:
         with _told(place):
             bring_up(place)
         return cls(place, home_id)
+
+    @staticmethod
+    def standing(where: str | Path) -> Standing:
+        """At which revision the ledger at a place is, without making, upgrading or otherwise changing it."""
+        place = place_of(where, 1.0)
+        with _told(place):
+            return standing_of(place)
+
+    @staticmethod
+    def name_of(where: str | Path) -> str:
+        """What people are told a place is called: its path, or its URL without a password."""
+        return place_of(where, 1.0).name
 
     def close(self) -> None:
         """Let go of the file, or of the connections."""
@@ -141,21 +160,58 @@ class Ledger:
             if ended.is_done:
                 return count
 
+    def delete_flow_runs(self, ids: Sequence[bytes]) -> Removal:
+        """Delete flow runs, with their task runs, the flow runs that they called, and all lines. For good.
+
+        Raises NotFound for one that is not there, and Refused, deleting none, for one that has not ended.
+        """
+        with self.read() as connection:
+            removal = deletion_of_flow_runs(connection, ids, get_clock().now_us())
+        self._do(removal.step)
+        return removal
+
+    def delete_task_runs(self, ids: Sequence[bytes]) -> Removal:
+        """Delete task runs, with what they called and all their lines. Raises likewise."""
+        with self.read() as connection:
+            removal = deletion_of_task_runs(connection, ids, get_clock().now_us())
+        self._do(removal.step)
+        return removal
+
+    def retain(self, cutoffs: Cutoffs, there: Collection[bytes] = ()) -> Retaining:
+        """Delete what is too old; daily summaries stay.
+
+        Args:
+            cutoffs: what is.
+            there: the writers that have a folder in the journal.
+        """
+        retaining = Retaining(cutoffs, get_clock().now_us(), there)
+        self._do(retaining.step)
+        if retaining.removed != Removed():
+            self._do(self._place.dialect.give_back)
+        return retaining
+
+    def compact(self) -> None:
+        """Write the ledger anew, without gaps. Nobody else can write meanwhile, and as much disk again is needed."""
+        place = self._place
+        with _told(place), place.engine.connect() as connection:
+            place.dialect.compact(connection)
+
+    def empty(self) -> None:
+        """Delete all that is in it. What journals still hold can be folded again."""
+        with self.decide() as connection:
+            empty(self._place, connection)
+        self._looked_back = self._has_much = False
+
+    def contents(self) -> Contents:
+        """How much there is of what."""
+        with self.read() as connection:
+            return contents_of(connection)
+
     def make_durable(self) -> None:
         """Make all that was committed survive a power loss. To be called before segments are deleted."""
         place = self._place
         with _told(place), place.engine.connect() as connection:
             place.dialect.make_durable(connection, get_clock().now_us())
-
-    def vacuum(self) -> None:
-        """Give the room of what was deleted back to the disk. Raises LedgerBusy."""
-        with _told(self._place):
-            self._place.dialect.vacuum(self._place.engine)
-
-    def size(self) -> int:
-        """How many bytes the ledger takes."""
-        with self.read() as connection:
-            return self._place.dialect.size(connection)
 
     def writer(self, writer_id: bytes) -> Writer | None:
         """What is known of a writer; None if nothing of it was folded."""
@@ -206,6 +262,20 @@ class Ledger:
                         raise
                     get_clock().sleep(_PAUSE_S * tries)
         raise AssertionError  # the last try returns or raises
+
+    def _do(self, step: Callable[[Connection], bool]) -> None:
+        """Take a step after another until one says that nothing is left, and let others write in between."""
+        clock = get_clock()
+        more = True
+        while more:
+            with self.decide() as connection:
+                until_us = clock.mono_us() + _HELD_US
+                for _ in range(_STEPS_MAX):
+                    more = step(connection)
+                    if not more or clock.mono_us() >= until_us:
+                        break
+            if more:
+                clock.sleep(_REST_S)
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:

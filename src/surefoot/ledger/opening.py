@@ -6,6 +6,9 @@ only. May import: core, tables, dialects, migrate.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import NamedTuple
+
 from sqlalchemy import Connection, insert, select
 
 from surefoot._version import __version__
@@ -15,7 +18,7 @@ from surefoot.ledger.indexes import metadata
 from surefoot.ledger.migrate import upgrade
 from surefoot.ledger.tables import HEAD, WORKSPACE, alembic_version, meta, workspaces
 
-__all__ = ["bring_up"]
+__all__ = ["Standing", "bring_up", "empty", "standing_of"]
 
 _SIGNS = frozenset({alembic_version.name, meta.name, workspaces.name})  # what no database has but a ledger
 
@@ -52,13 +55,50 @@ def _create(place: Place) -> str:
         with place.dialect.writing(connection).begin():
             revision = _revision(connection, place)
             if revision is None:
-                place.dialect.make_tables(connection, metadata)
-                place.dialect.tell_planner(connection, metadata)
-                connection.execute(insert(alembic_version), {"version_num": HEAD})
-                connection.execute(insert(workspaces), {"id": WORKSPACE, "name": "default"})
-                connection.execute(insert(meta), [{"key": "surefoot", "value": __version__}])
+                _make_tables(place, connection)
                 revision = HEAD
     return revision
+
+
+def _make_tables(place: Place, connection: Connection) -> None:
+    place.dialect.make_tables(connection, metadata)
+    place.dialect.tell_planner(connection, metadata)
+    connection.execute(insert(alembic_version), {"version_num": HEAD})
+    connection.execute(insert(workspaces), {"id": WORKSPACE, "name": "default"})
+    connection.execute(insert(meta), [{"key": "surefoot", "value": __version__}])
+
+
+def empty(place: Place, connection: Connection) -> None:
+    """Make all tables anew, within the caller's transaction. Whoever has the ledger open goes on with the new ones."""
+    metadata.drop_all(connection)
+    _make_tables(place, connection)
+
+
+class Standing(NamedTuple):
+    """At which revision a ledger is, and what an upgrade would do."""
+
+    revision: str | None  # None: there is none yet
+    head: str  # of this version
+    copy: Path | None  # where the ledger is copied to before it is upgraded; None where others keep copies
+
+    @property
+    def is_old(self) -> bool:
+        """Whether an upgrade has something to do."""
+        return self.revision is not None and self.revision != self.head
+
+
+def standing_of(place: Place) -> Standing:
+    """How a ledger stands; nothing is made or changed. Raises as `bring_up` does."""
+    revision = None
+    try:
+        if place.is_there():
+            with place.engine.connect() as connection:
+                revision = _revision(connection, place)
+            if revision is not None:
+                _refuse_newer(place, revision)
+    finally:
+        place.engine.dispose()
+    return Standing(revision, HEAD, place.copy_of(HEAD))
 
 
 def _refuse_newer(place: Place, revision: str) -> None:

@@ -35,25 +35,28 @@ __all__ = [
     "LOCK",
     "after_much",
     "among",
+    "compact",
     "deciding",
     "engine_for",
+    "give_back",
     "has_all",
     "insert_missing",
     "insert_new",
     "make_durable",
     "make_tables",
     "reading",
-    "size",
+    "space_of",
+    "table_bytes",
     "table_names",
     "tell_planner",
     "upsert",
-    "vacuum",
     "write_many",
     "writing",
 ]
 
 LOCK: Final = (0x5F00, 1)  # the advisory lock of whoever writes; the first number stands for Surefoot
 _WRITES: Final = "surefoot_writes"
+_BUSY_MS: Final = "surefoot_busy_ms"
 _STOPPED_S: Final = 60  # a writer that does nothing for so long in a transaction is stopped, or its machine is gone
 
 
@@ -86,6 +89,7 @@ def engine_for(url: URL, busy_s: float, options: Mapping[str, Any]) -> Engine:
 
     event.listen(engine, "connect", _connected)
     event.listen(engine, "begin", begin)
+    engine.update_execution_options(**{_BUSY_MS: busy_ms})
     return engine
 
 
@@ -179,17 +183,39 @@ def make_durable(connection: Connection, at_us: int) -> None:
         upsert(connection, meta, [{"key": "durable_us", "value": str(at_us)}])
 
 
-def vacuum(engine: Engine) -> None:
-    """Let the room of what was deleted be used again, and the planner know what is there. Stops nobody."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for name in sorted(table_names(connection)):
-            connection.exec_driver_sql(f"VACUUM (ANALYZE) {quoted(name)}")
+def space_of(connection: Connection) -> tuple[int, int]:
+    """How many bytes the ledger has. How many of them are free cannot be told without reading it all: none is told."""
+    return sum(_bytes_by_table(connection).values()), 0
 
 
-def size(connection: Connection) -> int:
-    """How many bytes the tables and their indexes take."""
+def table_bytes(connection: Connection, metadata: MetaData) -> dict[str, int]:
+    """How many bytes each table has, with its indexes."""
+    return {name: size for name, size in _bytes_by_table(connection).items() if name in metadata.tables}
+
+
+def _bytes_by_table(connection: Connection) -> dict[str, int]:
     query = (
-        "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_catalog.pg_class"
+        "SELECT relname, pg_total_relation_size(oid) FROM pg_catalog.pg_class"
         " WHERE relkind = 'r' AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
     )
-    return int(connection.exec_driver_sql(query).scalar_one())
+    return {row[0]: row[1] for row in connection.exec_driver_sql(query)}
+
+
+def give_back(connection: Connection) -> bool:
+    """Nothing: the server's own housekeeping (autovacuum) does."""
+    return False
+
+
+def compact(connection: Connection) -> None:
+    """Write the tables anew, without gaps, one after another. Nobody else uses the one whose turn it is."""
+    names = sorted(table_names(connection))
+    connection.rollback()
+    connection.execution_options(isolation_level="AUTOCOMMIT")
+    busy_ms = connection.get_execution_options()[_BUSY_MS]
+    connection.exec_driver_sql(f"SET lock_timeout = {busy_ms}")
+    try:
+        for name in names:
+            connection.exec_driver_sql(f"VACUUM (FULL) {quoted(name)}")
+            connection.exec_driver_sql(f"VACUUM (ANALYZE) {quoted(name)}")  # which the first leaves undone
+    finally:
+        connection.exec_driver_sql("RESET lock_timeout")
