@@ -101,6 +101,7 @@ def _entries(home: Home) -> Iterator[tuple[str, str]]:
         ASIDE: "aside",
         "profiles.toml": "profiles",
         "folding.lock": "locks",
+        "home-id": "locks",
         UPKEEP: "locks",
         **{ledger + ending: "ledger" for ending in ("", "-wal", "-shm", "-journal", ".holder")},
     }

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from surefoot.client.folding import ASIDE, take_in
+from surefoot.client.ledgers import ledger_of
 from surefoot.core.clock import get_clock
 from surefoot.core.os.locks import is_locked, lock_for_life
 from surefoot.core.settings import Settings
