@@ -89,6 +89,9 @@ class Pool:
 
     # -- lives
 
+    def check(self, execution: TaskExecution) -> None:
+        """Raise an error if a run like this could not be called here."""
+
     def submit(self, execution: TaskExecution) -> None:
         """Begin a life. Returns at once; the life goes on when its inputs are there and a slot is free."""
         refuse_inherited(execution)
@@ -219,7 +222,14 @@ class Pool:
         if execution.references is None:
             self.slots.put(execution)
             return AWAY
-        return self._park_until(execution, execution.unfinished(), lambda: execution.stop or _inputs(execution))
+        return self._park_until(execution, execution.unfinished(), lambda: execution.stop or self.inputs_of(execution))
+
+    def inputs_of(self, execution: TaskExecution) -> NotReady | Raised | None:
+        """All upstreams have ended: put their values in place, or say what is in the way."""
+        try:
+            return execution.take_inputs()
+        except Exception as error:  # a container of the user's that cannot be made anew with the values in it
+            return Raised(error)
 
     def _park_until(self, execution: TaskExecution, waiting: list[Any], resume: Callable[[], Any]) -> Any:
         with self._lock:
@@ -370,13 +380,6 @@ class Pool:
         self.slots.crew.close()
         if self._lanes is not None:
             self._lanes.close()
-
-
-def _inputs(execution: TaskExecution) -> NotReady | Raised | None:
-    try:
-        return execution.take_inputs()
-    except Exception as error:  # a container of the user's that cannot be made anew with the values in it
-        return Raised(error)
 
 
 def _may_run_inline() -> bool:
