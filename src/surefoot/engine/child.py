@@ -15,6 +15,7 @@ import sys
 import time
 from contextvars import Context
 from copy import copy
+from importlib import import_module
 from typing import Any, Final
 
 import msgspec
@@ -45,6 +46,7 @@ from surefoot.states import NO_DATA, State
 
 __all__ = ["born", "command", "nurse"]
 
+_PRELOADED: Final = ("cloudpickle", "surefoot.logging", "surefoot.tasks")  # here once, not in each child
 NESTED_THREADS_MAX: Final = 1_000  # as of a flow without a runner of its own
 
 
@@ -58,14 +60,8 @@ def command(entrance: str) -> list[str]:
 def nurse() -> None:
     """Be the nursery; or, in a child that it has forked, that child."""
     server, owner = map(int, sys.argv[1:])
-    import ctypes  # noqa: F401  # here once, not in each child
-    import logging  # noqa: F401
-
-    import cloudpickle  # noqa: F401
-
-    import surefoot.logging
-    import surefoot.tasks  # noqa: F401
-
+    for name in _PRELOADED:
+        import_module(name)
     gc.freeze()  # what is here is shared with the children as long as nobody touches it
     birth = tend(server, owner, command("born"))
     if birth is not None:
@@ -228,7 +224,8 @@ def _awaited(execution: TaskExecution, timeout_s: float | None) -> Outcome:
             return True
 
         GATE.cancels.append(cancel)
-        return await perform_awaiting[Call](execution, Call(timeout_s))  # type: ignore[no-any-return]
+        outcome: Outcome = await perform_awaiting[Call](execution, Call(timeout_s))
+        return outcome
 
     try:
         GATE.open(LOOP)
@@ -253,7 +250,7 @@ def _settled(execution: TaskExecution, outcome: Returned) -> Outcome:
 
 
 def _state_of(target: Any, allows_failure: bool) -> State:
-    return target if type(target) is State else target.state  # type: ignore[no-any-return]
+    return target if type(target) is State else target.state
 
 
 # -- runs that are the owner's
@@ -263,6 +260,8 @@ class _BorrowedFlow(FlowExecution):
     """Stands for the owner's flow run in this process."""
 
     __slots__ = ("_parameters",)
+
+    _parameters: bytes | None
 
     def parameters(self) -> dict[str, Any]:
         if self._parameters is None:
@@ -281,7 +280,7 @@ class _BorrowedFlow(FlowExecution):
 
 def _blank(kind: type[Any]) -> Any:
     """A run without a life: its owner lives that."""
-    execution = kind.__new__(kind)
+    execution = object.__new__(kind)
     for part in kind.__mro__:
         for name in getattr(part, "__slots__", ()):
             if not name.startswith("__"):

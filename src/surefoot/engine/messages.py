@@ -27,6 +27,7 @@ __all__ = [
     "Note",
     "RemoteTraceback",
     "read_call",
+    "tied",
     "write_call",
 ]
 
@@ -150,7 +151,7 @@ class RemoteTraceback(Exception):
         return f"\n{self.text}"
 
 
-def tied(error: BaseException) -> BaseException:
+def tied(error: Exception) -> Exception:
     """An exception that came from a child, with where it was raised there as its cause."""
     text: Any = getattr(error, "__surefoot_traceback__", None)
     if isinstance(text, str) and error.__cause__ is None and not isinstance(error, SurefootError):

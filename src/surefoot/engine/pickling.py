@@ -53,7 +53,8 @@ def pickled_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str
 
 def check_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Raise UnpicklableArgument if these arguments could not be sent. Futures among them are not looked at."""
-    for place, value in [*enumerate(args), *kwargs.items()]:
+    given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    for place, value in given:
         found: list[Reference] = []
         if type(value) in PLAIN or find_references(value, found):
             continue

@@ -43,6 +43,7 @@ from surefoot.engine.timers import Timer, call_later
 from surefoot.engine.waiting import HERE, ended, refuse_inherited, wait_for
 
 if TYPE_CHECKING:
+    from surefoot.engine.definition import Definition
     from surefoot.engine.lanes import Lanes
 
 __all__ = ["AWAY", "PARKING", "Interrupted", "Pool"]
@@ -89,8 +90,8 @@ class Pool:
 
     # -- lives
 
-    def check(self, execution: TaskExecution) -> None:
-        """Raise an error if a run like this could not be called here."""
+    def check(self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise an error if a task cannot be called here with these arguments."""
 
     def submit(self, execution: TaskExecution) -> None:
         """Begin a life. Returns at once; the life goes on when its inputs are there and a slot is free."""

@@ -23,6 +23,7 @@ from surefoot.core.os.cores import memory_kills
 from surefoot.engine import messages
 from surefoot.engine.calling import out_of_time
 from surefoot.engine.child import command
+from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Call, Effect, Outcome, Raised, Returned, Stopped
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.interrupts import Reach
@@ -62,8 +63,8 @@ class ProcessPool(Pool):
         self._children = _Children(max_workers, method, initializer)
         self._payloads: dict[TaskExecution, bytes] = {}
 
-    def check(self, execution: TaskExecution) -> None:
-        check_call(execution.definition, execution.args, execution.kwargs)
+    def check(self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        check_call(definition, args, kwargs)
 
     def submit(self, execution: TaskExecution) -> None:
         if execution.references is None:

@@ -43,7 +43,7 @@ def _allowed_processors() -> int:
 def _shares(root: str, membership: str) -> Iterator[float]:
     """The limits on processor time that hold for this process, in cores."""
     for folder in _folders("cpu", root, membership):
-        quota, period = (_words(f"{folder}/cpu.max") + ["", ""])[:2]
+        quota, period = [*_words(f"{folder}/cpu.max"), "", ""][:2]
         if not quota:
             quota = "".join(_words(f"{folder}/cpu.cfs_quota_us"))
             period = "".join(_words(f"{folder}/cpu.cfs_period_us"))
@@ -74,7 +74,7 @@ def _machine_kills() -> int | None:
 def _folders(controller: str, root: str, membership: str) -> Iterator[str]:
     """The folders of this process's control groups for a controller, the innermost first, up to the root."""
     for line in _lines(membership):
-        _, names, path = (line.split(":", 2) + ["", ""])[:3]
+        _, names, path = [*line.split(":", 2), "", ""][:3]
         if names and controller not in names.split(","):
             continue
         mounts = [root, f"{root}/unified"] if not names else [f"{root}/{names}", f"{root}/{controller}"]

@@ -49,6 +49,8 @@ def tend(server: int, owner: int, command: list[str]) -> Birth | None:
         owner: the owner's process id.
         command: what starts a new interpreter that is given the two descriptors of a `Birth` as last arguments.
     """
+    import ctypes  # noqa: F401  # 10 ms, here once and not in each child
+
     return _Nursery(socket.socket(fileno=server), owner, command).tend()
 
 
@@ -69,17 +71,17 @@ class _Nursery:
         signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
         try:
             while True:
-                ready, _, _ = select.select([self._server, self._reads], [], [], _LOOK_S)
+                ready, _, _ = select.select([self._server.fileno(), self._reads], [], [], _LOOK_S)
                 if os.getppid() != self._owner:
                     break
                 if self._reads in ready:
                     self._drain()
                     self._bury()
-                if self._server in ready:
+                if self._server.fileno() in ready:
                     birth, goes_on = self._serve()
-                    if birth is not None or not goes_on:
-                        if birth is not None:
-                            return birth
+                    if birth is not None:
+                        return birth
+                    if not goes_on:
                         break
         except (BrokenPipeError, ConnectionResetError):
             pass  # the owner is gone
@@ -192,7 +194,7 @@ _PR_SET_PDEATHSIG: Final = 1
 def die_with(parent: int) -> None:
     """Have the system kill this process when its parent dies. Where it cannot, the lifeline does it."""
     if sys.platform == "linux":
-        import ctypes  # 10 ms, in children that are about to be used
+        import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before that
