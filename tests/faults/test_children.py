@@ -129,7 +129,7 @@ def test_what_a_dead_child_had_begun_ends_as_crashed_when_it_is_read(home: Path)
         print("the last line", flush=True)
         dies()
 
-    @on_processes(1, log_prints=True)
+    @flow(task_runner=ProcessPoolTaskRunner(1), log_prints=True)
     def f() -> Any:
         around.submit().wait()
 
@@ -152,6 +152,8 @@ HANGS = {
     "stubborn": "while True:\n        try: time.sleep(1000)\n        except BaseException: pass",
 }
 
+MORE = ("spin", "system call", "stubborn")
+
 HANGING = """
 from surefoot.task_runners import ProcessPoolTaskRunner
 @task(timeout_seconds=%s)
@@ -171,7 +173,7 @@ f()
 """
 
 
-@pytest.mark.parametrize("how", HANGS)
+@pytest.mark.parametrize("how", ["sleep", "C code", *[pytest.param(how, marks=pytest.mark.long) for how in MORE]])
 def test_a_call_whose_time_is_up_is_killed_with_all_that_it_started(how: str, home: Path) -> None:
     with program(HANGING % (0.2, HANGS[how]), home) as running:
         pids = [running.wait_for_number("hangs"), running.wait_for_number("started")]
@@ -211,7 +213,7 @@ def test_an_asynchronous_task_is_cancelled_there_when_its_time_is_up(home: Path)
         finally:
             print("tidied up")
 
-    @on_processes(1, log_prints=True)
+    @flow(task_runner=ProcessPoolTaskRunner(1), log_prints=True)
     def f() -> Any:
         return hangs.submit()
 
@@ -223,8 +225,17 @@ def test_an_asynchronous_task_is_cancelled_there_when_its_time_is_up(home: Path)
 # -- stops
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("how", ["sleep", "C code", "stubborn"])
+@pytest.mark.parametrize(
+    ("how", "number"),
+    [
+        ("sleep", signal.SIGINT),
+        ("C code", signal.SIGTERM),
+        pytest.param("sleep", signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param("C code", signal.SIGINT, marks=pytest.mark.long),
+        pytest.param("stubborn", signal.SIGINT, marks=pytest.mark.long),
+        pytest.param("stubborn", signal.SIGTERM, marks=pytest.mark.long),
+    ],
+)
 def test_a_stop_of_the_owner_ends_its_children(how: str, number: signal.Signals, home: Path) -> None:
     with program(HANGING % (None, HANGS[how]), home) as running:
         pids = [running.wait_for_number("hangs"), running.wait_for_number("started")]
@@ -241,8 +252,9 @@ TIDIES = """
 from surefoot.task_runners import ProcessPoolTaskRunner
 @task
 def inner():
-    say(f"inner {os.getpid()}")
-    try: time.sleep(1000)
+    try:
+        say(f"inner {os.getpid()}")
+        time.sleep(1000)
     finally: say("tidied up")
 @task
 def outer(): inner()

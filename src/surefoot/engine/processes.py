@@ -321,6 +321,8 @@ class _Children:
                 if not child.ended.is_set():
                     return child
                 self._all.discard(child)
+                self.definitions.forget(child)
+                child.channel.close()
             hello = self._hello
         if hello is None:
             assert execution.flow is not None
@@ -348,6 +350,7 @@ class _Children:
         with self._lock:
             self._all.discard(child)
         self.definitions.forget(child)
+        child.channel.close()
 
     def close(self) -> None:
         """Let them end. No call is on."""

@@ -30,8 +30,8 @@ METHODS: Final = (FORKSERVER, SPAWN) if sys.platform == "linux" else (SPAWN,)
 
 _HEADER: Final = struct.Struct("!Q")
 _READ: Final = 1 << 16
-_START_S: Final = 60.0  # a machine that takes longer to start an interpreter is not at work
-_GONE_S: Final = 5.0  # how long a child that closed its channel has to end
+_CORE_S: Final = 30.0  # how long a child that closed its channel has to end: it may be writing a core dump
+_GONE_S: Final = 5.0  # how long the nursery has to end
 
 
 class ChildrenUnavailable(Unavailable, OSError):
@@ -111,8 +111,9 @@ class Channel:
 class Child:
     """A child process, as its owner holds it."""
 
-    def __init__(self, number: int, channel: Channel, lifeline: int) -> None:
+    def __init__(self, number: int, channel: Channel, lifeline: int, nursery: _Nursery) -> None:
         self.number = number
+        self._nursery = nursery
         self.channel = channel
         self.pid: int | None = None
         self.death: Death | None = None  # how it ended; None while it lives, and if nobody saw it
@@ -133,15 +134,14 @@ class Child:
 
     def kill(self) -> None:
         """Kill it, and all of its process group. Returns at once."""
-        nursery = _nursery
-        if nursery is not None and not self.ended.is_set():
-            nursery.ask(KILL, self.number, signal.SIGKILL)
+        if not self.ended.is_set():
+            self._nursery.ask(KILL, self.number, signal.SIGKILL)
 
     def how_it_died(self) -> Death | None:
-        """Its channel has ended: how it did. A child that lives on without a channel is killed."""
-        if not self.ended.wait(_GONE_S):
+        """Its channel has ended: how it did. None if nobody saw it. A child that lives on without one is killed."""
+        if not self.ended.wait(_CORE_S):
             self.kill()
-            self.ended.wait(_GONE_S)
+            return None
         return self.death
 
     def over(self, death: Death | None) -> None:
@@ -218,7 +218,7 @@ class _Nursery:
         reads, writes = os.pipe()
         with there, self._lock:
             self._numbers += 1
-            child = self._living[self._numbers] = Child(self._numbers, Channel(here), writes)
+            child = self._living[self._numbers] = Child(self._numbers, Channel(here), writes, self)
             try:
                 out, err = _usable(1), _usable(2)
                 fds = [there.fileno(), reads, out, err]
@@ -254,6 +254,8 @@ class _Nursery:
             self._living.clear()
         for child in orphans:
             child.over(None)
+        self._server.close()
+        self._process.wait()
 
     def _heard(self, kind: int, number: int, argument: int, peak: int) -> None:
         with self._lock:
