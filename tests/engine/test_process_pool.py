@@ -284,7 +284,7 @@ def test_a_function_that_cannot_be_sent_is_refused_before_anything_runs(home: Pa
     def f() -> None:
         locks.submit()
 
-    with pytest.raises(UnpicklableArgument, match="Task 'locks'.*what its function uses"):
+    with pytest.raises(UnpicklableArgument, match=r"Task 'locks'.*what its function uses"):
         f()
     assert record(home).task_runs == []
 

@@ -126,7 +126,7 @@ def test_what_a_dead_child_had_begun_ends_as_crashed_when_it_is_read(home: Path)
 
     @task
     def around() -> None:
-        print("the last line", flush=True)
+        print("the last line")  # noqa: T201
         dies()
 
     @flow(task_runner=ProcessPoolTaskRunner(1), log_prints=True)
@@ -209,9 +209,9 @@ def test_an_asynchronous_task_is_cancelled_there_when_its_time_is_up(home: Path)
         import asyncio
 
         try:
-            await asyncio.sleep(1000)
+            await asyncio.Event().wait()
         finally:
-            print("tidied up")
+            print("tidied up")  # noqa: T201
 
     @flow(task_runner=ProcessPoolTaskRunner(1), log_prints=True)
     def f() -> Any:
@@ -339,7 +339,7 @@ def test_a_process_forked_from_the_owner_has_nothing_of_its_children(home: Path)
     @on_processes(1)
     def f() -> Any:
         tasks.same.submit(1).result()
-        pid = os.fork()  # house: skip system: what is tested is a fork in the midst of it
+        pid = os.fork()
         if not pid:
             os._exit(0)
         os.waitpid(pid, 0)

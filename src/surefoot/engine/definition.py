@@ -123,6 +123,11 @@ class Definition:
         found = standing_at(module, qualname)
         return isinstance(found, Definition) and found.fn is self.fn and found.name == self.name
 
+    def __copy__(self: D) -> D:
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         if self.is_importable():
             return import_named, (self.__module__, getattr(self, "__qualname__"))  # noqa: B009  # not every callable has one

@@ -46,13 +46,19 @@ def standing_at(module: str, qualname: str) -> Any:
     """What stands here under that name; None if nothing does."""
     found: Any = sys.modules.get(module)
     for part in qualname.split("."):
-        found = getattr(found, part, None)
+        found = _named(found, part)
     return found
 
 
 def import_named(module: str, qualname: str) -> Any:
     """What stands under that name, in a module that may have to be imported first."""
-    found: Any = importlib.import_module(module)
-    for part in qualname.split("."):
-        found = getattr(found, part)
+    importlib.import_module(module)
+    found = standing_at(module, qualname)
+    if found is None:
+        raise AttributeError(f"module {module!r} has no {qualname!r}")
     return found
+
+
+def _named(owner: Any, name: str) -> Any:
+    # A class is looked into as it is written: what it hands out is bound to it, and another object each time.
+    return vars(owner).get(name) if isinstance(owner, type) else getattr(owner, name, None)
