@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from tests.ledger.builders import Pen, a_flow_run, a_task_run, dump
 def _schema(path: Path) -> dict[str, str]:
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
-        return dict(rows.fetchall())
+        return {name: "\n".join(sorted(re.split(r",\s+(?![^(]*\))", sql))) for name, sql in rows if sql}
 
 
 def test_migrating_from_nothing_makes_the_same_tables_as_a_new_ledger(tmp_path: Path) -> None:
@@ -138,16 +139,16 @@ def test_an_older_ledger_is_upgraded_after_a_copy(tmp_path: Path) -> None:
         ledger.fold(pen.batches())
     versions = tmp_path / "migrations" / "versions"
     versions.mkdir(parents=True)
-    first = Path(surefoot.__file__).parent / "ledger" / "migrations" / "versions" / "r0001_first.py"
-    (versions / first.name).write_text(first.read_text())
-    (versions / "r0002_labels.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '0002'\ndown_revision = '0001'\n"
+    for ours in (Path(surefoot.__file__).parent / "ledger" / "migrations" / "versions").glob("r*.py"):
+        (versions / ours.name).write_text(ours.read_text())
+    (versions / "r0003_labels.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '0003'\ndown_revision = '0002'\n"
         "def upgrade() -> None:\n    op.add_column('flow_runs', sa.Column('labels', sa.Text()))\n"
     )
     engine = sqlite.engine_for(path, 1.0)
-    copy = upgrade(engine, path, head="0002", migrations=versions.parent)
-    assert copy == tmp_path / "ledger.db.before-0002"
-    assert upgrade(engine, path, head="0002", migrations=versions.parent) is None
+    copy = upgrade(engine, path, head="0003", migrations=versions.parent)
+    assert copy == tmp_path / "ledger.db.before-0003"
+    assert upgrade(engine, path, head="0003", migrations=versions.parent) is None
     engine.dispose()
     assert "labels" in _schema(path)["flow_runs"]
     with Ledger.open(copy) as ledger, ledger.read() as connection:
@@ -162,15 +163,15 @@ def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:
     before = _schema(path)
     versions = tmp_path / "migrations" / "versions"
     versions.mkdir(parents=True)
-    first = Path(surefoot.__file__).parent / "ledger" / "migrations" / "versions" / "r0001_first.py"
-    (versions / first.name).write_text(first.read_text())
-    (versions / "r0002_broken.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '0002'\ndown_revision = '0001'\n"
+    for ours in (Path(surefoot.__file__).parent / "ledger" / "migrations" / "versions").glob("r*.py"):
+        (versions / ours.name).write_text(ours.read_text())
+    (versions / "r0003_broken.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '0003'\ndown_revision = '0002'\n"
         "def upgrade() -> None:\n    op.add_column('flow_runs', sa.Column('labels', sa.Text()))\n    1 / 0\n"
     )
     engine = sqlite.engine_for(path, 1.0)
     with pytest.raises(ZeroDivisionError):
-        upgrade(engine, path, head="0002", migrations=versions.parent)
+        upgrade(engine, path, head="0003", migrations=versions.parent)
     engine.dispose()
     assert _schema(path) == before
     Ledger.open(path).close()

@@ -257,7 +257,7 @@ def _state_of(target: Any, allows_failure: bool) -> State:
 
 
 class _BorrowedFlow(FlowExecution):
-    """Stands for the owner's flow run in this process."""
+    """Stands for the owner's flow run in this process. What tasks call here is not kept for resuming: the task is."""
 
     __slots__ = ("_parameters",)
 
@@ -285,7 +285,7 @@ def _blank(kind: type[Any]) -> Any:
         for name in getattr(part, "__slots__", ()):
             if not name.startswith("__"):
                 setattr(execution, name, None)
-    execution.epoch = execution.n = execution.ran_us = 0
+    execution.epoch = execution.n = execution.ran_us = execution.runs_before = 0
     execution.run_count = 1
     execution.state_type, execution.state_name, execution.data = RUNNING, "Running", NO_DATA
     execution.args, execution.kwargs, execution.inputs = (), {}, ()
@@ -300,9 +300,9 @@ def _borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
     )
     flow: _BorrowedFlow = _blank(_BorrowedFlow)
     flow.definition, flow.session = definition, session
-    flow.run_id, flow.run_name = told.run_id, told.run_name
+    flow.run_id, flow.run_name, flow.epoch = told.run_id, told.run_name, told.epoch
     flow.tags, flow.log_prints, flow.start_us = frozenset(told.tags), told.log_prints, told.start_us
-    flow.flow, flow.links, flow._indexes = flow, Links(), {}
+    flow.flow, flow.links, flow._indexes, flow._earlier_runs = flow, Links(), {}, {}
     flow._parameters = told.parameters
     flow.context = Context()
     flow.context.run(scope.adopt, flow, flow.tags)
@@ -316,7 +316,8 @@ def _borrowed_task(
     task.definition, task.args, task.kwargs = definition, args, kwargs
     task.parent = task.flow = flow
     task.session = flow.session
-    task.run_id, task.run_name, task.key, task.index = told.run_id, told.run_name, told.key, told.index
+    task.run_id, task.run_name, task.epoch = told.run_id, told.run_name, told.epoch
+    task.task_key, task.index = told.task_key, told.index
     task.depth, task.run_count, task.start_us = told.depth, told.run_count, told.start_us
     task.tags, task.log_prints = frozenset(told.tags), told.log_prints
     task.place = 0

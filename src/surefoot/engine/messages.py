@@ -46,6 +46,7 @@ class FlowTold(msgspec.Struct, array_like=True, gc=False):
     run_name: str
     flow_name: str
     flow_version: str | None
+    epoch: int
     tags: tuple[str, ...]
     log_prints: bool
     start_us: int | None
@@ -60,6 +61,7 @@ class FlowTold(msgspec.Struct, array_like=True, gc=False):
             flow.run_name,
             definition.name,
             definition.version,
+            flow.epoch,
             tuple(flow.tags),
             flow.log_prints,
             flow.start_us,
@@ -86,9 +88,10 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
     definition: bytes | None  # None: the child has it
     run_id: bytes
     run_name: str
-    key: str
+    task_key: str
     index: int
     depth: int
+    epoch: int
     run_count: int
     start_us: int | None
     tags: tuple[str, ...]
@@ -104,9 +107,10 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
             definition,
             execution.run_id,
             execution.run_name,
-            execution.key,
+            execution.task_key,
             execution.index,
             execution.depth,
+            execution.epoch,
             execution.run_count,
             execution.start_us,
             tuple(execution.tags),

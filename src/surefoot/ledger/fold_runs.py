@@ -154,7 +154,7 @@ def _write(
 
 _STANDING: Final = (
     "writer_id epoch n state_type state_name state_us message cause_id until_us run_count expected_us start_us end_us "
-    "ran_us unended illegal history"
+    "ran_us result unkept unended illegal history"
 ).split()
 
 
@@ -185,6 +185,7 @@ def _creation(fact: FlowRunCreated | TaskRunCreated) -> dict[str, Any]:
         "retries": fact.retries,
         "created_us": fact.at_us,
         "created_epoch": fact.epoch,
+        "key": fact.key,
     }
     if type(fact) is TaskRunCreated:
         return shared | {
@@ -194,6 +195,7 @@ def _creation(fact: FlowRunCreated | TaskRunCreated) -> dict[str, Any]:
             "task_version": fact.task_version,
             "call_index": fact.index,
             "map_id": fact.map_id,
+            "unkeyed": fact.unkeyed,
         }
     assert type(fact) is FlowRunCreated
     return shared | {
@@ -203,6 +205,8 @@ def _creation(fact: FlowRunCreated | TaskRunCreated) -> dict[str, Any]:
         "parameters": fact.parameters.decode(errors="replace"),
         "parent_flow_run_id": fact.parent_flow_run_id,
         "start": None if fact.start is None else _json(msgspec.structs.asdict(fact.start)).decode(),
+        "parameters_at": None if fact.parameters_at is None else pack(fact.parameters_at),
+        "unkept_parameters": _json(dict(fact.unkept)).decode() if fact.unkept else None,
     }
 
 

@@ -31,12 +31,14 @@ __all__ = [
     "WORKSPACE",
     "alembic_version",
     "early_states",
+    "epochs",
     "flow_runs",
     "flows",
     "logs",
     "meta",
     "metadata",
     "positions",
+    "requests",
     "task_runs",
     "tombstones",
     "unknown_facts",
@@ -44,7 +46,7 @@ __all__ = [
     "writers",
 ]
 
-HEAD: Final = "0001"  # the newest revision in migrations/versions
+HEAD: Final = "0002"  # the newest revision in migrations/versions
 WORKSPACE: Final = 0  # the default workspace, the only one until there are teams
 
 metadata = MetaData()
@@ -81,6 +83,7 @@ def _run_columns() -> list[Any]:
         _count("retries"),
         _us("created_us"),
         _count("created_epoch"),  # of the oldest creation heard of: that one tells name, tags ...
+        Column("key", LargeBinary, nullable=True),  # what it is found by when its parent is run again
         _id("writer_id"),  # who lives its life in the newest epoch
         _count("epoch"),
         _count("n"),
@@ -95,6 +98,8 @@ def _run_columns() -> list[Any]:
         _us("start_us", null=True),
         _us("end_us", null=True),
         _us("ran_us"),
+        Column("result", LargeBinary, nullable=True),  # a ResultAt: where its value is kept
+        _text("unkept", null=True),  # why it is not
         Column(
             "unended", SmallInteger, nullable=False
         ),  # 1 until a fact ends it: also where a dead writer made it Crashed
@@ -172,6 +177,8 @@ flow_runs = Table(
     _id("parent_task_run_id", null=True),
     _text("start", null=True),
     _text("inputs"),
+    Column("parameters_at", LargeBinary, nullable=True),  # a ResultAt: where those are that JSON cannot give back
+    _text("unkept_parameters", null=True),  # those that could not be kept, each with the reason
     *_run_columns(),
     PrimaryKeyConstraint("workspace_id", "id"),
 )
@@ -191,6 +198,7 @@ task_runs = Table(
     _text("tags"),
     _text("inputs"),
     _id("map_id", null=True),
+    _text("unkeyed", null=True),  # why it has no key
     *_run_columns(),
     PrimaryKeyConstraint("workspace_id", "id"),
 )
@@ -234,6 +242,32 @@ unknown_facts = Table(
     Column("offset", BigInteger, nullable=False),
     Column("raw", LargeBinary, nullable=False),
     PrimaryKeyConstraint("workspace_id", "writer_id", "stream", "segment", "offset"),
+)
+
+# Each start of a flow run after its first is a decision, made once: whoever inserts the row has the epoch.
+epochs = Table(
+    "epochs",
+    metadata,
+    _workspace(),
+    _id("flow_run_id"),
+    _count("epoch"),
+    _id("writer_id"),  # who was to start it
+    _us("opened_us"),
+    _text("opened_by"),  # who did, for people: "pid 12 on host"
+    _text("why"),  # "retry"
+    PrimaryKeyConstraint("workspace_id", "flow_run_id", "epoch"),
+)
+
+# What somebody asked of a run that has an owner: it stands beside the run's state until the run has ended.
+requests = Table(
+    "requests",
+    metadata,
+    _workspace(),
+    _id("run_id"),
+    Column("kind", String(16), nullable=False),  # "cancel"
+    _us("asked_us"),
+    _text("asked_by"),
+    PrimaryKeyConstraint("workspace_id", "run_id", "kind"),
 )
 
 tombstones = Table(
