@@ -184,9 +184,7 @@ class Task(Definition, Generic[P, R]):
         rows = self._rows(args, kwargs)
         if rows and not self.fits(*rows[0]):
             self.bind(*rows[0])  # a call that does not fit is refused before the first run
-        pool = flow.pool or flow.open_pool()
-        for row in rows:
-            pool.check(self, *row)
+        (flow.pool or flow.open_pool()).check(self, rows)
         map_id = new_id()
         progress = MapProgress(self.name, len(rows))
         futures: FutureList[R] = FutureList()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from surefoot.core.errors import BadInput, MissingContextError
-from surefoot.core.os.children import Channel, watch_lifeline
+from surefoot.core.os.children import inherited, watch_lifeline
 from surefoot.core.os.nursery import Birth, die_with, tend
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import LOOP, OPEN, SHUT
@@ -39,6 +38,7 @@ from surefoot.engine.links import Links
 from surefoot.engine.messages import CallTold, Hello, Note
 from surefoot.engine.pickling import loads, pickled_error, pickled_value
 from surefoot.engine.pool import Pool
+from surefoot.engine.progress import share_terminal
 from surefoot.engine.session import Session, adopt, refusing_runs
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.telling import traceback_text
@@ -50,7 +50,7 @@ _PRELOADED: Final = ("cloudpickle", "surefoot.logging", "surefoot.tasks")  # her
 NESTED_THREADS_MAX: Final = 1_000  # as of a flow without a runner of its own
 
 
-def command(entrance: str) -> list[str]:
+def command(entrance: str = "born" if sys.platform == "win32" else "nurse") -> list[str]:
     """What starts an interpreter that goes in by `nurse` or `born`, with the flags and the path of this one."""
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
     code = f"import sys; sys.path[:] = {sys.path!r}; from surefoot.engine.child import {entrance}; {entrance}()"
@@ -70,15 +70,18 @@ def nurse() -> None:
 
 def born() -> None:
     """Be a child in an interpreter of its own."""
+    if len(sys.argv) == 1:
+        _Child(None).live()
+        return
     parent, channel, lifeline = map(int, sys.argv[1:])
     die_with(parent)
     _Child(Birth(channel, lifeline)).live()
 
 
 class _Child:
-    def __init__(self, birth: Birth) -> None:
-        self._channel = Channel(socket.socket(fileno=birth.channel))
-        watch_lifeline(birth.lifeline, _told_to_stop)
+    def __init__(self, birth: Birth | None) -> None:
+        self._channel, lifeline = inherited(birth)
+        watch_lifeline(lifeline, _told_to_stop)
         self._definitions: dict[int, Definition] = {}
         self._broken: Exception | None = None
 
@@ -120,6 +123,7 @@ class _Child:
             pass  # it was removed
         session = adopt(loads(hello.settings))
         session.outermost_begins()
+        share_terminal()
         return session
 
     # -- one call

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.errors import CancelledRun, MissingContextError
@@ -90,8 +90,8 @@ class Pool:
 
     # -- lives
 
-    def check(self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raise an error if a task cannot be called here with these arguments."""
+    def check(self, definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
+        """Raise an error if a task cannot be called here with one of these sets of arguments."""
 
     def submit(self, execution: TaskExecution) -> None:
         """Begin a life. Returns at once; the life goes on when its inputs are there and a slot is free."""

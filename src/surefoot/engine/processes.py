@@ -11,8 +11,8 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Callable
-from signal import SIGKILL, Signals, strsignal
+from collections.abc import Callable, Iterable
+from signal import Signals, strsignal
 from typing import Any, Final
 
 import msgspec
@@ -39,7 +39,9 @@ __all__ = ["ProcessPool"]
 STOP_GRACE_S: Final = 3.0  # how long a call that was told to stop has, before it is killed
 LATE_GRACE_S: Final = 1.0  # how long one has whose time is up
 CLOSE_S: Final = 5.0  # how long idle children have to end
-KEPT_MAX: Final = 1 << 16  # larger arguments are pickled when they are sent, not kept from when they were checked
+KILLED: Final = 9  # SIGKILL, which not every system has
+KEPT_MAX: Final = 1 << 12  # arguments of this size are kept as they were pickled when they were checked
+ALL_KEPT_MAX: Final = 1 << 26  # and larger ones, until all are as large as this; then they are pickled once more
 DEFINITIONS_MAX: Final = 256  # so many tasks are known to each child; others are sent with each call
 PARAMETERS_MAX: Final = 1 << 20  # larger parameters of a flow are not sent along
 
@@ -62,9 +64,11 @@ class ProcessPool(Pool):
         self.slots.crew.useful = max_workers  # their threads only wait
         self._children = _Children(max_workers, method, initializer)
         self._payloads: dict[TaskExecution, bytes] = {}
+        self._kept_bytes = 0
 
-    def check(self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        check_call(definition, args, kwargs)
+    def check(self, definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
+        for args, kwargs in rows:
+            check_call(definition, args, kwargs)
 
     def submit(self, execution: TaskExecution) -> None:
         if execution.references is None:
@@ -75,13 +79,15 @@ class ProcessPool(Pool):
         super().submit(execution)
 
     def _pickle(self, execution: TaskExecution) -> bytes:
+        """The arguments of a run as they were when it was submitted, or became ready; large ones as they are now."""
         self._children.definitions.of(execution)
-        payload = self._payloads.pop(execution, None)
+        payload = self._payloads.get(execution)
         if payload is None:
-            definition = execution.definition
-            payload = pickled_call(definition, execution.args, execution.kwargs)
-            if len(payload) <= KEPT_MAX:
-                self._payloads[execution] = payload
+            payload = pickled_call(execution.definition, execution.args, execution.kwargs)
+            with self._lock:
+                if len(payload) <= KEPT_MAX or self._kept_bytes + len(payload) <= ALL_KEPT_MAX:
+                    self._payloads[execution] = payload
+                    self._kept_bytes += len(payload)
         return payload
 
     def inputs_of(self, execution: TaskExecution) -> Any:
@@ -110,7 +116,8 @@ class ProcessPool(Pool):
         return outcome
 
     def end(self, execution: TaskExecution) -> None:
-        self._payloads.pop(execution, None)
+        with self._lock:
+            self._kept_bytes -= len(self._payloads.pop(execution, b""))
         super().end(execution)
 
     def close(self) -> None:
@@ -249,10 +256,10 @@ def _how(death: Death | None, lacked_memory: bool) -> str:
     if death.code >= 0:
         return f"ended with exit code {death.code}"
     number = -death.code
-    if number == SIGKILL:
+    if number == KILLED:
         if lacked_memory:
-            return f"was killed (SIGKILL), out of memory: the kernel has just killed for lack of it{peak}"
-        return f"was killed (SIGKILL), perhaps for lack of memory, of which nothing here tells{peak}"
+            return f"was killed (SIGKILL), probably out of memory: meanwhile the kernel has killed for lack of it{peak}"
+        return f"was killed (SIGKILL) by somebody else, or for lack of memory, of which nothing here tells{peak}"
     try:
         name = Signals(number).name
     except ValueError:
@@ -327,7 +334,7 @@ class _Children:
         if hello is None:
             assert execution.flow is not None
             hello = self._hello = _hello(execution.flow, self._initializer)
-        child = start_child(self._method, command("nurse"))
+        child = start_child(self._method, command())
         try:
             child.channel.send(hello)
         except OSError:

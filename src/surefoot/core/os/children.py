@@ -1,11 +1,13 @@
 """Child processes that call the user's tasks: started, spoken to, told to stop, killed; none outlives its owner.
 
 A child has a channel, for calls and replies, and a lifeline: what comes down it is a word to stop, and its end is the
-owner's. Keeps promise 6. May import: core.errors, core.os.nursery.
+owner's. On POSIX systems a nursery bears children, on Windows their owner starts them itself. Keeps promise 6.
+May import: core.errors, core.os.nursery.
 """
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 import signal
@@ -16,12 +18,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from surefoot.core.errors import Unavailable
-from surefoot.core.os.nursery import ASK, ENDED, FORKED, KILL, REFUSED, SPAWNED, STARTED, TELL
+from surefoot.core.os.nursery import ASK, ENDED, FORKED, KILL, REFUSED, SPAWNED, STARTED, TELL, Birth
 
-__all__ = ["FORKSERVER", "METHODS", "SPAWN", "Channel", "Child", "Death", "start_child", "watch_lifeline"]
+__all__ = ["FORKSERVER", "METHODS", "SPAWN", "Channel", "Child", "Death", "inherited", "start_child", "watch_lifeline"]
 
 FORKSERVER: Final = "forkserver"
 SPAWN: Final = "spawn"
@@ -111,9 +113,9 @@ class Channel:
 class Child:
     """A child process, as its owner holds it."""
 
-    def __init__(self, number: int, channel: Channel, lifeline: int, nursery: _Nursery) -> None:
+    def __init__(self, number: int, channel: Channel, lifeline: socket.socket, source: _Source) -> None:
         self.number = number
-        self._nursery = nursery
+        self._source = source
         self.channel = channel
         self.pid: int | None = None
         self.death: Death | None = None  # how it ended; None while it lives, and if nobody saw it
@@ -126,16 +128,15 @@ class Child:
     def tell(self, note: bytes) -> None:
         """Send a word down the lifeline."""
         with self._lock:
-            if self._lifeline >= 0:
-                try:
-                    os.write(self._lifeline, _HEADER.pack(len(note)) + note)
-                except OSError:
-                    pass  # it is dead, and its owner about to be told
+            try:
+                self._lifeline.sendall(_HEADER.pack(len(note)) + note)
+            except OSError:
+                pass  # it is dead, and its owner about to be told
 
     def kill(self) -> None:
         """Kill it, and all of its process group. Returns at once."""
         if not self.ended.is_set():
-            self._nursery.ask(KILL, self.number, signal.SIGKILL)
+            self._source.kill(self.number)
 
     def how_it_died(self) -> Death | None:
         """Its channel has ended: how it did. None if nobody saw it. A child that lives on without one is killed."""
@@ -154,9 +155,7 @@ class Child:
 
     def _drop_lifeline(self) -> None:
         with self._lock:
-            fd, self._lifeline = self._lifeline, -1
-        if fd >= 0:
-            os.close(fd)
+            self._lifeline.close()
 
     def forget(self) -> None:
         """In a process forked from the owner: it is not ours."""
@@ -168,21 +167,34 @@ class Child:
 _children: weakref.WeakSet[Child] = weakref.WeakSet()
 
 
+class _Source(Protocol):
+    """Where children come from."""
+
+    is_gone: bool
+
+    def bear(self, kind: int) -> Child: ...
+    def kill(self, number: int) -> None: ...
+    def close(self) -> None: ...
+    def forget(self) -> None: ...
+
+
 def start_child(method: str, command: list[str]) -> Child:
     """Start a child. Returns at once: what is sent to it waits until it reads.
 
     Args:
         method: one of `METHODS`.
-        command: what becomes the nursery; the descriptor of its socket, and this process's id, are appended.
+        command: what becomes the nursery, or on Windows the child: what each is given is its own to read.
 
     Raises Unavailable if the system has no room for another process.
     """
-    global _nursery
+    global _source
+    if not sys.executable or getattr(sys, "frozen", False):
+        raise _unavailable(OSError("this program has no Python interpreter beside it"))
     try:
         with _starting:
-            if _nursery is None or _nursery.is_gone:
-                _nursery = _Nursery(command)
-            return _nursery.bear(FORKED if method == FORKSERVER else SPAWNED)
+            if _source is None or _source.is_gone:
+                _source = _Direct(command) if sys.platform == "win32" else _Nursery(command)
+            return _source.bear(FORKED if method == FORKSERVER else SPAWNED)
     except OSError as error:
         raise _unavailable(error) from error
 
@@ -215,22 +227,18 @@ class _Nursery:
 
     def bear(self, kind: int) -> Child:
         here, there = socket.socketpair()
-        reads, writes = os.pipe()
-        with there, self._lock:
+        lifeline, end_of_child = socket.socketpair()
+        with there, end_of_child, self._lock:
             self._numbers += 1
-            child = self._living[self._numbers] = Child(self._numbers, Channel(here), writes, self)
-            try:
-                out, err = _usable(1), _usable(2)
-                fds = [there.fileno(), reads, out, err]
-                socket.send_fds(self._server, [ASK.pack(kind, child.number, 0)], fds)
-            finally:
-                os.close(reads)
+            child = self._living[self._numbers] = Child(self._numbers, Channel(here), lifeline, self)
+            fds = [there.fileno(), end_of_child.fileno(), _usable(1), _usable(2)]
+            socket.send_fds(self._server, [ASK.pack(kind, child.number, 0)], fds)
         return child
 
-    def ask(self, kind: int, number: int, argument: int) -> None:
+    def kill(self, number: int) -> None:
         try:
             with self._lock:
-                self._server.sendall(ASK.pack(kind, number, argument))
+                self._server.sendall(ASK.pack(KILL, number, signal.SIGKILL))
         except OSError:
             pass  # it is gone, and its children with it
 
@@ -307,21 +315,73 @@ def _null() -> int:
     return _null_fd
 
 
+class _Direct:
+    """Children that their owner starts itself, each a new interpreter: the way of Windows."""
+
+    is_gone = False
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._lock = threading.Lock()
+        self._numbers = 0
+        self._living: dict[int, subprocess.Popen[bytes]] = {}
+
+    def bear(self, kind: int) -> Child:
+        here, there = socket.socketpair()
+        lifeline, end_of_child = socket.socketpair()
+        with there, end_of_child:
+            process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Ctrl-C is the owner's to act on
+            )
+            assert process.stdin is not None
+            with process.stdin as pipe:
+                for end in (there, end_of_child):
+                    shared: bytes = end.share(process.pid)  # type: ignore[attr-defined]
+                    pipe.write(_HEADER.pack(len(shared)) + shared)
+        with self._lock:
+            self._numbers += 1
+            child = Child(self._numbers, Channel(here), lifeline, self)
+            self._living[child.number] = process
+        child.pid = process.pid
+        threading.Thread(target=self._watch, args=(child, process), name="surefoot-children", daemon=True).start()
+        return child
+
+    def _watch(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+        code = process.wait()
+        with self._lock:
+            self._living.pop(child.number, None)
+        child.over(Death(code, 0))
+
+    def kill(self, number: int) -> None:
+        with self._lock:
+            process = self._living.get(number)
+        if process is not None:  # with all that it has started
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
+
+    def close(self) -> None:
+        """Their lifelines end with this process."""
+
+    def forget(self) -> None:
+        """There are no forks."""
+
+
 _starting = threading.Lock()
-_nursery: _Nursery | None = None
+_source: _Source | None = None
 
 
 def _close_at_exit() -> None:
-    if _nursery is not None:
-        _nursery.close()
+    if _source is not None:
+        _source.close()
 
 
 def _after_fork_in_child() -> None:
-    global _nursery, _starting
+    global _source, _starting
     _starting = threading.Lock()
-    if _nursery is not None:
-        _nursery.forget()
-        _nursery = None
+    if _source is not None:
+        _source.forget()
+        _source = None
     for child in list(_children):
         child.forget()
     _children.clear()
@@ -335,18 +395,31 @@ if hasattr(os, "register_at_fork"):
 # -- in the child
 
 
-def watch_lifeline(lifeline: int, told: Callable[[bytes], None]) -> None:
+def inherited(birth: Birth | None) -> tuple[Channel, socket.socket]:
+    """A child's ends of its channel and of its lifeline. None: they come through standard input, as on Windows."""
+    if birth is not None:
+        channel, lifeline = (socket.socket(fileno=fd) for fd in birth)
+        return Channel(channel), lifeline
+    ends = []
+    for _ in range(2):
+        (size,) = _HEADER.unpack(sys.stdin.buffer.read(_HEADER.size))
+        ends.append(socket.fromshare(sys.stdin.buffer.read(size)))  # type: ignore[attr-defined]
+    return Channel(ends[0]), ends[1]
+
+
+def watch_lifeline(lifeline: socket.socket, told: Callable[[bytes], None]) -> None:
     """Die when the owner does, and have `told` called with each word that it sends, then everything here signalled."""
+    own = Channel(lifeline)
 
     def watch() -> None:
-        rest = b""
-        while data := os.read(lifeline, 4096):
-            rest += data
-            while len(rest) >= _HEADER.size and len(rest) >= _HEADER.size + _HEADER.unpack_from(rest)[0]:
-                end = _HEADER.size + _HEADER.unpack_from(rest)[0]
-                note, rest = rest[_HEADER.size : end], rest[end:]
-                told(note)
+        while (note := own.receive()) is not None:
+            told(bytes(note))
+            if sys.platform == "win32":
+                _thread.interrupt_main(signal.SIGTERM)
+            else:
                 os.killpg(0, signal.SIGTERM)  # this process, and what it has started
+        if sys.platform == "win32":
+            os._exit(1)
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, name="surefoot-lifeline", daemon=True).start()

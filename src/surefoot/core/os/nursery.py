@@ -11,21 +11,21 @@ import os
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
+from struct import Struct
 from typing import Final, NamedTuple
 
 __all__ = ["ASK", "ENDED", "FORKED", "KILL", "REFUSED", "SPAWNED", "STARTED", "TELL", "Birth", "tend"]
 
 # What the owner asks for: kind, number of the child, exit status or signal.
-ASK: Final = struct.Struct("!BIi")
+ASK: Final = Struct("!BIi")
 FORKED: Final = 1  # with four descriptors: channel, lifeline, stdout, stderr
 SPAWNED: Final = 2
 KILL: Final = 3
 
 # What the nursery tells: kind, number of the child, process id or wait status or errno, peak memory in bytes.
-TELL: Final = struct.Struct("!BIiQ")
+TELL: Final = Struct("!BIiQ")
 STARTED: Final = 1
 ENDED: Final = 2
 REFUSED: Final = 3
