@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import inspect
 
     from surefoot.core.settings import Settings
+    from surefoot.results.asking import Asked
 
 __all__ = ["Definition", "Hooks", "RunName"]
 
@@ -53,6 +54,7 @@ class Definition:
 
     name: str
     fn: Callable[..., Any]
+    asks: Asked  # how its results are to be stored
 
     def __init__(
         self,
