@@ -1,6 +1,6 @@
 """A flow run in the hands of this process: what its tasks share, and the pool that they are submitted to.
 
-May import: execution, links.
+May import: execution, links, sources.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from surefoot.engine.links import Links
 from surefoot.engine.runs import FlowRun, Run
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
+from surefoot.engine.sources import source_file, source_version
 
 if TYPE_CHECKING:
     from surefoot.core.settings import Settings
@@ -135,35 +136,6 @@ class FlowExecution(Execution):
             flow.description,
             self.inputs,
         )
-
-
-_versions: dict[str, str | None] = {}
-
-
-def source_version(fn: Callable[..., Any]) -> str | None:
-    """A hash of the file that defines `fn`; None where there is no file."""
-    file = source_file(fn)
-    if file is None:
-        return None
-    if file not in _versions:
-        from hashlib import blake2b
-
-        try:
-            with open(file, "rb") as source:
-                _versions[file] = blake2b(source.read(), digest_size=16).hexdigest()
-        except OSError:
-            _versions[file] = None
-    return _versions[file]
-
-
-def source_file(fn: Callable[..., Any]) -> str | None:
-    """The file that defines `fn`; None for a REPL, a notebook or standard input."""
-    code = getattr(fn, "__code__", None)
-    file = getattr(code, "co_filename", None)
-    if file is None or file.startswith("<"):
-        return None
-    file = os.path.abspath(file)
-    return file if os.path.isfile(file) else None
 
 
 def run_start(fn: Callable[..., Any], hidden: frozenset[str]) -> RunStart:
