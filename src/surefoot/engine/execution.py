@@ -381,6 +381,7 @@ class Execution:
 
     def outcome_value(self, return_state: bool) -> Any:
         """What the caller gets: the value, the state, or the exception raised."""
+        __tracebackhide__ = True
         if return_state:
             return self.state
         if self.state_type is COMPLETED:
