@@ -1,6 +1,6 @@
 """A flow run in the hands of this process: what its tasks share, and the pool that they are submitted to.
 
-May import: execution, links, sources.
+May import: execution, links, sources, tracebacks.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from surefoot.engine.runs import FlowRun, Run
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
 from surefoot.engine.sources import source_file, source_version
+from surefoot.engine.tracebacks import SharedFrames
 
 if TYPE_CHECKING:
     from surefoot.core.settings import Settings
@@ -47,7 +48,7 @@ class FlowExecution(Execution):
     is_task = False
     view: ClassVar[type[Run]] = FlowRun
 
-    __slots__ = ("_indexes", "hidden", "links", "pool", "runner", "validate")
+    __slots__ = ("_indexes", "hidden", "links", "pool", "runner", "shared_frames", "validate")
 
     links: Links
 
@@ -72,6 +73,7 @@ class FlowExecution(Execution):
         self.hidden = hidden  # parameters whose values are not recorded
         self.runner = runner
         self.pool: Pool | None = None
+        self.shared_frames = SharedFrames()
         self.run_name = two_words(int.from_bytes(self.run_id[8:], "big") & 0x3FFFFFFFFFFFFFFF)
         self.look_for_inputs(wait_for)
 

@@ -67,6 +67,10 @@ class TaskExecution(Execution):
     def begin(self) -> Life:
         return task_life(self.definition.rules(self.session.settings))
 
+    def keep_little_of(self, error: BaseException) -> None:
+        if self.map_id is not None and self.flow is not None:
+            self.flow.shared_frames.failed(self.map_id, error)
+
     def created(self, at_us: int, mono_us: int, effect: Enter) -> RunFact:
         parent, flow, task = self.parent, self.flow, self.definition
         return TaskRunCreated(
