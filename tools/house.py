@@ -41,6 +41,8 @@ DOORS: Final = {
     "src/surefoot/engine/session.py": "our logging imports the standard one, wanted by the first run only",
     "src/surefoot/task_runners/": "threads and queues are wanted by the first submit only",
     "src/surefoot/cli/": "the parser imports no room; a command imports its own",
+    "src/surefoot/_doors.py": "fills the ports with what higher floors offer",
+    "src/surefoot/core/ports.py": "has the doors fill the ports when one is first asked for",
     "src/surefoot/client/__init__.py": "chooses one of two ways, and loads only that",
 }
 # Public names that users of the field know in both forms, as "package or class: awaiting name", and why.
@@ -51,6 +53,7 @@ TWINS: Final[dict[str, str]] = {
 # Modules that nothing in src imports, and who does.
 ENTRANCES: Final = {
     "surefoot.__main__": "`python -m surefoot`",
+    "surefoot._doors": "core.ports, by its name",
     "surefoot.cli": "the command",
     "surefoot.exceptions": "users",
     "surefoot.settings": "users",

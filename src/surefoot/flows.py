@@ -7,16 +7,21 @@ May import: core, engine, parameters, task_runners.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
+from surefoot.core import ports, settings
 from surefoot.core.delays import DelaySpec
 from surefoot.core.errors import BadInput
 from surefoot.engine import running
 from surefoot.engine.definition import Definition, Hooks, RunName
 from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.resuming import Restart, restart_of
 from surefoot.parameters import Validate, hidden_in, validator_of
 from surefoot.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 __all__ = ["Flow", "flow"]
 
@@ -138,7 +143,40 @@ class Flow(Definition, Generic[P, R]):
             return running.coroutine(lambda: self._execution(args, kwargs, wait_for), return_state)
         return running.run(self._execution(args, kwargs, wait_for), return_state)
 
-    def _execution(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> FlowExecution:
+    def retry(self, run: str | UUID, *, parameters: Mapping[str, Any] | None = None, return_state: bool = False) -> Any:
+        """Go on with a run of this flow that failed, crashed or was cancelled: what completed in it is not done again.
+
+        The run keeps its id, name and parameters. A task that completed with the same inputs gives the value that was
+        kept; one whose code was changed since, or whose inputs are others, runs again. `surefoot why` says which.
+        From a terminal `surefoot flow-run retry RUN` does the same, and loads the file itself.
+
+        Args:
+            run: id or name of the run.
+            parameters: values to take in place of the recorded ones.
+            return_state: whether the final `State` comes back, and failures do not raise.
+
+        Gives what a call gives: for an asynchronous flow a coroutine. Raises NotFound, Ambiguous, and Refused before
+        anything runs: if the run completed, has not ended, is another flow's, or its parameters could not be kept.
+        """
+        runs = ports.earlier_runs()
+        try:
+            retryable = runs.retryable(str(run))
+        finally:
+            runs.close()
+        home = settings.refresh().get("home")
+        return self.start_again(restart_of(self, retryable, home, parameters or {}), return_state)
+
+    def start_again(self, restart: Restart, return_state: bool = False) -> Any:
+        """Go on with a run that is known to be one of this flow's."""
+        if self.isgenerator:
+            return running.stream(self._execution((), {}, None, restart))
+        if self.isasync:
+            return running.coroutine(lambda: self._execution((), {}, None, restart), return_state)
+        return running.run(self._execution((), {}, None, restart), return_state)
+
+    def _execution(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, restart: Restart | None = None
+    ) -> FlowExecution:
         validate, hidden = self._checked_by()
         return FlowExecution(
             self,
@@ -148,6 +186,7 @@ class Flow(Definition, Generic[P, R]):
             hidden=hidden,
             runner=self.task_runner,
             wait_for=wait_for,
+            restart=restart,
         )
 
     def _checked_by(self) -> tuple[Validate, frozenset[str]]:

@@ -59,7 +59,8 @@ class ResultAt(msgspec.Struct, array_like=True, frozen=True, gc=False):
     length: int = 0
     serializer: str = "pickle"
     source: str | None = None  # hash of the source of the task or flow that made it
-    made_by: tuple[bytes, int] | None = None  # the run and the epoch that made it, where another one took it over
+    epoch: int = 0  # in which it was made; a later one may have taken it over
+    inputs: bytes | None = None  # hash of which results of other runs it was made from
 
 
 class SegmentOpened(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=1):

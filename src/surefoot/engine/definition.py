@@ -17,6 +17,7 @@ from surefoot.core.cards import card
 from surefoot.core.delays import DelaySpec, delays_of
 from surefoot.core.errors import BadInput, ParameterBindError, ReservedArgumentError, TemplateError
 from surefoot.core.names import check_name, fill_template
+from surefoot.engine.keys import Keys, identity_of, source_hash
 from surefoot.engine.lifecycle import Rules
 from surefoot.engine.scope import check_tags
 
@@ -104,6 +105,8 @@ class Definition:
             hook: check_hooks(functions, f"on_{hook}", self) for hook, functions in hooks.items()
         }
         self.run_name = self._check_run_name(run_name)
+        self._source: str | None = None
+        self._identity: bytes | None = None
         self._rules: Rules | None = None
         self._rules_for: Settings | None = None
         self._signatures: dict[bool, inspect.Signature] = {}  # shared by all that are bound to instances
@@ -228,6 +231,36 @@ class Definition:
         if defaults:
             bound.apply_defaults()
         return bound.arguments
+
+    @property
+    def is_of_instance(self) -> bool:
+        """Whether it is a method of an object, and so nobody else's to call."""
+        return bool(self._bound) and self._binding == "instance"
+
+    # -- what its runs are found by
+
+    @property
+    def source(self) -> str:
+        """A hash of the function's own code."""
+        if self._source is None:
+            self._source = source_hash(self.fn)
+        return self._source
+
+    @property
+    def identity(self) -> bytes:
+        """What its runs are told from those of other tasks and flows by, in any process."""
+        if self._identity is None:
+            self._identity = identity_of(self)
+        return self._identity
+
+    def key(self, keys: Keys, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> tuple[bytes, str | None]:
+        """The key of a run that is called like this, and why it cannot be relied on, if so."""
+        if self._bound:
+            args = (*self._bound, *args)
+        return keys.key(self.identity, parent_id, self._name_of, args, kwargs)
+
+    def _name_of(self, position: int) -> str:
+        return self.name_at(position - len(self._bound))
 
     # -- rules and hooks
 

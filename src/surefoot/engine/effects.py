@@ -17,6 +17,8 @@ __all__ = [
     "Enter",
     "Finish",
     "Hook",
+    "Keep",
+    "LookUp",
     "Next",
     "NotReady",
     "Outcome",
@@ -154,6 +156,27 @@ class Finish(Effect):
 
     def __init__(self, stop: Stopped | bool = False) -> None:
         self.stop = stop
+
+
+class LookUp(Effect):
+    """Look whether the run completed in an earlier epoch, with the same code and inputs, and its value is still there.
+
+    Answer: `Verdict` with that value; else why it is to be called again, or None if it is called for the first time.
+    """
+
+    __slots__ = ()
+
+
+class Keep(Effect):
+    """Keep the value of a run that is about to complete, for whoever wants it later. Answer: `Verdict`, as it is then.
+
+    A value that cannot be kept for resuming changes nothing; one that the user asked to persist fails the run.
+    """
+
+    __slots__ = ("verdict",)
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
 
 
 class Returned:

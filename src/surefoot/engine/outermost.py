@@ -104,7 +104,14 @@ def _tell_end(execution: Execution) -> None:
     if not execution.is_task:
         execution.session.recorder.flow_ended()
     if kind in (CANCELLED, CRASHED) or not (execution.is_task or kind is COMPLETED):
-        _name_the_next_step(f"To see why: surefoot why {execution.run_name}\n")
+        _name_the_next_step(_next_step(execution))
+
+
+def _next_step(execution: Execution) -> str:
+    line = f"To see why: surefoot why {execution.run_name}"
+    if not execution.is_task and execution.flow is not None and execution.flow.can_be_started_again:
+        line += f"   To go on: surefoot flow-run retry {execution.run_name}"
+    return f"{line}\n"
 
 
 _last_line = ""

@@ -13,6 +13,7 @@ from surefoot.core.errors import HomeUnwritable
 from surefoot.core.facts import LogWritten, RunFact
 from surefoot.core.settings import Settings
 from surefoot.journal import recorder as journal
+from surefoot.results.keeping import Keeper, Limits
 
 __all__ = ["Session", "session"]
 
@@ -58,6 +59,12 @@ class Session:
         self._flow_voice, self._task_voice = set_up(settings)
         self.capture_prints = capture_prints
         self.outermost_begins = note_stdout
+
+    def keeper(self, flow_run_id: bytes) -> Keeper | None:
+        """What keeps the values of a flow run's tasks; None where they are not to be kept, or nothing is recorded."""
+        if isinstance(self.recorder, Unrecorded) or not self.settings.get("results.keep_for_resuming"):
+            return None
+        return Keeper(self.settings.get("home"), flow_run_id, self.recorder.writer_id, Limits.of(self.settings))
 
     def voice(self, is_task: bool) -> Voice:
         """Who says the engine's lines about a flow run or a task run."""

@@ -35,10 +35,14 @@ def entered(execution: Execution, effect: Enter) -> None:
 def _level(execution: Execution, effect: Enter) -> int:
     kind, is_task = effect.state_type, execution.is_task
     level = DEBUG if is_task or kind is PENDING else INFO
-    is_loss = not is_task or execution.run_count > 0  # what is cancelled before it started is none
+    is_loss = not is_task or execution.attempt > 0  # what is cancelled before it started is none
     if kind is CRASHED or kind is FAILED:
         level = WARNING if effect.state_name == "NotReady" else ERROR
-    elif kind is SCHEDULED or (kind is RUNNING and effect.message) or (kind is CANCELLED and is_loss):
+    elif (
+        kind is SCHEDULED
+        or (kind is RUNNING and effect.state_name == "Retrying" and effect.message)
+        or (kind is CANCELLED and is_loss)
+    ):
         level = WARNING
     return DEBUG if level > INFO and is_task and _is_told_enough(execution) else level
 
@@ -62,13 +66,19 @@ def _line(execution: Execution, effect: Enter) -> str:
     kind, message = effect.state_type, effect.message
     because = f": {message}" if message else ""
     if kind is RUNNING:
+        if effect.state_name == "Rerunning":
+            return f"started again{because}"
         if message:
             rules = execution.definition.rules(execution.session.settings)
-            return f"failed{because}; retry {execution.run_count - 1} of {rules.attempts - 1}"
-        return "started" if execution.run_count == 1 else f"started again (attempt {execution.run_count})"
+            return f"failed{because}; retry {execution.attempt - 1} of {rules.attempts - 1}"
+        if execution.attempt == 1:
+            return "started again" if execution.runs_before else "started"
+        return f"started again (attempt {execution.attempt})"
     if kind is SCHEDULED:
         rules = execution.definition.rules(execution.session.settings)
-        return f"failed{because}; retry {execution.run_count} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"
+        return f"failed{because}; retry {execution.attempt} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"
+    if kind is COMPLETED and effect.state_name == "Cached":
+        return f"had completed{because}"
     if kind is COMPLETED:
         name = "" if effect.state_name == "Completed" else f" ({effect.state_name})"
         return f"completed{name} in {took(execution.ran_us / 1e6)}{because}"
@@ -76,7 +86,7 @@ def _line(execution: Execution, effect: Enter) -> str:
         return f"did not run{because}"
     if kind is FAILED:
         word = "timed out" if effect.state_name == "TimedOut" else "failed"
-        retries = execution.run_count - 1
+        retries = execution.attempt - 1
         tries = f" (after {retries} {'retry' if retries == 1 else 'retries'})" if retries > 0 else ""
         return f"{word}{because}{tries}"
     word = {CRASHED: "crashed", CANCELLED: "was cancelled"}.get(kind, f"is {effect.state_name}")

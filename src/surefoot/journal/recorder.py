@@ -212,7 +212,7 @@ class Recorder:
         if stream.segment.append(payload):
             return True
         self._add_segment(stream, len(payload))
-        return stream.segment.append(payload)
+        return bool(stream.segment.append(payload))
 
     def _drop_writer(self) -> None:
         if self._writer is not None:

@@ -74,6 +74,12 @@ class Ledger:
         with _told(self.path, self._busy_s), self._engine.connect() as connection:
             yield connection
 
+    @contextmanager
+    def decide(self) -> Iterator[Connection]:
+        """A connection for one decision: a short transaction that nobody else's comes between. Commits at the end."""
+        with self._write() as connection:
+            yield connection
+
     def positions(self, writer_id: bytes) -> dict[tuple[str, int], int]:
         """How far each (stream, segment) of a writer is folded; what is not named is not folded at all."""
         with self.read() as connection:

@@ -251,6 +251,7 @@ epochs = Table(
     _workspace(),
     _id("flow_run_id"),
     _count("epoch"),
+    _id("writer_id"),  # who was to start it
     _us("opened_us"),
     _text("opened_by"),  # who did, for people: "pid 12 on host"
     _text("why"),  # "retry"

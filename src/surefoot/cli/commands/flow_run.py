@@ -138,6 +138,29 @@ def watch(run: str, timeout: float | None, output: Output) -> Exit:
     return Exit.DONE if ended.state_type is StateType.COMPLETED else Exit.NOT_COMPLETED
 
 
+@flow_run.command(
+    "retry",
+    examples=[
+        "surefoot flow-run retry brave-otter",
+        "surefoot flow-run retry --last nightly-load",
+        "surefoot flow-run retry brave-otter -p token=...",
+    ],
+)
+@click.argument("run", required=False)
+@click.option("--last", is_flag=True, help="The newest run that did not complete, of the flow that RUN names if given.")
+@click.option("-p", "--param", "pairs", metavar="KEY=VALUE", multiple=True, help="A parameter to take instead.")
+@click.option("--here", is_flag=True, hidden=True, help="In this process.")
+def retry(run: str | None, last: bool, pairs: tuple[str, ...], here: bool) -> Exit | int:
+    """Go on with a run that failed, crashed or was cancelled: what completed in it is not done again.
+
+    The file that defines its flow is loaded in a new process, in the folder where the run was started. The exit code is
+    0 if the run completes now.
+    """
+    from surefoot.cli.retrying import retry as retry_run
+
+    return retry_run(run, last=last, pairs=pairs, here=here)
+
+
 def outcome_line(run: FlowRun) -> str:
     """A flow run's end in one line."""
     state = state_cell(run.state_type, run.state_name)

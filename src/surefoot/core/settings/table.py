@@ -136,6 +136,15 @@ class Journal(Group):
     segment_bytes = Setting(whole(least=1 << 16, most=1 << 30), 8 << 20, "The size of the journal's files.")
 
 
+class Results(Group):
+    """`results.*`"""
+
+    keep_for_resuming = Setting(BOOL, True, "Whether results are kept so that a run can be resumed.")
+    item_max_bytes = Setting(whole(most=1 << 30), 64 << 20, "The largest result that is kept for resuming.")
+    budget_bytes = Setting(whole(), 4 << 30, "Disk that results kept for resuming may take.")
+    max_age_days = Setting(number(), 30, "Days after which they are removed.")
+
+
 class Ledger(Group):
     """`ledger.*`"""
 
@@ -156,6 +165,7 @@ class Settings(Group):
     tasks = Tasks()
     logging = Logging()
     journal = Journal()
+    results = Results()
     ledger = Ledger()
 
     profile: str

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("workspace_id", sa.Integer(), nullable=False),
         sa.Column("flow_run_id", sa.LargeBinary(16), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("writer_id", sa.LargeBinary(16), nullable=False),
         sa.Column("opened_us", sa.BigInteger(), nullable=False),
         sa.Column("opened_by", sa.Text(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
