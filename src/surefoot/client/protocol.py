@@ -11,6 +11,7 @@ from typing import Protocol
 
 from surefoot.core.wire import (
     Explanation,
+    FailureGroups,
     Flow,
     FlowFilter,
     FlowRun,
@@ -94,6 +95,10 @@ class Client(Protocol):
 
     def task_run_counts(self, where: TaskRunFilter) -> RunCounts:
         """How many task runs are in each state."""
+        ...
+
+    def failures(self, flow_run_id: str) -> FailureGroups:
+        """What failed in a flow run, by what went wrong."""
         ...
 
     def find_flow_run(self, reference: str) -> FlowRun:
