@@ -51,7 +51,7 @@ def fails_with_notes(text: str) -> None:
 
 
 def misspells(text: str) -> None:
-    text.uper()  # type: ignore[attr-defined]
+    text.shout()  # type: ignore[attr-defined]
 
 
 def fails_in_a_group(text: str) -> None:

@@ -345,3 +345,29 @@ def test_a_notebook_that_runs_as_a_whole_holds_what_it_showed(tmp_path: Path, mo
     assert "adds to 3" in str(second.outputs)
     assert "5" in str(third.outputs)
     assert "adds to 4" in str(third.outputs)
+
+
+def test_a_run_is_retried_after_the_cell_of_its_broken_task_was_mended(kernel: Kernel) -> None:
+    kernel.run("""
+calls = []
+@task
+def fetches():
+    calls.append("fetches")
+    return 1
+@task
+def stores(x):
+    calls.append("breaks")
+    raise OSError("full")
+@flow
+def mended():
+    return stores(fetches())
+state = mended(return_state=True)
+""")
+    cell = kernel.run("""
+@task
+def stores(x):
+    calls.append("stores")
+    return x + 1
+mended.retry(state.state_details["flow_run_id"]), calls
+""")
+    assert cell.value == "(2, ['fetches', 'breaks', 'stores'])"
