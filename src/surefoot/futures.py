@@ -212,6 +212,9 @@ class DoneAndNotDone(NamedTuple):
     done: set[Future[Any]]
     not_done: set[Future[Any]]
 
+    def __repr__(self) -> str:
+        return f"<{len(self.done):,} done, {len(self.not_done):,} not done>"
+
 
 def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:
     """Wait until all futures are done, or `timeout` seconds have passed. Raises ValueError for a negative timeout."""
