@@ -34,6 +34,11 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.annotations": {"allow_failure", "quote", "unmapped"},
     "surefoot.exceptions": {"MissingContextError", "ParameterTypeError", "SurefootError"},
     "surefoot.entrypoints": {"load_flow"},
+    "surefoot.results": {"ResultRecord", "ResultStore", "load_result", "resolve_serializer"},
+    "surefoot.serializers": {
+        "CompressedJSONSerializer", "CompressedPickleSerializer", "CompressedSerializer", "JSONSerializer",
+        "PickleSerializer", "Serializer",
+    },
 }  # fmt: skip
 DOOR: dict[str, str] = vars(surefoot)["_DOOR"]
 STUB = Path(surefoot.__file__).with_suffix(".pyi")

@@ -36,6 +36,8 @@ LEDGER: Final = {
 }
 DOORS: Final = {
     "src/surefoot/__init__.py": "the lazy namespace",
+    "src/surefoot/results/__init__.py": "a lazy namespace: a run that stores nothing loads none of it",
+    "src/surefoot/results/asking.py": "serializers and objects are wanted by decorators that name one",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",
     "src/surefoot/engine/session.py": "our logging imports the standard one, wanted by the first run only",
@@ -58,6 +60,7 @@ ENTRANCES: Final = {
     "surefoot.exceptions": "users",
     "surefoot.settings": "users",
     "surefoot.runtime": "users",
+    "surefoot.serializers": "users",
     "surefoot.testing": "the tests of users",
 }
 LOADED_BY_PATH: Final = {"src/surefoot/ledger/migrations/": "Alembic finds these itself"}

@@ -2,11 +2,12 @@
 
     from surefoot import flow
 
-May import: core, engine, parameters, task_runners.
+May import: core, engine, parameters, results, task_runners.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
@@ -18,10 +19,13 @@ from surefoot.engine.definition import Definition, Hooks, RunName
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.resuming import Restart, restart_of
 from surefoot.parameters import Validate, hidden_in, validator_of
+from surefoot.results.asking import asked
 from surefoot.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from surefoot.results.serializing import Serializer
 
 __all__ = ["Flow", "flow"]
 
@@ -56,6 +60,9 @@ class Flow(Definition, Generic[P, R]):
         task_runner: TaskRunner | type[TaskRunner] | None = None,
         validate_parameters: bool = True,
         log_prints: bool | None = None,
+        persist_result: bool | None = None,
+        result_storage: str | os.PathLike[str] | None = None,
+        result_serializer: Serializer | type[Serializer] | str | None = None,
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_cancellation: Hooks = None,
@@ -82,6 +89,13 @@ class Flow(Definition, Generic[P, R]):
                 "crashed": on_crashed,
                 "running": on_running,
             },
+        )
+        self.asks = asked(
+            persist_result,
+            result_storage,
+            result_serializer,
+            parameters=None if self.open_ended else self.parameter_names,
+            owner=f"flow {self.name!r}",
         )
         runner = task_runner() if isinstance(task_runner, type) else task_runner
         if runner is not None and not isinstance(runner, TaskRunner):
@@ -217,6 +231,9 @@ def flow(
     task_runner: TaskRunner | type[TaskRunner] | None = None,
     validate_parameters: bool = True,
     log_prints: bool | None = None,
+    persist_result: bool | None = None,
+    result_storage: str | os.PathLike[str] | None = None,
+    result_serializer: Serializer | type[Serializer] | str | None = None,
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_cancellation: Hooks = None,
@@ -241,6 +258,12 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
         task_runner: where submitted tasks run; `ThreadPoolTaskRunner()` if left out.
         validate_parameters: whether values are checked and coerced by their annotations.
         log_prints: whether `print` writes log lines of the run. None: as the flow around it does, or the setting.
+        persist_result: whether the result is stored as a file of its own, and so those of its tasks that do not say.
+            None: True if one of the next two is given, else as the flow around it does, or the setting
+            `results.persist_by_default`.
+        result_storage: the folder for it. The default is the setting `results.local_storage_path`.
+        result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is the setting
+            `results.default_serializer`.
         on_completion, on_failure, on_cancellation, on_crashed, on_running: lists of hooks `(flow, flow_run, state)`.
 
     >>> @flow(flow_run_name="load-{day}")

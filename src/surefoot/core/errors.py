@@ -23,6 +23,7 @@
     │   └── LedgerTooNew              the ledger was written by a newer version
     ├── RunError                      a run did not complete, and its result was asked for
     │   ├── FailedRun
+    │   │   ├── ResultNotStored       it ran, and its result could not be stored as was asked
     │   │   ├── NotReadyRun           it never ran: an upstream did not complete, or parameters were refused
     │   │   ├── TaskRunTimeoutError   (also a TimeoutError)
     │   │   └── FlowRunTimeoutError   (also a TimeoutError)
@@ -65,6 +66,7 @@ __all__ = [
     "PausedRun",
     "Refused",
     "ReservedArgumentError",
+    "ResultNotStored",
     "RunError",
     "SettingsError",
     "SurefootError",
@@ -252,6 +254,12 @@ class NotReadyRun(FailedRun):
     slug = "not-ready"
 
 
+class ResultNotStored(FailedRun):
+    """The run's function returned, but its result could not be stored where, and as, the decorator asks."""
+
+    slug = "result-not-stored"
+
+
 class TaskRunTimeoutError(FailedRun, TimeoutError):
     """A task took longer than its `timeout_seconds`."""
 
@@ -289,7 +297,7 @@ class UnfinishedRun(RunError):
 
 
 class MissingResult(RunError):
-    """The run completed, but its result is not in this process and was not stored."""
+    """The run completed, but its result is not in this process and was not stored, or what was stored is damaged."""
 
     slug = "missing-result"
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import inspect
 
     from surefoot.core.settings import Settings
+    from surefoot.results.asking import Asked
 
 __all__ = ["Definition", "Hooks", "RunName"]
 
@@ -52,6 +53,7 @@ class Definition:
 
     name: str
     fn: Callable[..., Any]
+    asks: Asked  # how its results are to be stored
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from surefoot.core.clock import get_clock
-from surefoot.core.errors import Defect
+from surefoot.core.errors import Defect, ResultNotStored
 from surefoot.core.facts import ResultAt, RunFact, StateEntered
 from surefoot.core.ids import new_id
 from surefoot.core.ports import Earlier
@@ -26,6 +26,8 @@ from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
 from surefoot.engine.tracebacks import traceback_text
+from surefoot.results.asking import Persistence
+from surefoot.results.persistence import keep_for
 from surefoot.states import NO_DATA, State, aggregate
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Execution:
         "n",
         "new_name",
         "parent",
+        "persistence",
         "ran_us",
         "references",
         "result",
@@ -136,6 +139,9 @@ class Execution:
         if log_prints is None:
             log_prints = parent.log_prints if parent is not None else bool(session.settings.get("logging.log_prints"))
         self.log_prints: bool = log_prints
+        # What counts for how results are stored: of this run, and of those in it that do not say.
+        around = None if parent is None else parent.persistence
+        self.persistence: Persistence = definition.asks.in_force(around, session.settings, is_task=self.is_task)
         self.life: Life = self.begin()
         self.context: Context = copy_context()
         self.context.run(scope.enter, self)
@@ -170,7 +176,7 @@ class Execution:
         self.result = found.at
         if self.is_task:
             flow.links.add(found.value, self.run_id)
-        return Verdict(COMPLETED, "Cached", f"taken over from epoch {found.at.epoch}, where it completed", found.value)
+        return Verdict(COMPLETED, "Cached", f"it had completed in epoch {found.at.epoch}", found.value)
 
     def made_from(self) -> bytes | None:
         """A hash of which results of other runs, of which epochs, this one is made from. None: of none."""
@@ -184,21 +190,45 @@ class Execution:
 
     def keep(self, verdict: Verdict) -> Verdict:
         """Keep the value that the run completes with."""
-        flow = self.flow
-        if flow is None or flow.keeper is None:
-            return verdict
-        if self.definition.isgenerator:
+        definition, keeper = self.definition, None if self.flow is None else self.flow.keeper
+        if definition.isgenerator:
             self.unkept = "it is a generator, whose values are handed on one by one"
             return verdict
-        kept = flow.keeper.keep(verdict.data, self.definition.source)
+        inputs = self.made_from() if self.inputs else None
+        kept: ResultAt | str | None
+        if not self.persistence.persist:
+            assert keeper is not None
+            kept = keeper.keep(verdict.data, definition.source, self.epoch, inputs)
+        else:
+            try:
+                kept = keep_for(
+                    definition.asks,
+                    self.persistence,
+                    keeper,
+                    verdict.data,
+                    settings=self.session.settings,
+                    run_id=self.run_id,
+                    name=definition.name,
+                    source=definition.source,
+                    epoch=self.epoch,
+                    inputs=inputs,
+                    key_fields=self._key_fields,
+                )
+            except ResultNotStored as error:
+                return Verdict(FAILED, "Failed", error.what, error)
         if isinstance(kept, str):
             self.unkept = kept
-            return verdict
-        inputs = self.made_from() if self.inputs else None
-        if inputs is not None or self.epoch:
-            kept = ResultAt(kept.place, kept.offset, kept.length, kept.serializer, kept.source, self.epoch, inputs)
-        self.result = kept
+        else:
+            self.result = kept
         return verdict
+
+    def _key_fields(self) -> dict[str, Any]:
+        flow = self.flow
+        return {
+            "parameters": self.parameters(),
+            "task_run": self.run if self.is_task else None,
+            "flow_run": None if flow is None else flow.run,
+        }
 
     def created(self, at_us: int, mono_us: int, effect: Enter) -> RunFact:
         """The fact that this run exists, in its state 0."""

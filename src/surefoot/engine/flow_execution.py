@@ -130,7 +130,8 @@ class FlowExecution(Execution):
     def begin(self) -> Life:
         is_part = self.parent is not None and self.parent.flow is not None
         rules = self.definition.rules(self.session.settings)
-        return flow_life(rules, is_part and self.keeper is not None, is_part and self.resuming is not None)
+        keeps = self.persistence.persist or (is_part and self.keeper is not None)
+        return flow_life(rules, keeps, is_part and self.resuming is not None)
 
     def identify(self, run: Execution, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> None:
         """Give a run within this one its key, and let it be the run that had this key when it was started before."""

@@ -28,7 +28,6 @@ __all__ = ["Keys", "NoHash", "hash_of", "identity_of", "short_hash", "source_has
 
 BYTES_MAX: Final = 1 << 20
 _ITEMS_MAX: Final = 1 << 18
-_LEVELS_MAX: Final = 64
 _LINKED_BYTES_MAX: Final = 1 << 16  # another run's plain result this small counts by content: it may have been changed
 _SIMPLE: Final = frozenset({int, float, bool, str, bytes, type(None)})
 
@@ -106,12 +105,9 @@ def hash_of(value: Any, links: Links | None = None) -> bytes:
     (True, False)
     """
     try:
-        raw = _Walk(links).encoded(value)
+        return short_hash(_Walk(links).encoded(value))
     except RecursionError:
         raise NoHash("is nested too deeply to be compared") from None
-    if len(raw) > BYTES_MAX:
-        raise _too_large()
-    return short_hash(raw)
 
 
 def _too_large() -> NoHash:
@@ -121,10 +117,11 @@ def _too_large() -> NoHash:
 class _Walk:
     """One walk through a value: what it is made of, in plain parts that are the same in every process."""
 
-    def __init__(self, links: Links | None) -> None:
+    def __init__(self, links: Links | None, items: int = _ITEMS_MAX, size: int = BYTES_MAX) -> None:
         self._links = links
-        self._left = _ITEMS_MAX
-        self._on_the_way: set[int] = set()
+        self._items_left = items
+        self._bytes_left = size
+        self._on_the_way: dict[int, int] = {}
 
     def encoded(self, value: Any) -> bytes:
         return _encode(self._plain(value))
@@ -133,46 +130,46 @@ class _Walk:
         kind = type(value)
         if kind in _SIMPLE:
             return self._simple(value, kind)
-        self._left -= 1
-        if self._left < 0:
+        self._items_left -= 1
+        if self._items_left < 0:
             raise _too_large()
         if is_reference(kind):
             return ["run", _run_id_of(value)]
         linked = self._linked(value)
         if linked is not None:
             return linked
+        level = len(self._on_the_way)
         if id(value) in self._on_the_way:
-            raise NoHash("contains itself")
-        self._on_the_way.add(id(value))
+            return ["up", level - self._on_the_way[id(value)]]  # it contains itself
+        self._on_the_way[id(value)] = level
         try:
             return self._whole(value, kind)
         finally:
-            self._on_the_way.discard(id(value))
+            del self._on_the_way[id(value)]
 
     def _simple(self, value: Any, kind: type) -> Any:
         if kind is str or kind is bytes:
-            if len(value) > BYTES_MAX:
-                raise _too_large()
+            self._take(len(value))
             if kind is str and not value.isascii():
-                return value.encode("utf-8", "surrogatepass")
+                return ["text", value.encode("utf-8", "surrogatepass")]
         elif kind is int and not -(1 << 63) <= value < 1 << 64:
             return ["int", hex(value)]
         return value
 
+    def _take(self, size: int) -> None:
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise _too_large()
+
     def _linked(self, value: Any) -> Any:
-        if self._links is None:
-            return None
-        run_id = self._links.find_one(value)
+        run_id = None if self._links is None else self._links.find_one(value)
         if run_id is None:
             return None
-        try:
-            walk = _Walk(None)
-            walk._left = 1000
-            raw = walk.encoded(value) if type(value) in _CONTAINERS else None
-        except NoHash:
-            raw = None
-        if raw is not None and len(raw) <= _LINKED_BYTES_MAX:
-            return ["value", raw]
+        if type(value) in _CONTAINERS:
+            try:
+                return ["value", _Walk(None, 1000, _LINKED_BYTES_MAX).encoded(value)]
+            except (NoHash, RecursionError):
+                pass
         return ["run", run_id]
 
     def _whole(self, value: Any, kind: type) -> Any:
@@ -183,16 +180,14 @@ class _Walk:
         for known, taken_apart in _KNOWN.items():
             if issubclass(kind, known):
                 return [known.__name__, *map(self._plain, taken_apart(value))]
-        if hasattr(kind, "__dataclass_fields__"):
-            return [_name_of(kind), *[self._plain(getattr(value, name, None)) for name in kind.__dataclass_fields__]]
         if issubclass(kind, type):
             return ["class", _name_of(value)]
-        if hasattr(value, "fn") and hasattr(value, "kind"):  # a flow or a task
-            return ["definition", identity_of(value), self._plain(value.fn)]
-        return self._pickled(value, kind)
+        if hasattr(value, "fn") and hasattr(value, "identity"):  # a flow or a task
+            return ["definition", value.identity, self._plain(value.fn)]
+        return self._taken_apart(value, kind)
 
     def _container(self, value: Any, kind: type) -> Any:
-        if len(value) > _ITEMS_MAX:
+        if len(value) > self._items_left:
             raise _too_large()
         if kind is dict:
             parts = [self._plain(part) for pair in value.items() for part in pair]
@@ -202,11 +197,32 @@ class _Walk:
                 parts = sorted(map(_encode, parts))
         return [kind.__name__, *parts]
 
-    def _pickled(self, value: Any, kind: type) -> Any:
+    def _taken_apart(self, value: Any, kind: type) -> Any:
+        """An object as pickle takes it apart; but sets are sorted, and equal parts count alike, shared or not."""
+        if kind.__name__ == "PickleBuffer":
+            with value.raw() as raw:
+                self._take(raw.nbytes)
+                return bytes(raw)
         size = getattr(value, "nbytes", 0)
-        if isinstance(size, int) and size > BYTES_MAX:
-            raise _too_large()
-        return [_name_of(kind), _pickled(value, self._plain)]
+        if isinstance(size, int) and size > self._bytes_left:
+            raise _too_large()  # before it is copied
+        try:
+            from copyreg import dispatch_table  # a door: only inputs that are no plain values come here
+
+            reduced = dispatch_table[kind](value) if kind in dispatch_table else value.__reduce_ex__(5)
+        except Exception as error:
+            raise NoHash(f"cannot be compared: {type(error).__name__}: {error}") from None
+        if isinstance(reduced, str):
+            return [_name_of(kind), reduced]
+        make, args, state, items, pairs = [*reduced[:5], None, None, None][:5]
+        return [
+            _name_of(kind),
+            self._plain(make),
+            self._plain(args),
+            self._plain(state),
+            None if items is None else list(map(self._plain, items)),
+            None if pairs is None else [list(map(self._plain, pair)) for pair in pairs],
+        ]
 
 
 def _run_id_of(target: Any) -> bytes:
@@ -216,34 +232,6 @@ def _run_id_of(target: Any) -> bytes:
     if isinstance(target, State):
         return hash_of((target.type.value, target.name, target.message))
     raise NoHash("is a future of no run")
-
-
-def _pickled(value: Any, plain: Callable[[Any], Any]) -> bytes:
-    """A value's pickle, in which sets are sorted and functions stand by their code."""
-    from io import BytesIO  # doors: only inputs that are no plain values pay for these
-    from pickle import Pickler
-
-    class Limited(BytesIO):
-        def write(self, data: Any, /) -> int:
-            if self.tell() + len(memoryview(data).cast("B")) > BYTES_MAX:
-                raise _too_large()
-            return super().write(data)
-
-    class Stable(Pickler):
-        def reducer_override(self, part: Any) -> Any:
-            kind = type(part)
-            if kind is set or kind is frozenset or kind is FunctionType or kind is MethodType:
-                return bytes, (_encode(plain(part)),)
-            return NotImplemented
-
-    file = Limited()
-    try:
-        Stable(file, 5).dump(value)
-    except NoHash:
-        raise
-    except Exception as error:
-        raise NoHash(f"cannot be compared: {type(error).__name__}: {error}") from None
-    return file.getvalue()
 
 
 # -- code

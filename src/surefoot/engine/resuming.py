@@ -103,7 +103,7 @@ class Resuming:
         if at.inputs != inputs:
             return "what it is made from was made anew"
         try:
-            value = self._values.load(at)
+            value = self._values.load(at, to_text(earlier.run_id))
         except MissingResult as error:
             return f"it had completed, but {error.what[0].lower()}{error.what[1:].rstrip('.')}"
         self.made[earlier.run_id] = at.epoch

@@ -71,7 +71,9 @@ class TaskExecution(Execution):
     def begin(self) -> Life:
         flow = self.flow
         rules = self.definition.rules(self.session.settings)
-        return task_life(rules) if flow is None else task_life(rules, flow.keys is not None, flow.resuming is not None)
+        if flow is None:
+            return task_life(rules, self.persistence.persist)
+        return task_life(rules, flow.keys is not None or self.persistence.persist, flow.resuming is not None)
 
     def keep_little_of(self, error: BaseException) -> None:
         if self.map_id is not None and self.flow is not None:

@@ -100,12 +100,16 @@ class Keeper:
         self._is_growing = False
         self._refused: tuple[int, int, str] = (0, 0, "")  # until when, from how many bytes on, and why
 
-    def keep(self, value: Any, source: str | None = None) -> ResultAt | str:
+    def keep(
+        self, value: Any, source: str | None = None, epoch: int = 0, inputs: bytes | None = None
+    ) -> ResultAt | str:
         """Write the value down as it is now. Where it lies, or, in one line, why it is not kept.
 
         Args:
             value: what a run returned.
             source: the hash of the source of the task or flow that made it.
+            epoch: of the run, when it made the value.
+            inputs: a hash of the results of other runs that it was made from.
         """
         try:
             if type(value) in PLAIN:
@@ -113,7 +117,7 @@ class Keeper:
             else:
                 raw = pickled(value, self.limits.item_bytes, self._open_large)
                 if type(raw) is not bytes:
-                    return self._kept_large(raw, source)
+                    return self._kept_large(raw, source, epoch, inputs)
         except TooLarge:
             return self._too_large(value)
         except BudgetUsedUp as full:
@@ -127,8 +131,9 @@ class Keeper:
             pack = self._pack
             end = pack.segment.append(raw)
             if not end or not pack.segment.is_mapped:
-                return self._keep_slowly(raw, source, end)
-        return ResultAt(pack.place, end - (size + 11 & -4), size, "pickle", source)  # frames.frame_bytes, inlined
+                return self._keep_slowly(raw, source, epoch, inputs, end)
+        at = end - (size + 11 & -4)  # frames.frame_bytes, without the call
+        return ResultAt(pack.place, at, size, "pickle", source, epoch, inputs)
 
     def close(self) -> None:
         """Trim the pack and mark it as complete. What is kept after it goes to another pack."""
@@ -139,7 +144,9 @@ class Keeper:
 
     # --- when the pack is full, none is open, or it is not mapped -----------------------------------------------------
 
-    def _keep_slowly(self, raw: bytes, source: str | None, end: int) -> ResultAt | str:
+    def _keep_slowly(
+        self, raw: bytes, source: str | None, epoch: int, inputs: bytes | None, end: int
+    ) -> ResultAt | str:
         size = len(raw)
         until_us, refused_bytes, why = self._refused
         if not end and size >= refused_bytes and 0 < until_us - get_clock().mono_us() <= _REST_US:
@@ -159,7 +166,7 @@ class Keeper:
             return self._refuse(size, error)
         finally:
             self._is_growing = False
-        return ResultAt(pack.place, end - frame_bytes(size), size, "pickle", source)
+        return ResultAt(pack.place, end - frame_bytes(size), size, "pickle", source, epoch, inputs)
 
     def _grow(self, need: int) -> None:
         """Open the next pack, larger than the one before. Raises OSError if there is no room."""
@@ -209,7 +216,7 @@ class Keeper:
             except (FileExistsError, FileNotFoundError):
                 continue
 
-    def _kept_large(self, file: HeadedFile, source: str | None) -> ResultAt | str:
+    def _kept_large(self, file: HeadedFile, source: str | None, epoch: int, inputs: bytes | None) -> ResultAt | str:
         try:
             size = file.end()
         except OSError as error:
@@ -217,7 +224,7 @@ class Keeper:
             return self._refuse(size=0, error=error)
         take(self._results_path, size - LARGE, sys.maxsize)
         place = "/".join(file.path.split(os.sep)[-3:])
-        return ResultAt(place, header_bytes, size, "pickle", source)
+        return ResultAt(place, header_bytes, size, "pickle", source, epoch, inputs)
 
     # --- why not ------------------------------------------------------------------------------------------------------
 

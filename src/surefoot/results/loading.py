@@ -1,4 +1,7 @@
-"""Loading what was kept for resuming: a value, or the reason why it does not come back. May import: core, packs."""
+"""Loading what was kept or stored: a value, or the reason why it does not come back.
+
+May import: core, packs, objects.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from typing import Any, BinaryIO, Final
 
 from surefoot.core.errors import TerminationSignal
 from surefoot.core.facts import ResultAt
-from surefoot.results.packs import missing, open_pack, read_value
+from surefoot.results.objects import read_object
+from surefoot.results.packs import is_pack, missing, open_pack, read_value
 from surefoot.results.pickling import unpickled, why_not
 
 __all__ = ["Loader", "load"]
@@ -33,8 +37,13 @@ class Loader:
         self._lock = Lock()
         self._files: OrderedDict[str, BinaryIO] = OrderedDict()
 
-    def load(self, at: ResultAt) -> Any:
-        """The value at that place. Raises MissingResult, which says why it is not to be had."""
+    def load(self, at: ResultAt, run_id: str = "") -> Any:
+        """The value at that place. Raises MissingResult, which says why it is not to be had.
+
+        With `run_id`, the id of the run whose it is, an object that another run has stored over it is a miss.
+        """
+        if not is_pack(at.place):
+            return read_object(at.place, run_id=run_id)[0]
         if at.serializer != "pickle":
             raise missing(at.place, f"it was written by the serializer {at.serializer!r}, which is not known here")
         with self._lock:
@@ -68,7 +77,7 @@ class Loader:
         self.close()
 
 
-def load(home_path: str, at: ResultAt, main_module: ModuleType | None = None) -> Any:
+def load(home_path: str, at: ResultAt, main_module: ModuleType | None = None, *, run_id: str = "") -> Any:
     """The value at that place of a home. Raises MissingResult, which says why it is not to be had."""
     with Loader(home_path, main_module) as loader:
-        return loader.load(at)
+        return loader.load(at, run_id)

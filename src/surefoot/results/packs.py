@@ -27,6 +27,7 @@ __all__ = [
     "head",
     "header",
     "header_bytes",
+    "is_pack",
     "make_read_only",
     "missing",
     "new_pack",
@@ -52,6 +53,11 @@ def run_folder(flow_run_id: bytes) -> str:
     'results/00000000000000000000000000000000'
     """
     return f"{RESULTS}/{flow_run_id.hex()}"
+
+
+def is_pack(place: str) -> bool:
+    """Whether a place is in a pack of the home; else it is the path of an object."""
+    return place.startswith(f"{RESULTS}/") or not os.path.isabs(place)
 
 
 def header(flow_run_id: bytes, writer_id: bytes) -> bytes:

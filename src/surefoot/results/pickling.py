@@ -17,7 +17,18 @@ from typing import Any, Final, Protocol
 
 from surefoot.core.errors import TerminationSignal
 
-__all__ = ["LARGE", "PLAIN", "PROTOCOL", "Large", "TooLarge", "is_plain", "pickled", "unpickled", "why_not"]
+__all__ = [
+    "LARGE",
+    "PLAIN",
+    "PROTOCOL",
+    "Large",
+    "TooLarge",
+    "is_plain",
+    "pickle_bytes",
+    "pickled",
+    "unpickled",
+    "why_not",
+]
 
 PROTOCOL: Final = 5
 LARGE: Final = 1 << 20  # bytes from which on a value gets a file of its own
@@ -50,6 +61,22 @@ def is_plain(value: Any) -> bool:
     if kind is list or kind is tuple:
         return len(value) <= _FEW and PLAIN.issuperset(map(type, value))
     return False
+
+
+def pickle_bytes(value: Any) -> bytes:
+    """The value's bytes, however many. Raises whatever pickling raises.
+
+    >>> unpickled(pickle_bytes(lambda x: x + 1))(2)
+    3
+    """
+    try:
+        return dumps(value, PROTOCOL)
+    except (RecursionError, MemoryError):
+        raise
+    except Exception:
+        out = BytesIO()
+        _by_value_pickler()(out, PROTOCOL).dump(value)
+        return out.getvalue()
 
 
 def pickled(value: Any, most: int, open_large: Callable[[], Large]) -> bytes | Large:

@@ -114,6 +114,9 @@ class Tasks(Group):
 
     default_retries = Setting(whole(), 0, "How often a task is tried again that does not say.")
     default_retry_delay_seconds = Setting(DELAYS, 0, "How long a task waits before that: a number or a list.")
+    default_persist_result = Setting(
+        optional(BOOL), None, "Whether results of tasks are stored; if empty, as around it."
+    )
     runner = Runner()
 
 
@@ -139,6 +142,9 @@ class Journal(Group):
 class Results(Group):
     """`results.*`"""
 
+    persist_by_default = Setting(BOOL, False, "Whether results are stored of flows and tasks that do not say.")
+    default_serializer = Setting(TEXT, "pickle", "What stored results are written with, where nothing else is said.")
+    local_storage_path = Setting(PATH, "${SUREFOOT_HOME}/storage", "The folder of stored results, where none is named.")
     keep_for_resuming = Setting(BOOL, True, "Whether results are kept so that a run can be resumed.")
     item_max_bytes = Setting(whole(most=1 << 30), 64 << 20, "The largest result that is kept for resuming.")
     budget_bytes = Setting(whole(), 4 << 30, "Disk that results kept for resuming may take.")

@@ -50,6 +50,8 @@ class Evidence(NamedTuple):
         None  # the task run of a flow run that ran longest, and how long, in microseconds
     )
 
+    taken_over: int | None = None  # task runs of a flow run that had completed in an earlier epoch; None in the first
+
     @property
     def root(self) -> Node:
         """The root of the matter: the run itself if no other is to blame."""
@@ -88,6 +90,7 @@ def gather(connection: Connection, reference: str) -> Evidence:
         ),
         recovered=_nodes(connection, run_id, task_runs.c.state_type == "COMPLETED", task_runs.c.run_count > 1),
         longest=_longest(connection, run_id),
+        taken_over=_taken_over(connection, run_id, run.epoch) if run.epoch else None,
     )
 
 
@@ -152,6 +155,12 @@ def _count(connection: Connection, flow_run_id: bytes, state_type: str) -> int:
     query = select(func.count()).where(
         *_in_flow_run(flow_run_id), task_runs.c.state_type == state_type, uneven(task_runs)
     )
+    return connection.execute(query).scalar_one()
+
+
+def _taken_over(connection: Connection, flow_run_id: bytes, epoch: int) -> int:
+    c = task_runs.c
+    query = select(func.count()).where(*_in_flow_run(flow_run_id), c.state_name == "Cached", c.epoch == epoch)
     return connection.execute(query).scalar_one()
 
 

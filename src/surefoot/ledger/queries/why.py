@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 
 from surefoot.core.ids import to_text
 from surefoot.core.states import COMPLETED, FINAL, SCHEDULED
-from surefoot.core.wire import Explanation, FailureGroup, TaskRun
+from surefoot.core.wire import Explanation, FailureGroup, FlowRun, TaskRun
 from surefoot.ledger.history import Entry
 from surefoot.ledger.queries.causes import Node
 from surefoot.ledger.queries.evidence import Evidence, gather
@@ -51,6 +51,7 @@ def _sentence(told: str) -> str:
 def _causes(found: Evidence) -> Iterator[str]:
     for node in found.chain:
         yield other(node, found)
+    yield from _again(found)
     yield from _attempts(found)
     blamed = {node.of for node in found.chain if node.is_task}
     yield from _failures(found, blamed)
@@ -65,6 +66,23 @@ def _causes(found: Evidence) -> Iterator[str]:
     if found.longest is not None and found.longest[1] and found.node.state_type is COMPLETED:
         node, ran_us = found.longest
         yield f"the task run that took longest is {node.name}: {lasted(ran_us)}"
+
+
+def _again(found: Evidence) -> Iterator[str]:
+    """What an epoch after the first took over, and what it called again."""
+    epoch = found.run.epoch
+    if not epoch:
+        return
+    for entry in found.states:
+        if entry.epoch == epoch and entry.state_name == "Rerunning":
+            yield f"it was called again in epoch {epoch}{text(entry.message)}"
+    if found.taken_over is not None:
+        taken = plural(found.taken_over, "task run", "task runs")
+        yield f"in epoch {epoch} {taken} had completed already and {_were(found.taken_over)} not called again"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _failures(found: Evidence, blamed: set[str]) -> Iterator[str]:
@@ -139,6 +157,9 @@ def _commands(connection: Connection, found: Evidence, situation: Situation) -> 
         do.append(f"surefoot flow-run watch {_handle(connection, node)}")
     if root is node and found.failures.groups:
         do.append(f"surefoot why {found.failures.groups[0].examples[0].id}")
+    if not node.is_task and node.state_type in FINAL and node.state_type is not COMPLETED:
+        if isinstance(found.run, FlowRun) and found.run.parent_flow_run_id is None:
+            do.append(f"surefoot flow-run retry {_handle(connection, node)}")
     if root is not node:
         do.append(f"surefoot {_noun(root)} logs {_handle(connection, root)}")
     do.append(f"surefoot {_noun(node)} logs {_handle(connection, node)}")
