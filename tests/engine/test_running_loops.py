@@ -83,7 +83,7 @@ def test_a_handler_that_is_given_up_ends_its_run_and_no_other(home: Path) -> Non
         @flow
         async def given_up() -> None:
             begun.set()
-            await asyncio.sleep(SOON)
+            await asyncio.Event().wait()
 
         request = asyncio.create_task(given_up())
         await begun.wait()
