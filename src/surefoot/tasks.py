@@ -118,6 +118,7 @@ class Task(Definition, Generic[P, R]):
         With `return_state=True` the final `State` comes back instead, and failures do not raise. `wait_for` takes
         futures whose ends are waited for although their values are not used.
         """
+        __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:
@@ -201,6 +202,7 @@ class Task(Definition, Generic[P, R]):
         rows = self._rows(args, kwargs)
         if rows and not self.fits(*rows[0]):
             self.bind(*rows[0])  # a call that does not fit is refused before the first run
+        (flow.pool or flow.open_pool()).check(self, rows)
         map_id = new_id()
         progress = MapProgress(self.name, len(rows))
         futures: FutureList[R] = FutureList()
