@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -34,7 +35,8 @@ class Plans:
 
 
 @pytest.fixture
-def plans(ledger: Ledger) -> Iterator[Plans]:
+def plans(tmp_path: Path) -> Iterator[Plans]:
+    """SQLite's, which is told what is typical; PostgreSQL's stand in test_postgres_plans.py."""
     pen = Pen()
     for number in range(30):
         run = a_flow_run(pen, f"run-{number}", at_us=T0 + number * SECOND).enter(RUNNING)
@@ -43,9 +45,10 @@ def plans(ledger: Ledger) -> Iterator[Plans]:
         if number % 2:
             task_run.enter(FAILED, message="ValueError: no such thing")
             run.enter(FAILED, message="ValueError: no such thing", cause_id=task_run.id)
-    ledger.fold(pen.batches())
-    with ledger.read() as connection:
-        yield Plans(connection)
+    with Ledger.open(tmp_path / "ledger.db") as ledger:
+        ledger.fold(pen.batches())
+        with ledger.read() as connection:
+            yield Plans(connection)
 
 
 @pytest.mark.parametrize("page", [1, 2])

@@ -215,7 +215,7 @@ def test_a_ledger_is_written_anew_without_gaps(ledger: Ledger, ask: Ask) -> None
     ledger.fold(pen.batches())
     ledger.retain(Cutoffs(logs_us=T0 + DAY))
     assert ledger.contents().free_bytes > 1_000_000
-    ledger.compact()
+    ledger.vacuum()
     assert ledger.contents().free_bytes == 0
     assert names(ask) == ["stays"]
 

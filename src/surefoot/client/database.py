@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -15,9 +16,20 @@ from surefoot.core.settings import Settings
 from surefoot.journal import reading
 from surefoot.journal.backlog import upkeep_us
 from surefoot.journal.home import Home
-from surefoot.ledger import Ledger, Standing
+from surefoot.ledger import HEAD, Ledger, Standing
 
-__all__ = ["DbStats", "Emptied", "JournalSize", "TableSize", "compact", "empty", "standing", "stats"]
+__all__ = [
+    "DbStats",
+    "Emptied",
+    "JournalSize",
+    "TableSize",
+    "Vacuumed",
+    "empty",
+    "name_of",
+    "standing",
+    "stats",
+    "vacuum",
+]
 
 
 class TableSize(msgspec.Struct, frozen=True):
@@ -53,6 +65,14 @@ class DbStats(msgspec.Struct, frozen=True, kw_only=True):
     last_upkeep: datetime | None = None
 
 
+class Vacuumed(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a ledger was and is."""
+
+    path: str
+    bytes_before: int
+    bytes: int
+
+
 class Emptied(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a ledger that was to be emptied."""
 
@@ -64,10 +84,10 @@ def stats(settings: Settings) -> DbStats:
     """Count all that is in the ledger, and measure the journal."""
     home = Home(settings.home)
     with open_ledger(settings) as ledger:
-        found = ledger.contents()
+        name, found = ledger.name, ledger.contents()
         journal = _journal_sizes(home, ledger)
     return DbStats(
-        path=home.ledger_path,
+        path=name,
         revision=found.revision,
         bytes=found.bytes,
         free_bytes=found.free_bytes,
@@ -100,17 +120,25 @@ def _instant(us: int | None) -> datetime | None:
     return None if us is None else datetime.fromtimestamp(us / 1e6, UTC)
 
 
+def name_of(settings: Settings) -> str:
+    """Where the ledger is, for people."""
+    return Ledger.name_of(settings.ledger.url) if settings.ledger.url else Home(settings.home).ledger_path
+
+
 def standing(settings: Settings) -> Standing:
     """At which revision the ledger is; nothing is changed."""
-    return Ledger.standing(Home(settings.home).ledger_path)
+    where = settings.ledger.url or Path(Home(settings.home).ledger_path)
+    if isinstance(where, Path) and not where.exists():  # which looking would make
+        return Standing(str(where), None, HEAD, None)
+    return Ledger.standing(where)
 
 
-def compact(settings: Settings) -> tuple[int, int]:
-    """Write the ledger anew, without gaps. How many bytes it had, and how many it has."""
+def vacuum(settings: Settings) -> Vacuumed:
+    """Give the room of what was deleted back."""
     with open_ledger(settings) as ledger:
-        before = ledger.contents().bytes
-        ledger.compact()
-        return before, ledger.contents().bytes
+        before = ledger.size()
+        ledger.vacuum()
+        return Vacuumed(path=ledger.name, bytes_before=before, bytes=ledger.size())
 
 
 def empty(settings: Settings) -> Emptied:
@@ -128,14 +156,16 @@ def empty(settings: Settings) -> Emptied:
         try:
             with open_ledger(settings) as ledger:
                 ledger.empty()
-                ledger.compact()
+                ledger.vacuum()
+                return Emptied(path=ledger.name)
         except (LedgerBusy, LedgerTooNew):
             raise
         except (BadInput, Unavailable):
+            if settings.ledger.url:
+                raise
             kept = _put_aside(home)
             open_ledger(settings).close()
             return Emptied(path=home.ledger_path, kept_in=kept)
-    return Emptied(path=home.ledger_path)
 
 
 def _put_aside(home: Home) -> str:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from surefoot.client.folding import ASIDE, take_in
+from surefoot.client.ledgers import ledger_of
 from surefoot.core.clock import get_clock
 from surefoot.core.os.locks import is_locked, lock_for_life
 from surefoot.core.settings import Settings
@@ -53,7 +54,7 @@ def open_ledger(settings: Settings) -> Ledger:
     """The ledger of the home that the settings name, made or upgraded if need be."""
     home = Home(settings.home)
     home.ensure()
-    return Ledger.open(home.ledger_path, busy_s=settings.ledger.busy_timeout_seconds)
+    return ledger_of(home, settings.ledger.url, busy_s=settings.ledger.busy_timeout_seconds)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from surefoot.core.errors import Refused, SurefootError
 from surefoot.core.os.detached import lower_priority
 from surefoot.journal.home import Home
 
-__all__ = ["Compacted", "Upgrade", "db"]
+__all__ = ["Upgrade", "db"]
 
 
 class Upgrade(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,14 +34,6 @@ class Upgrade(msgspec.Struct, frozen=True, kw_only=True):
     head: str  # the revision of this version of Surefoot
     copy: str | None = None  # where the ledger lies as it was before
     upgraded: bool = False
-
-
-class Compacted(msgspec.Struct, frozen=True, kw_only=True):
-    """How large a ledger was and is."""
-
-    path: str
-    bytes_before: int
-    bytes: int
 
 
 @click.group(cls=LazyGroup)
@@ -142,10 +134,11 @@ def upgrade(dry_run: bool, yes: bool, output: Output) -> None:
     """Bring the ledger to this version, keeping a copy. The first command of a new version does so by itself."""
     settings = here()
     found = database.standing(settings)
-    copy = str(found.copy) if found.is_old else None
-    done = Upgrade(path=Home(settings.home).ledger_path, revision=found.revision, head=found.head, copy=copy)
+    copy = str(found.copy) if found.is_old and found.copy is not None else None
+    done = Upgrade(path=found.name, revision=found.revision, head=found.head, copy=copy)
     if found.is_old and not dry_run:
-        note(f"From revision {found.revision} to {found.head}; a copy is kept as {found.copy}.")
+        kept = f"a copy is kept as {copy}" if copy else "no copy is made: that is for whoever runs the server"
+        note(f"From revision {found.revision} to {found.head}; {kept}.")
         agree(f"Upgrade {done.path}?", yes)
         database.stats(settings)
         done = msgspec.structs.replace(done, upgraded=True)
@@ -155,7 +148,12 @@ def upgrade(dry_run: bool, yes: bool, output: Output) -> None:
         say([f"{done.path}: nothing to upgrade, revision {found.revision or 'none yet'} of {found.head}."])
     else:
         verb = "Upgraded" if done.upgraded else "Would upgrade"
-        say([f"{verb} {done.path} from revision {found.revision} to {found.head}; the copy: {found.copy}"])
+        say(
+            [
+                f"{verb} {done.path} from revision {found.revision} to {found.head}.",
+                *([f"Copy: {copy}"] if copy else []),
+            ]
+        )
 
 
 @db.command("reset", examples=["surefoot db reset --yes", "surefoot db reset --yes -o json"])
@@ -164,7 +162,7 @@ def upgrade(dry_run: bool, yes: bool, output: Output) -> None:
 def reset(yes: bool, output: Output) -> None:
     """Empty the ledger, also one that is damaged. What journals still hold is then taken in again."""
     settings = here()
-    path = Home(settings.home).ledger_path
+    path = database.name_of(settings)
     try:
         rows = {each.name: each.rows for each in database.stats(settings).tables}
         note(
@@ -185,10 +183,8 @@ def reset(yes: bool, output: Output) -> None:
 @output_option
 def vacuum(output: Output) -> None:
     """Write the ledger anew, without gaps. Needs as much disk again, and lets nobody else write meanwhile."""
-    settings = here()
-    before, after = database.compact(settings)
-    done = Compacted(path=Home(settings.home).ledger_path, bytes_before=before, bytes=after)
+    done = database.vacuum(here())
     if output == "table":
-        say([f"{done.path}: {bytes_as_text(before)} before, {bytes_as_text(after)} now."])
+        say([f"{done.path}: {bytes_as_text(done.bytes_before)} before, {bytes_as_text(done.bytes)} now."])
     else:
         write_object(done, output)

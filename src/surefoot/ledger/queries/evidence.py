@@ -177,7 +177,7 @@ def _failures(connection: Connection, flow_run_id: bytes) -> list[Failures]:
         first = alike.get(key)
         told = Failures(task_name, message or state_name, number)
         alike[key] = told if first is None else first._replace(number=first.number + number)
-    return sorted(alike.values(), key=lambda failures: -failures.number)
+    return sorted(alike.values(), key=lambda failures: (-failures.number, failures.task_name, failures.message))
 
 
 def _count(connection: Connection, flow_run_id: bytes, state_type: str) -> int:

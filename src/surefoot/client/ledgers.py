@@ -1,0 +1,18 @@
+"""The ledger that a home's journal is folded into: a file in the home, or a database that homes may share.
+
+May import: ledger, journal.
+"""
+
+from __future__ import annotations
+
+from surefoot.journal.home import Home
+from surefoot.ledger import Ledger
+
+__all__ = ["ledger_of"]
+
+
+def ledger_of(home: Home, url: str | None, *, busy_s: float = 30.0) -> Ledger:
+    """The ledger of a home, which has to be there, opened; `url` as in the setting `ledger.url`."""
+    if url is None:
+        return Ledger.open(home.ledger_path, busy_s=busy_s)
+    return Ledger.open(url, busy_s=busy_s, home_id=home.id())
