@@ -7,6 +7,7 @@ be; without it any one will do. `SUREFOOT_TEST_POSTGRES_URL` names one that runs
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
@@ -162,6 +163,8 @@ def _databases(kind: str, stack: ExitStack) -> Databases:
     if running:
         url = make_url(running)
         return Databases(lambda name: url.set(drivername="postgresql", database=name).render_as_string(False))
+    if sys.platform == "win32":
+        pytest.skip("The server is not started on Windows; name one: SUREFOOT_TEST_POSTGRES_URL")
     version = kind.partition("-")[2]
     try:
         folder = binaries().get(int(version)) if version else None

@@ -151,6 +151,24 @@ def test_finding_and_explaining_search_by_indexes(plans: Plans, reference: str) 
         assert not _walks(told), told
 
 
+@pytest.mark.parametrize("request_kind", SERVERS)
+def test_a_ledger_that_has_just_been_filled_is_known_to_the_planner(ledgers_of: Any, request_kind: str) -> None:
+    pen = Pen()
+    for number in range(100):
+        flow_run = a_flow_run(pen, f"run-{number}").enter(RUNNING)
+        for _ in range(20):
+            a_task_run(pen, flow_run).enter(RUNNING).enter(COMPLETED).log("a line", flow_run=flow_run)
+        flow_run.enter(COMPLETED)
+    with ledgers_of(request_kind) as ledgers, Ledger.open(ledgers.bare()) as ledger:
+        ledger.fold(pen.batches())
+        with ledger.read() as connection:
+            plans = Plans(connection)
+            for query in (queries.list_flow_runs, queries.list_task_runs, queries.list_logs):
+                told = plans.of(query, limit=10)
+                assert "Sort" not in told, told
+                assert not _walks(told), told
+
+
 @pytest.mark.parametrize("number", [1, 100, 300])
 def test_folding_looks_up_what_is_told_of_and_walks_through_nothing(large: Ledger, number: int) -> None:
     """States that follow on what is there, and runs that are new, be they few or many."""

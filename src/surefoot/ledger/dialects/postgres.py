@@ -49,6 +49,7 @@ from surefoot.ledger.tables import meta
 
 __all__ = [
     "LOCK",
+    "after_much",
     "among",
     "deciding",
     "engine_for",
@@ -145,7 +146,7 @@ def writing(connection: Connection) -> Connection:
     They commit without waiting for the disk, in order: a crash of the server may cost the newest of them, whose facts
     are still in the journal. Before those are deleted, `make_durable` is called.
     """
-    return connection.execution_options(**{_WRITES: "hasty"})
+    return _writing(connection, "hasty")
 
 
 def insert_new(connection: Connection, table: Table, rows: Rows) -> None:
@@ -158,7 +159,15 @@ def insert_new(connection: Connection, table: Table, rows: Rows) -> None:
 
 def deciding(connection: Connection) -> Connection:
     """The connection, for transactions that write what no journal has: their commits last as the server's do."""
-    return connection.execution_options(**{_WRITES: "lasting"})
+    return _writing(connection, "lasting")
+
+
+def _writing(connection: Connection, way: str) -> Connection:
+    # Said though it is the default: a role may be set to another, and then what was committed while waiting for the lock
+    # would not be seen.
+    return connection.execution_options(
+        **{_WRITES: way, "isolation_level": "READ COMMITTED", "postgresql_readonly": False}
+    )
 
 
 def upsert(connection: Connection, table: Table, rows: Rows) -> None:
@@ -361,7 +370,23 @@ def make_tables(connection: Connection, metadata: MetaData) -> None:
 
 
 def tell_planner(connection: Connection, metadata: MetaData) -> None:
-    """Nothing: the server looks at its tables by itself, when much of them has changed."""
+    """Nothing: the server looks at its tables by itself, once there is something in them."""
+
+
+def after_much(engine: Engine) -> None:
+    """Let the planner look at tables that it has never seen but empty.
+
+    The server would do so by itself within a minute or two. Until then it takes a workspace for a handful of rows, and
+    sorts all of history for a page.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        query = (
+            "SELECT relname FROM pg_catalog.pg_class WHERE relkind = 'r' AND reltuples <= 0"
+            " AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())"
+        )
+        unseen = sorted(connection.exec_driver_sql(query).scalars())
+        if unseen:
+            connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {', '.join(map(_quoted, unseen))}")
 
 
 def make_durable(connection: Connection, at_us: int) -> None:
