@@ -16,12 +16,13 @@ from surefoot.cli.app import app
 from surefoot.cli.commands.config import View
 from surefoot.cli.commands.db import Upgrade
 from surefoot.cli.commands.profile import Profile, ProfilePage
+from surefoot.cli.commands.results import KeptOfRun, Removal, Shown
 from surefoot.cli.commands.version import Versions
 from surefoot.cli.mistakes import Exit
 from surefoot.client.database import DbStats, Emptied, Vacuumed
 from surefoot.client.survey import HomeSurvey, RemovedHome
 from surefoot.client.upkeep import Upkept
-from surefoot.core.wire import Deleted, Explanation, Flow, FlowRun, Log, TaskRun
+from surefoot.core.wire import Deleted, Explanation, Flow, FlowRun, Log, RunResult, TaskRun
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WIDTH: Final = 100
@@ -69,6 +70,10 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "home-remove": RemovedHome,
     "profile-inspect": ProfilePage,
     "profile-ls": list[Profile],
+    "results-gc": Removal,
+    "results-ls": (list[KeptOfRun], list[RunResult]),
+    "results-rm": Removal,
+    "results-show": Shown,
     "task-run-delete": Deleted,
     "task-run-inspect": TaskRun,
     "task-run-logs": list[Log],

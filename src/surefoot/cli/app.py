@@ -26,6 +26,7 @@ _PLACES: Final = {
     "flow-run": Place("surefoot.cli.commands.flow_run", "flow_run", "Look at flow runs."),
     "task-run": Place("surefoot.cli.commands.task_run", "task_run", "Look at task runs."),
     "why": Place("surefoot.cli.commands.why", "why", "Say why a run is as it is, and what to do."),
+    "results": Place("surefoot.cli.commands.results", "results", "See, load and remove results of runs."),
     "flow": Place("surefoot.cli.commands.flow", "flow", "Look at flows."),
     "db": Place("surefoot.cli.commands.db", "db", "Look after the ledger: size, upkeep, upgrade, repair."),
     "home": Place("surefoot.cli.commands.home", "home", "See what lies in the home, and how large it is."),

@@ -24,6 +24,7 @@ from surefoot.core.wire import (
     LogFilter,
     Page,
     RunCounts,
+    RunResult,
     SortFlowRuns,
     SortFlows,
     SortLogs,
@@ -136,6 +137,14 @@ class EmbeddedClient:
     def find_run(self, reference: str) -> FlowRun | TaskRun:
         """The flow run or task run that goes by `reference`."""
         return self._ask(lambda tx: queries.find_run(tx, reference))
+
+    def results(self, flow_run_id: str, *, limit: int = 200, after: str | None = None) -> Page[RunResult]:
+        """A page of the results of a flow run and its task runs that are kept or stored."""
+        return self._page(lambda tx: queries.list_results(tx, flow_run_id, limit=limit, after=after))
+
+    def find_result(self, reference: str) -> RunResult:
+        """Where the result of a run is."""
+        return self._ask(lambda tx: queries.find_result(tx, reference))
 
     def why(self, reference: str) -> Explanation:
         """Why a run is as it is."""

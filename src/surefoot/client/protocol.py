@@ -20,6 +20,7 @@ from surefoot.core.wire import (
     LogFilter,
     Page,
     RunCounts,
+    RunResult,
     SortFlowRuns,
     SortFlows,
     SortLogs,
@@ -110,6 +111,17 @@ class Client(Protocol):
 
     def find_run(self, reference: str) -> FlowRun | TaskRun:
         """The flow run or task run that goes by `reference`; a flow run is looked for first."""
+        ...
+
+    def results(self, flow_run_id: str, *, limit: int = 200, after: str | None = None) -> Page[RunResult]:
+        """A page of the results of a flow run and its task runs that are kept or stored; the flow run's own first."""
+        ...
+
+    def find_result(self, reference: str) -> RunResult:
+        """Where the result of the run is that goes by `reference`. Raises as `find_run`.
+
+        Raises MissingResult, which says why, if it is neither kept nor stored.
+        """
         ...
 
     def why(self, reference: str) -> Explanation:

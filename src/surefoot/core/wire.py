@@ -26,6 +26,7 @@ __all__ = [
     "LogFilter",
     "Page",
     "RunCounts",
+    "RunResult",
     "State",
     "TaskInput",
     "TaskRun",
@@ -156,6 +157,21 @@ class RunCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     by_name: dict[str, int] = {}
     total: int = 0
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the value of a completed run is kept or stored. `surefoot.results.load_result` loads it."""
+
+    run_id: str
+    run_name: str
+    run_type: Literal["flow-run", "task-run"]
+    name: str  # of its flow or task
+    flow_run_id: str | None = None
+    place: str  # a pack, relative to the home ("results/..."), or the path of an object
+    offset: int = 0
+    length: int  # bytes
+    serializer: str
+    end_time: datetime | None = None
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
