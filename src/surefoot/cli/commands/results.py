@@ -195,7 +195,9 @@ def _is_nested(value: Any) -> bool:
 # --- rm and gc --------------------------------------------------------------------------------------------------------
 
 
-@results.command("rm", examples=["surefoot results rm brave-otter --yes"])
+@results.command(
+    "rm", examples=["surefoot results rm brave-otter --yes", "surefoot results rm brave-otter --yes -o json"]
+)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_option
