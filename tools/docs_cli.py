@@ -14,12 +14,12 @@ import msgspec
 
 from surefoot.cli.app import app
 from surefoot.cli.commands.config import View
-from surefoot.cli.commands.db import Upgrade
+from surefoot.cli.commands.db import Compacted, Upgrade
 from surefoot.cli.commands.profile import Profile, ProfilePage
 from surefoot.cli.commands.results import KeptOfRun, Removal, Shown
 from surefoot.cli.commands.version import Versions
 from surefoot.cli.mistakes import Exit
-from surefoot.client.database import DbStats, Emptied, Vacuumed
+from surefoot.client.database import DbStats, Emptied
 from surefoot.client.survey import HomeSurvey, RemovedHome
 from surefoot.client.upkeep import Upkept
 from surefoot.core.wire import Deleted, Explanation, Flow, FlowRun, Log, RunResult, TaskRun
@@ -59,7 +59,7 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "db-reset": Emptied,
     "db-stats": DbStats,
     "db-upgrade": Upgrade,
-    "db-vacuum": Vacuumed,
+    "db-vacuum": Compacted,
     "flow-ls": list[Flow],
     "flow-run-delete": Deleted,
     "flow-run-inspect": FlowRun,

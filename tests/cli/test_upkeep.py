@@ -75,7 +75,7 @@ def test_upgrade_says_from_where_to_where_and_keeps_a_copy(surefoot: Surefoot, s
     assert not copy.exists()
     assert surefoot("db", "upgrade").exit_code == Exit.BAD_INPUT
     done = surefoot("db", "upgrade", "--yes")
-    assert done.stdout == f"Upgraded {ledger} from revision 0001 to 0002.\nCopy: {copy}\n"
+    assert done.stdout == f"Upgraded {ledger} from revision 0001 to 0002; the copy: {copy}\n"
     assert copy.exists()
     assert json.loads(surefoot("db", "upgrade", "-o", "json").stdout)["revision"] == "0002"
 

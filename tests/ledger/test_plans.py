@@ -80,6 +80,7 @@ def test_a_filter_that_finds_few_is_what_the_planner_goes_by(plans: Plans) -> No
     assert "COVERING INDEX task_runs_of_flow_run " in plans.of(queries.count_task_runs, of_run)
     failed = TaskRunFilter(flow_run_id=[run.id], state_type=[FAILED])
     assert "task_runs_of_flow_run_by_state" in plans.of(queries.list_task_runs, failed)
+    assert "task_runs_of_flow_run_by_state" in plans.of(queries.list_failures, run.id)
     assert "task_runs_by_state" in plans.of(queries.list_task_runs, TaskRunFilter(state_type=[FAILED]))
     assert "flow_runs_by_state" in plans.of(queries.list_flow_runs, FlowRunFilter(state_type=[FAILED, RUNNING]))
     assert "flow_runs_of_flow" in plans.of(queries.list_flow_runs, FlowRunFilter(flow_name=["backup"]))

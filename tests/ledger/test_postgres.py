@@ -239,6 +239,7 @@ def test_a_database_without_every_character_is_refused(server: Databases) -> Non
          "CREATE DATABASE latin TEMPLATE template0 ENCODING LATIN1 LOCALE 'C'")  # fmt: skip
     with pytest.raises(BadInput, match="encoded as LATIN1"):
         Ledger.open(server.url_of("latin"))
+    _run(server.url_of("postgres"), "DROP DATABASE latin")
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 
 from surefoot.client.folding import ASIDE, fold_no_more
+from surefoot.client.ledgers import ledger_name, ledger_place
 from surefoot.client.upkeep import open_ledger
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import BadInput, LedgerBusy, LedgerTooNew, Unavailable
@@ -16,20 +16,9 @@ from surefoot.core.settings import Settings
 from surefoot.journal import reading
 from surefoot.journal.backlog import upkeep_us
 from surefoot.journal.home import Home
-from surefoot.ledger import HEAD, Ledger, Standing
+from surefoot.ledger import Ledger, Standing
 
-__all__ = [
-    "DbStats",
-    "Emptied",
-    "JournalSize",
-    "TableSize",
-    "Vacuumed",
-    "empty",
-    "name_of",
-    "standing",
-    "stats",
-    "vacuum",
-]
+__all__ = ["DbStats", "Emptied", "JournalSize", "TableSize", "compact", "empty", "standing", "stats"]
 
 
 class TableSize(msgspec.Struct, frozen=True):
@@ -65,14 +54,6 @@ class DbStats(msgspec.Struct, frozen=True, kw_only=True):
     last_upkeep: datetime | None = None
 
 
-class Vacuumed(msgspec.Struct, frozen=True, kw_only=True):
-    """How large a ledger was and is."""
-
-    path: str
-    bytes_before: int
-    bytes: int
-
-
 class Emptied(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a ledger that was to be emptied."""
 
@@ -84,10 +65,10 @@ def stats(settings: Settings) -> DbStats:
     """Count all that is in the ledger, and measure the journal."""
     home = Home(settings.home)
     with open_ledger(settings) as ledger:
-        name, found = ledger.name, ledger.contents()
+        found = ledger.contents()
         journal = _journal_sizes(home, ledger)
     return DbStats(
-        path=name,
+        path=ledger_name(settings),
         revision=found.revision,
         bytes=found.bytes,
         free_bytes=found.free_bytes,
@@ -120,25 +101,17 @@ def _instant(us: int | None) -> datetime | None:
     return None if us is None else datetime.fromtimestamp(us / 1e6, UTC)
 
 
-def name_of(settings: Settings) -> str:
-    """Where the ledger is, for people."""
-    return Ledger.name_of(settings.ledger.url) if settings.ledger.url else Home(settings.home).ledger_path
-
-
 def standing(settings: Settings) -> Standing:
     """At which revision the ledger is; nothing is changed."""
-    where = settings.ledger.url or Path(Home(settings.home).ledger_path)
-    if isinstance(where, Path) and not where.exists():  # which looking would make
-        return Standing(str(where), None, HEAD, None)
-    return Ledger.standing(where)
+    return Ledger.standing(ledger_place(settings))
 
 
-def vacuum(settings: Settings) -> Vacuumed:
-    """Give the room of what was deleted back."""
+def compact(settings: Settings) -> tuple[int, int]:
+    """Write the ledger anew, without gaps. How many bytes it had, and how many it has."""
     with open_ledger(settings) as ledger:
-        before = ledger.size()
-        ledger.vacuum()
-        return Vacuumed(path=ledger.name, bytes_before=before, bytes=ledger.size())
+        before = ledger.contents().bytes
+        ledger.compact()
+        return before, ledger.contents().bytes
 
 
 def empty(settings: Settings) -> Emptied:
@@ -156,16 +129,16 @@ def empty(settings: Settings) -> Emptied:
         try:
             with open_ledger(settings) as ledger:
                 ledger.empty()
-                ledger.vacuum()
-                return Emptied(path=ledger.name)
+                ledger.compact()
         except (LedgerBusy, LedgerTooNew):
             raise
         except (BadInput, Unavailable):
-            if settings.ledger.url:
+            if settings.ledger.url is not None:
                 raise
             kept = _put_aside(home)
             open_ledger(settings).close()
             return Emptied(path=home.ledger_path, kept_in=kept)
+    return Emptied(path=ledger_name(settings))
 
 
 def _put_aside(home: Home) -> str:
@@ -174,9 +147,7 @@ def _put_aside(home: Home) -> str:
     name = f"{os.path.basename(home.ledger_path)}.{get_clock().now_us()}"
     for ending in ("-wal", "-shm", ""):  # the log first: beside the new file it would be taken for its own
         try:
-            kept = os.path.join(folder, name + ending)
-            os.replace(home.ledger_path + ending, kept)
-            os.utime(kept)  # for so long it is kept from now on
+            os.replace(home.ledger_path + ending, os.path.join(folder, name + ending))
         except FileNotFoundError:
             continue
     return os.path.join(folder, name)

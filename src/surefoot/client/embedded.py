@@ -16,6 +16,7 @@ from surefoot.client.ledgers import ledger_of
 from surefoot.core.wire import (
     Deleted,
     Explanation,
+    FailureGroups,
     Flow,
     FlowFilter,
     FlowRun,
@@ -125,6 +126,10 @@ class EmbeddedClient:
     def task_run_counts(self, where: TaskRunFilter) -> RunCounts:
         """How many task runs are in each state."""
         return self._ask(lambda tx: queries.count_task_runs(tx, where))
+
+    def failures(self, flow_run_id: str) -> FailureGroups:
+        """What failed in a flow run, by what went wrong."""
+        return self._ask(lambda tx: queries.list_failures(tx, flow_run_id))
 
     def find_flow_run(self, reference: str) -> FlowRun:
         """The flow run that goes by an id, a prefix of one, or a name."""

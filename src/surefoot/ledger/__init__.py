@@ -16,6 +16,5 @@ from surefoot.ledger.ledger import Ledger
 from surefoot.ledger.opening import Standing
 from surefoot.ledger.removal import Removed
 from surefoot.ledger.retention import Cutoffs
-from surefoot.ledger.tables import HEAD
 
-__all__ = ["HEAD", "Batch", "Contents", "Cutoffs", "Folded", "Ledger", "Removed", "Standing", "Writer"]
+__all__ = ["Batch", "Contents", "Cutoffs", "Folded", "Ledger", "Removed", "Standing", "Writer"]

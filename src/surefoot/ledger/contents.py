@@ -33,13 +33,14 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 def contents_of(connection: Connection) -> Contents:
     """Count all. Reads every table."""
     dialect = dialect_of(connection)
+    size, free = dialect.space_of(connection)
     tables = [table for table in metadata.sorted_tables if table.name not in _NOT_COUNTED]
     ended, line = end_order(flow_runs), logs.c.order_us
     runs_of, lines_of = flow_runs.c.workspace_id == WORKSPACE, logs.c.workspace_id == WORKSPACE
     return Contents(
         revision=str(connection.execute(select(alembic_version.c.version_num)).scalar()),
-        bytes=dialect.size(connection),
-        free_bytes=dialect.free_bytes(connection),
+        bytes=size,
+        free_bytes=free,
         rows={str(t.name): connection.execute(select(func.count()).select_from(t)).scalar() or 0 for t in tables},
         table_bytes=dialect.table_bytes(connection, metadata),
         oldest_run_us=_first(connection, ended, runs_of, ended > 0),

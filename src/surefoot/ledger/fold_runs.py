@@ -141,8 +141,8 @@ def deleted_among(connection: Connection, ids: Iterable[bytes]) -> set[bytes]:
     c = tombstones.c
     if connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE).limit(1)).first() is None:
         return set()
-    among = dialect_of(connection).among
     found: set[bytes] = set()
+    among = dialect_of(connection).among
     for chunk in in_chunks(list(set(ids))):
         query = select(c.run_id).where(c.workspace_id == WORKSPACE, among(c.run_id, chunk))
         found.update(connection.execute(query).scalars())

@@ -32,10 +32,10 @@ from surefoot.ledger.tables import WORKSPACE, meta, writers
 __all__ = ["Ledger"]
 
 _PIECE: Final = 4000  # facts in one transaction: about 50 ms
+_MUCH: Final = 1000  # facts
 _HELD_US: Final = 150_000  # after so long a transaction of housekeeping ends, though more is to be done
 _STEPS_MAX: Final = 100  # or after so many steps
 _REST_S: Final = 0.05  # and then others get a chance: SQLite has no queue, whoever waits looks now and then
-_MUCH: Final = 1000  # facts
 _TRIES: Final = 4
 _PAUSE_S: Final = 0.05  # before a transaction is tried again, times the tries before
 
@@ -75,16 +75,16 @@ class Ledger:
         return cls(place, home_id)
 
     @staticmethod
-    def name_of(where: str | Path) -> str:
-        """What people are told of a place: its path, or its URL without the password."""
-        return place_of(where, 1.0).name
-
-    @staticmethod
     def standing(where: str | Path) -> Standing:
-        """At which revision the ledger at a path or URL is; it is not upgraded or otherwise changed."""
+        """At which revision the ledger at a place is, without making, upgrading or otherwise changing it."""
         place = place_of(where, 1.0)
         with _told(place):
             return standing_of(place)
+
+    @staticmethod
+    def name_of(where: str | Path) -> str:
+        """What people are told a place is called: its path, or its URL without a password."""
+        return place_of(where, 1.0).name
 
     def close(self) -> None:
         """Let go of the file, or of the connections."""
@@ -184,17 +184,23 @@ class Ledger:
             cutoffs: what is.
             there: the writers that have a folder in the journal.
         """
-        retaining = Retaining(cutoffs, get_clock().now_us(), there, self._home_id)
+        retaining = Retaining(cutoffs, get_clock().now_us(), there)
         self._do(retaining.step)
         if retaining.removed != Removed():
             self._do(self._place.dialect.give_back)
         return retaining
 
+    def compact(self) -> None:
+        """Write the ledger anew, without gaps. Nobody else can write meanwhile, and as much disk again is needed."""
+        place = self._place
+        with _told(place), place.engine.connect() as connection:
+            place.dialect.compact(connection)
+
     def empty(self) -> None:
         """Delete all that is in it. What journals still hold can be folded again."""
-        with self._write() as connection:
-            empty(connection, self._place)
-        self._looked_back = False
+        with self.decide() as connection:
+            empty(self._place, connection)
+        self._looked_back = self._has_much = False
 
     def contents(self) -> Contents:
         """How much there is of what."""
@@ -206,16 +212,6 @@ class Ledger:
         place = self._place
         with _told(place), place.engine.connect() as connection:
             place.dialect.make_durable(connection, get_clock().now_us())
-
-    def vacuum(self) -> None:
-        """Give the room of what was deleted back to the disk. Raises LedgerBusy."""
-        with _told(self._place):
-            self._place.dialect.vacuum(self._place.engine)
-
-    def size(self) -> int:
-        """How many bytes the ledger takes."""
-        with self.read() as connection:
-            return self._place.dialect.size(connection)
 
     def writer(self, writer_id: bytes) -> Writer | None:
         """What is known of a writer; None if nothing of it was folded."""
@@ -272,7 +268,7 @@ class Ledger:
         clock = get_clock()
         more = True
         while more:
-            with self._write() as connection:
+            with self.decide() as connection:
                 until_us = clock.mono_us() + _HELD_US
                 for _ in range(_STEPS_MAX):
                     more = step(connection)

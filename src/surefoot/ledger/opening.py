@@ -55,12 +55,12 @@ def _create(place: Place) -> str:
         with place.dialect.writing(connection).begin():
             revision = _revision(connection, place)
             if revision is None:
-                _make_tables(connection, place)
+                _make_tables(place, connection)
                 revision = HEAD
     return revision
 
 
-def _make_tables(connection: Connection, place: Place) -> None:
+def _make_tables(place: Place, connection: Connection) -> None:
     place.dialect.make_tables(connection, metadata)
     place.dialect.tell_planner(connection, metadata)
     connection.execute(insert(alembic_version), {"version_num": HEAD})
@@ -68,19 +68,18 @@ def _make_tables(connection: Connection, place: Place) -> None:
     connection.execute(insert(meta), [{"key": "surefoot", "value": __version__}])
 
 
-def empty(connection: Connection, place: Place) -> None:
+def empty(place: Place, connection: Connection) -> None:
     """Make all tables anew, within the caller's transaction. Whoever has the ledger open goes on with the new ones."""
     metadata.drop_all(connection)
-    _make_tables(connection, place)
+    _make_tables(place, connection)
 
 
 class Standing(NamedTuple):
     """At which revision a ledger is, and what an upgrade would do."""
 
-    name: str  # where it is
     revision: str | None  # None: there is none yet
     head: str  # of this version
-    copy: Path | None  # where the ledger is copied to before it is upgraded; None where copies are others' business
+    copy: Path | None  # where the ledger is copied to before it is upgraded; None where others keep copies
 
     @property
     def is_old(self) -> bool:
@@ -89,15 +88,17 @@ class Standing(NamedTuple):
 
 
 def standing_of(place: Place) -> Standing:
-    """How a ledger stands; nothing is changed. Its engine is let go of. Raises as `bring_up` does."""
+    """How a ledger stands; nothing is made or changed. Raises as `bring_up` does."""
+    revision = None
     try:
-        with place.engine.connect() as connection:
-            revision = _revision(connection, place)
-        if revision is not None:
-            _refuse_newer(place, revision)
+        if place.is_there():
+            with place.engine.connect() as connection:
+                revision = _revision(connection, place)
+            if revision is not None:
+                _refuse_newer(place, revision)
     finally:
         place.engine.dispose()
-    return Standing(place.name, revision, HEAD, place.copy_path(HEAD))
+    return Standing(revision, HEAD, place.copy_of(HEAD))
 
 
 def _refuse_newer(place: Place, revision: str) -> None:

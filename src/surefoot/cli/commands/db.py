@@ -9,9 +9,8 @@ from datetime import datetime
 import click
 import msgspec
 
-from surefoot.cli.bulk import yes_option
+from surefoot.cli.bulk import agree, yes_option
 from surefoot.cli.command import LazyGroup
-from surefoot.cli.consent import agree
 from surefoot.cli.output import Output, note, output_option, say, write_object
 from surefoot.cli.reading import here, now_here
 from surefoot.cli.sizes import bytes_as_text
@@ -24,7 +23,7 @@ from surefoot.core.errors import Refused, SurefootError
 from surefoot.core.os.detached import lower_priority
 from surefoot.journal.home import Home
 
-__all__ = ["Upgrade", "db"]
+__all__ = ["Compacted", "Upgrade", "db"]
 
 
 class Upgrade(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +34,14 @@ class Upgrade(msgspec.Struct, frozen=True, kw_only=True):
     head: str  # the revision of this version of Surefoot
     copy: str | None = None  # where the ledger lies as it was before
     upgraded: bool = False
+
+
+class Compacted(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a ledger was and is."""
+
+    path: str
+    bytes_before: int
+    bytes: int
 
 
 @click.group(cls=LazyGroup)
@@ -135,10 +142,10 @@ def upgrade(dry_run: bool, yes: bool, output: Output) -> None:
     """Bring the ledger to this version, keeping a copy. The first command of a new version does so by itself."""
     settings = here()
     found = database.standing(settings)
-    copy = str(found.copy) if found.is_old and found.copy is not None else None
-    done = Upgrade(path=found.name, revision=found.revision, head=found.head, copy=copy)
+    copy = str(found.copy) if found.is_old and found.copy else None
+    done = Upgrade(path=ledger_name(settings), revision=found.revision, head=found.head, copy=copy)
     if found.is_old and not dry_run:
-        kept = f"a copy is kept as {copy}" if copy else "no copy is made: that is for whoever runs the server"
+        kept = f"a copy is kept as {copy}" if copy else "no copy of the database is made"
         note(f"From revision {found.revision} to {found.head}; {kept}.")
         agree(f"Upgrade {done.path}?", yes)
         database.stats(settings)
@@ -151,8 +158,8 @@ def upgrade(dry_run: bool, yes: bool, output: Output) -> None:
         verb = "Upgraded" if done.upgraded else "Would upgrade"
         say(
             [
-                f"{verb} {done.path} from revision {found.revision} to {found.head}.",
-                *([f"Copy: {copy}"] if copy else []),
+                f"{verb} {done.path} from revision {found.revision} to {found.head}"
+                + (f"; the copy: {copy}" if copy else "")
             ]
         )
 
@@ -163,7 +170,7 @@ def upgrade(dry_run: bool, yes: bool, output: Output) -> None:
 def reset(yes: bool, output: Output) -> None:
     """Empty the ledger, also one that is damaged. What journals still hold is then taken in again."""
     settings = here()
-    path = database.name_of(settings)
+    path = ledger_name(settings)
     try:
         rows = {each.name: each.rows for each in database.stats(settings).tables}
         note(
@@ -184,8 +191,10 @@ def reset(yes: bool, output: Output) -> None:
 @output_option
 def vacuum(output: Output) -> None:
     """Write the ledger anew, without gaps. Needs as much disk again, and lets nobody else write meanwhile."""
-    done = database.vacuum(here())
+    settings = here()
+    before, after = database.compact(settings)
+    done = Compacted(path=ledger_name(settings), bytes_before=before, bytes=after)
     if output == "table":
-        say([f"{done.path}: {bytes_as_text(done.bytes_before)} before, {bytes_as_text(done.bytes)} now."])
+        say([f"{done.path}: {bytes_as_text(before)} before, {bytes_as_text(after)} now."])
     else:
         write_object(done, output)

@@ -80,16 +80,8 @@ class Dialect(Protocol):
         """What is to be done once many rows have come."""
         ...
 
-    def vacuum(self, engine: Engine) -> None:
-        """Give the room of what was deleted back, as far as that goes without stopping others for long."""
-        ...
-
-    def size(self, connection: Connection) -> int:
-        """How many bytes the ledger takes."""
-        ...
-
-    def free_bytes(self, connection: Connection) -> int:
-        """How many of its bytes are free for new rows; 0 where that cannot be told."""
+    def space_of(self, connection: Connection) -> tuple[int, int]:
+        """How many bytes the ledger has, and how many of them are free for new rows."""
         ...
 
     def table_bytes(self, connection: Connection, metadata: MetaData) -> dict[str, int]:
@@ -98,6 +90,10 @@ class Dialect(Protocol):
 
     def give_back(self, connection: Connection) -> bool:
         """Give a piece of the space that is free back to the disk, within a transaction. False when it was the last."""
+        ...
+
+    def compact(self, connection: Connection) -> None:
+        """Write the whole ledger anew, without gaps. Called outside of a transaction."""
         ...
 
 
@@ -117,12 +113,16 @@ class Place(Protocol):
         """What to do if something else is kept there."""
         ...
 
-    def make_ready(self, connection: Connection) -> None:
-        """What is to be done once, before the first tables are made. Raises BadInput if they cannot be."""
+    def is_there(self) -> bool:
+        """Whether to look what is in it can change nothing."""
         ...
 
-    def copy_path(self, head: str) -> Path | None:
-        """Where `keep_copy` puts it."""
+    def copy_of(self, head: str) -> Path | None:
+        """Where the ledger is copied to before it is upgraded to `head`; None where copies are others' business."""
+        ...
+
+    def make_ready(self, connection: Connection) -> None:
+        """What is to be done once, before the first tables are made. Raises BadInput if they cannot be."""
         ...
 
     def keep_copy(self, head: str) -> Path | None:

@@ -45,6 +45,13 @@ class Server:
         }
         self.engine = postgres.engine_for(url, busy_s, options)
 
+    def is_there(self) -> bool:
+        """A database is there before it is looked at, or the look says that it is not."""
+        return True
+
+    def copy_of(self, head: str) -> None:
+        """None: whoever runs the server keeps copies."""
+
     def make_ready(self, connection: Connection) -> None:
         """Look whether the database can hold all text there is. Raises BadInput if not."""
         encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
@@ -54,9 +61,6 @@ class Server:
                 f"The database of {self.name} is encoded as {encoding}, which does not have every character.",
                 do="Make one that has: createdb -E UTF8 -T template0 surefoot",
             )
-
-    def copy_path(self, head: str) -> None:
-        """Nowhere."""
 
     def keep_copy(self, head: str) -> None:
         """None: whoever runs the server keeps copies, and an upgrade that fails changes nothing."""

@@ -40,9 +40,9 @@ from surefoot.ledger.tables import meta
 __all__ = [
     "after_much",
     "among",
+    "compact",
     "deciding",
     "engine_for",
-    "free_bytes",
     "give_back",
     "has_all",
     "insert_missing",
@@ -55,12 +55,11 @@ __all__ = [
     "make_durable",
     "make_tables",
     "reading",
-    "size",
+    "space_of",
     "table_bytes",
     "table_names",
     "tell_planner",
     "upsert",
-    "vacuum",
     "write_many",
     "writing",
 ]
@@ -253,28 +252,14 @@ def make_durable(connection: Connection, at_us: int) -> None:
         driver.execute("PRAGMA synchronous=NORMAL")
 
 
-def vacuum(engine: Engine) -> None:
-    """Give the room of what was deleted back to the disk. Waits for who writes, and takes the file meanwhile."""
-    with engine.connect() as connection:
-        driver: Any = connection.connection.driver_connection  # outside of any transaction
-        driver.execute("PRAGMA auto_vacuum=INCREMENTAL")  # for a ledger that was made without: see `give_back`
-        driver.execute("VACUUM")
-        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def size(connection: Connection) -> int:
-    """How many bytes the ledger takes, without its write-ahead log."""
-    pages: int = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-    return pages * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
-
-
 _GIVE_BACK_MIN: Final = 4 << 20  # bytes: what is free below that is kept for what comes
 _GIVE_BACK_PAGES: Final = 1000  # at once: about 10 ms
 
 
-def free_bytes(connection: Connection) -> int:
-    """How many of its bytes are free for new rows."""
-    return _pragma(connection, "page_size") * _pragma(connection, "freelist_count")
+def space_of(connection: Connection) -> tuple[int, int]:
+    """How many bytes the ledger has, and how many of them are free for new rows."""
+    size, pages, free = (_pragma(connection, name) for name in ("page_size", "page_count", "freelist_count"))
+    return size * pages, size * free
 
 
 def table_bytes(connection: Connection, metadata: MetaData) -> dict[str, int]:
@@ -288,9 +273,9 @@ def table_bytes(connection: Connection, metadata: MetaData) -> dict[str, int]:
         if "no such table" not in str(error.orig):
             raise
         return {}
-    for name, stored in rows:
+    for name, size in rows:
         if name in place:
-            found[place[name]] = found.get(place[name], 0) + stored
+            found[place[name]] = found.get(place[name], 0) + size
     return found
 
 
@@ -303,12 +288,20 @@ def give_back(connection: Connection) -> bool:
 
     A ledger made before this was thought of gives nothing back before it is vacuumed.
     """
-    free = free_bytes(connection)
-    if free < max(_GIVE_BACK_MIN, size(connection) // 8):
+    size, free = _pragma(connection, "page_size"), _pragma(connection, "freelist_count")
+    if size * free < max(_GIVE_BACK_MIN, size * _pragma(connection, "page_count") // 8):
         return False
     driver: Any = connection.connection.driver_connection
     driver.execute(f"PRAGMA incremental_vacuum({_GIVE_BACK_PAGES})").fetchall()  # it gives back as far as it is read
-    return 0 < free_bytes(connection) < free
+    return 0 < _pragma(connection, "freelist_count") < free
+
+
+def compact(connection: Connection) -> None:
+    """Write the whole ledger anew, without gaps. Nobody else writes meanwhile, and as much disk again is needed."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    driver.execute("VACUUM")
+    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the new pages stand in the log, and again in the file
 
 
 def _pragma(connection: Connection, name: str) -> int:

@@ -34,6 +34,14 @@ class File:
         self.busy_s = busy_s
         self.engine = sqlite.engine_for(path, busy_s)
 
+    def is_there(self) -> bool:
+        """Whether the file is."""
+        return self.path.exists()
+
+    def copy_of(self, head: str) -> Path:
+        """Where the ledger is kept as it was before an upgrade to `head`: beside it."""
+        return self.path.with_name(f"{self.path.name}.before-{head}")
+
     def make_ready(self, connection: Connection) -> None:
         """For its owner's eyes only, and with a log."""
         # By path, since to open and close the file besides SQLite would drop the locks that this process has on it
@@ -41,13 +49,9 @@ class File:
         self.path.chmod(0o600)
         sqlite.keep_a_log(connection)
 
-    def copy_path(self, head: str) -> Path:
-        """Where the file is kept as it was before an upgrade to `head`."""
-        return self.path.with_name(f"{self.path.name}.before-{head}")
-
     def keep_copy(self, head: str) -> Path:
         """A copy of the file beside it. Raises Unavailable if there is no room for it."""
-        copy = self.copy_path(head)
+        copy = self.copy_of(head)
         try:
             copy.unlink(missing_ok=True)
             with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(copy)) as target:
