@@ -17,7 +17,7 @@ import msgspec
 from surefoot.client.folding import ASIDE, take_in
 from surefoot.core.clock import get_clock
 from surefoot.core.ids import to_text
-from surefoot.core.os.locks import is_locked, lock_for_life
+from surefoot.core.os.locks import lock_at_once
 from surefoot.core.settings import Settings
 from surefoot.core.states import is_final
 from surefoot.core.wire import FlowRunFilter
@@ -67,12 +67,11 @@ def alone(home: Home, *, wait: bool) -> Iterator[bool]:
     home.ensure()
     fd = os.open(os.path.join(home.path, UPKEEP), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        while is_locked(fd):
+        while not lock_at_once(fd):
             if not wait:
                 yield False
                 return
             get_clock().sleep(_LOCK_POLL_S)
-        lock_for_life(fd)
         note_upkeep(home)
         yield True
     finally:

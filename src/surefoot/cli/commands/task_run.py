@@ -129,6 +129,7 @@ def logs(run: str, level: str | None, head: int | None, tail: int | None, follow
             last=tail,
             output=output,
             is_over=(lambda: is_final(client.find_task_run(found.id).state_type)) if follow else None,
+            since=found.created,
         )
 
 
