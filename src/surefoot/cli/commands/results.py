@@ -13,8 +13,8 @@ from uuid import UUID
 import click
 import msgspec
 
+from surefoot.cli.bulk import agree
 from surefoot.cli.command import LazyGroup
-from surefoot.cli.consent import agree
 from surefoot.cli.listing import Listing, ls_options, print_list
 from surefoot.cli.output import Output, note, output_option, say, walk, write_array, write_object
 from surefoot.cli.reading import now_here, reading
@@ -195,7 +195,9 @@ def _is_nested(value: Any) -> bool:
 # --- rm and gc --------------------------------------------------------------------------------------------------------
 
 
-@results.command("rm", examples=["surefoot results rm brave-otter --yes"])
+@results.command(
+    "rm", examples=["surefoot results rm brave-otter --yes", "surefoot results rm brave-otter --yes -o json"]
+)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_option
