@@ -142,7 +142,7 @@ def why_stopped(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted (Ctrl-C)"
     if isinstance(error, TerminationSignal):
-        return f"terminated (signal {error.signal})"
+        return error.why or f"terminated (signal {error.signal})"
     if isinstance(error, SystemExit):
         return f"sys.exit({'' if error.code is None else repr(error.code)}) was called"
     if isinstance(why := getattr(error, "__surefoot_why__", None), str):
@@ -159,6 +159,9 @@ def traceback_text(error: BaseException) -> str:
     """The traceback of an exception, without the frames of Surefoot that lie between the user's own."""
     import traceback
 
+    elsewhere = getattr(error, "__surefoot_traceback__", None)
+    if error.__traceback__ is None and isinstance(elsewhere, str):  # it was raised in another process
+        return elsewhere
     told = traceback.TracebackException.from_exception(error, compact=True)
     seen: set[int] = set()
     pending: list[Any] = [told]

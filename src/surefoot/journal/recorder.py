@@ -311,12 +311,13 @@ _current: Recorder | None = None
 _open_recorders: set[Recorder] = set()
 
 
-def get_recorder(home: str | None = None, budgets: Budgets | None = None) -> Recorder:
+def get_recorder(home: str | None = None, budgets: Budgets | None = None, *, at_once: bool = True) -> Recorder:
     """The recorder of this process, open. Another home than before closes the one that was, and opens a new one.
 
     Args:
         home: the Surefoot home; None: that of the environment, SUREFOOT_HOME or else ~/.surefoot.
         budgets: how much disk the journal may take; None: the defaults. Counts when a recorder is opened.
+        at_once: False leaves the opening to the first fact.
 
     Raises HomeUnwritable if the home cannot be written.
     """
@@ -328,7 +329,8 @@ def get_recorder(home: str | None = None, budgets: Budgets | None = None) -> Rec
             if recorder is not None:
                 recorder.close()
             recorder = _current = Recorder(place, budgets)
-        recorder.open()
+        if at_once:
+            recorder.open()
     return recorder
 
 

@@ -107,6 +107,9 @@ class Runner(Group):
     """`tasks.runner.*`"""
 
     thread_pool_max_workers = Setting(optional(whole(least=1)), None, "Threads that run tasks; if empty, as suits.")
+    process_pool_max_workers = Setting(
+        optional(whole(least=1)), None, "Processes that run tasks; if empty, one for each core that may be used."
+    )
 
 
 class Tasks(Group):
