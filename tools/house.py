@@ -49,6 +49,7 @@ DOORS: Final = {
     "src/surefoot/_doors.py": "fills the ports with what higher floors offer",
     "src/surefoot/core/ports.py": "has the doors fill the ports when one is first asked for",
     "src/surefoot/client/__init__.py": "chooses one of two ways, and loads only that",
+    "src/surefoot/ledger/dialects/choice.py": "loads PostgreSQL, and its driver, for a ledger that is there only",
 }
 # Public names that users of the field know in both forms, as "package or class: awaiting name", and why.
 TWINS: Final[dict[str, str]] = {

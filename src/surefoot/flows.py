@@ -149,6 +149,7 @@ class Flow(Definition, Generic[P, R]):
         value does not fit its annotation, and what the function raised. With `return_state=True` the final `State`
         comes back instead, and failures do not raise; Ctrl-C and `sys.exit` still do.
         """
+        __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:

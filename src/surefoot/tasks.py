@@ -118,6 +118,7 @@ class Task(Definition, Generic[P, R]):
         With `return_state=True` the final `State` comes back instead, and failures do not raise. `wait_for` takes
         futures whose ends are waited for although their values are not used.
         """
+        __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:

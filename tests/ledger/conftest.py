@@ -1,17 +1,17 @@
-"""A ledger of the test's own, and how to read it."""
+"""A ledger of the test's own, of each kind in turn, and how to read it."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from surefoot.ledger import Ledger
+from tests.places import Ledgers
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(tmp_path / "ledger.db") as opened:
+def ledger(ledgers: Ledgers) -> Iterator[Ledger]:
+    with ledgers.opened() as opened:
         yield opened
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from surefoot.client.folding import ASIDE, fold_no_more
+from surefoot.client.ledgers import ledger_name, ledger_place
 from surefoot.client.upkeep import open_ledger
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import BadInput, LedgerBusy, LedgerTooNew, Unavailable
@@ -67,7 +68,7 @@ def stats(settings: Settings) -> DbStats:
         found = ledger.contents()
         journal = _journal_sizes(home, ledger)
     return DbStats(
-        path=home.ledger_path,
+        path=ledger_name(settings),
         revision=found.revision,
         bytes=found.bytes,
         free_bytes=found.free_bytes,
@@ -102,7 +103,7 @@ def _instant(us: int | None) -> datetime | None:
 
 def standing(settings: Settings) -> Standing:
     """At which revision the ledger is; nothing is changed."""
-    return Ledger.standing(Home(settings.home).ledger_path)
+    return Ledger.standing(ledger_place(settings))
 
 
 def compact(settings: Settings) -> tuple[int, int]:
@@ -132,10 +133,12 @@ def empty(settings: Settings) -> Emptied:
         except (LedgerBusy, LedgerTooNew):
             raise
         except (BadInput, Unavailable):
+            if settings.ledger.url is not None:
+                raise
             kept = _put_aside(home)
             open_ledger(settings).close()
             return Emptied(path=home.ledger_path, kept_in=kept)
-    return Emptied(path=home.ledger_path)
+    return Emptied(path=ledger_name(settings))
 
 
 def _put_aside(home: Home) -> str:

@@ -1,4 +1,4 @@
-"""The embedded client: straight on the ledger of a home, in this process. Every read folds first.
+"""The embedded client: straight on the ledger, in this process. Every read folds first.
 
 May import: ledger, results, journal, core.
 """
@@ -12,9 +12,11 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from surefoot.client.folding import take_in
+from surefoot.client.ledgers import ledger_of
 from surefoot.core.wire import (
     Deleted,
     Explanation,
+    FailureGroups,
     Flow,
     FlowFilter,
     FlowRun,
@@ -33,7 +35,7 @@ from surefoot.core.wire import (
     TaskRunFilter,
 )
 from surefoot.journal.home import Home
-from surefoot.ledger import Ledger, Removed, queries
+from surefoot.ledger import Removed, queries
 from surefoot.ledger.decisions.deletion import count_below
 from surefoot.ledger.queries.rows import ids_bytes
 from surefoot.ledger.removal import Removal
@@ -47,18 +49,19 @@ T = TypeVar("T")
 
 
 class EmbeddedClient:
-    """A `Client` for the ledger of a home, which is made if it is not there.
+    """A `Client` for a home and its ledger, which are made if they are not there.
 
     Args:
         home: the folder.
         wait_s: how long a read may spend on taking in what is new; the rest is told as `behind`.
+        url: the ledger's database, which other homes may use too; None for a file in the home.
     """
 
-    def __init__(self, home: str | Path, *, wait_s: float = 2.0) -> None:
+    def __init__(self, home: str | Path, *, wait_s: float = 2.0, url: str | None = None) -> None:
         self._home = Home(str(home))
         self._home.ensure()
         self._wait_s = wait_s
-        self._ledger = Ledger.open(self._home.ledger_path, busy_s=max(wait_s, _BUSY_S_MIN))
+        self._ledger = ledger_of(self._home, url, busy_s=max(wait_s, _BUSY_S_MIN))
         self._behind = 0
         self._troubles: list[str] = []
 
@@ -124,6 +127,10 @@ class EmbeddedClient:
         """How many task runs are in each state."""
         return self._ask(lambda tx: queries.count_task_runs(tx, where))
 
+    def failures(self, flow_run_id: str) -> FailureGroups:
+        """What failed in a flow run, by what went wrong."""
+        return self._ask(lambda tx: queries.list_failures(tx, flow_run_id))
+
     def find_flow_run(self, reference: str) -> FlowRun:
         """The flow run that goes by an id, a prefix of one, or a name."""
         return self._ask(lambda tx: queries.find_flow_run(tx, reference))
@@ -172,7 +179,7 @@ class EmbeddedClient:
         return _deleted(removal.removed)
 
     def close(self) -> None:
-        """Let go of the ledger's file."""
+        """Let go of the ledger."""
         self._ledger.close()
 
     def _page(self, ask: Callable[[Any], Page[T]]) -> Page[T]:

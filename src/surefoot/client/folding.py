@@ -119,8 +119,9 @@ class _Taking:
         return get_clock().mono_us() >= self.deadline_us + grace_us
 
     def _look_up_positions(self) -> None:
+        found = self.ledger.positions_of([writer.folder.writer_id for writer in self.writers])
         for writer in self.writers:
-            writer.at = self.ledger.positions(writer.folder.writer_id)
+            writer.at = found[writer.folder.writer_id]
             writer.is_known = bool(writer.at)
 
     def _all_segments(self) -> list[tuple[_Writer, SegmentFile]]:

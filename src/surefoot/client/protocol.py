@@ -12,6 +12,7 @@ from typing import Protocol
 from surefoot.core.wire import (
     Deleted,
     Explanation,
+    FailureGroups,
     Flow,
     FlowFilter,
     FlowRun,
@@ -96,6 +97,10 @@ class Client(Protocol):
 
     def task_run_counts(self, where: TaskRunFilter) -> RunCounts:
         """How many task runs are in each state."""
+        ...
+
+    def failures(self, flow_run_id: str) -> FailureGroups:
+        """What failed in a flow run, by what went wrong."""
         ...
 
     def find_flow_run(self, reference: str) -> FlowRun:

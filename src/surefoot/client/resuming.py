@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Self
 
 from surefoot.client.folding import take_in
+from surefoot.client.ledgers import ledger_of
 from surefoot.core import settings
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import NotFound, Refused, Unavailable
@@ -19,7 +20,7 @@ from surefoot.core.ports import Earlier, Retryable
 from surefoot.core.states import COMPLETED, FINAL
 from surefoot.journal.home import Home
 from surefoot.journal.reading import writers
-from surefoot.ledger import Ledger, queries
+from surefoot.ledger import queries
 from surefoot.ledger.decisions.epochs import newest_opened, open_epoch
 
 __all__ = ["EmbeddedEarlierRuns"]
@@ -28,17 +29,18 @@ _WAIT_S: Final = 30.0
 
 
 class EmbeddedEarlierRuns:
-    """`EarlierRuns` on the ledger of a home."""
+    """`EarlierRuns` on the ledger of a home, or on that at `url`."""
 
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, url: str | None = None) -> None:
         self._home = Home(home)
         self._home.ensure()
-        self._ledger = Ledger.open(self._home.ledger_path)
+        self._ledger = ledger_of(self._home, url)
 
     @classmethod
     def open(cls) -> Self:
         """That of the settings in force."""
-        return cls(settings.refresh().home)
+        current = settings.refresh()
+        return cls(current.home, current.ledger.url)
 
     def close(self) -> None:
         self._ledger.close()

@@ -53,7 +53,7 @@ def open_ledger(settings: Settings) -> Ledger:
     """The ledger of the home that the settings name, made or upgraded if need be."""
     home = Home(settings.home)
     home.ensure()
-    return Ledger.open(home.ledger_path, busy_s=settings.ledger.busy_timeout_seconds)
+    return ledger_of(home, settings.ledger.url, busy_s=settings.ledger.busy_timeout_seconds)
 
 
 @contextmanager

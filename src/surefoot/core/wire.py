@@ -141,6 +141,31 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     task_run_id: str | None = None
 
 
+class FailedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One task run among those that failed alike."""
+
+    id: str
+    name: str
+    item: int | None = None  # which item of the map it is for, the first being 0; None if it is not of a map
+
+
+class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Task runs of one task that failed alike: their messages differ in numbers, ids and quoted values only."""
+
+    task_name: str
+    state_name: str
+    message: str  # with "…" for what differs
+    count: int
+    examples: list[FailedRun] = []  # the first few
+
+
+class FailureGroups(msgspec.Struct, frozen=True, kw_only=True):
+    """The failures in a flow run by what went wrong, most first."""
+
+    groups: list[FailureGroup] = []
+    rest: int = 0  # how many failed besides: a page has a limit
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run is as it is: a sentence, the chain of causes, and what to type next."""
 
@@ -150,6 +175,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     blocked: list[str] = []  # what did not run because of it
     do: list[str] = []  # commands to type
     traceback: str | None = None
+    failures: FailureGroups = FailureGroups()  # of a flow run: what failed in it
 
 
 class RunCounts(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,6 +41,7 @@ __all__ = ["drive", "perform", "step"]
 
 def drive(execution: Execution) -> None:
     """Live the whole life of a run on this thread. Raises what stopped it, the same object."""
+    __tracebackhide__ = True
     gate = THIS_THREAD.gate
     opened = SHUT if gate is None else gate.shut()
     stop = None

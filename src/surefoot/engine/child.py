@@ -41,7 +41,7 @@ from surefoot.engine.pool import Pool
 from surefoot.engine.progress import share_terminal
 from surefoot.engine.session import Session, adopt, refusing_runs
 from surefoot.engine.task_execution import TaskExecution
-from surefoot.engine.telling import traceback_text
+from surefoot.engine.tracebacks import traceback_text
 from surefoot.states import NO_DATA, State
 
 __all__ = ["born", "command", "nurse"]

@@ -14,6 +14,7 @@ from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, SupportsIndex, TypeVar
 
+from surefoot.core.cards import card
 from surefoot.core.delays import DelaySpec, delays_of
 from surefoot.core.errors import BadInput, ParameterBindError, ReservedArgumentError, TemplateError
 from surefoot.core.names import check_name, fill_template
@@ -371,6 +372,14 @@ class Definition:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name!r}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "About": self.description,
+            "Parameters": ", ".join(self.parameter_names),
+            "Tags": ", ".join(sorted(self.tags)),
+        }
+        return card(f"{self.kind} {self.name}", facts=facts)
 
 
 class BadInputType(BadInput, TypeError):

@@ -1,7 +1,7 @@
 """One run that this process executes: its identity, its state, its inputs. Records each state it enters as a fact.
 
 Knows nothing of retries (lifecycle) or of threads and loops (drivers). May import: journal, core, lifecycle, inputs,
-links.
+links, tracebacks.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
+from surefoot.engine.tracebacks import traceback_text
 from surefoot.results.asking import Persistence, tell_here
 from surefoot.results.persistence import keep_for
 from surefoot.states import NO_DATA, State, aggregate
@@ -271,7 +272,7 @@ class Execution:
             if self.cause_id is None:
                 self.cause_id = cause_id
             if self.start_us is not None:
-                traceback = telling.traceback_text(effect.data)[-TRACEBACK_CHARS_MAX:]
+                traceback = traceback_text(effect.data)[-TRACEBACK_CHARS_MAX:]
         if message is not None and len(message) > MESSAGE_CHARS_MAX:
             message = message[:MESSAGE_CHARS_MAX] + " [cut]"
         self.session.recorder.run(
@@ -297,6 +298,11 @@ class Execution:
             )
         )
         telling.entered(self, effect)
+        if traceback is not None:
+            self.keep_little_of(effect.data)
+
+    def keep_little_of(self, error: BaseException) -> None:
+        """A run has failed with this exception, and all is told of it."""
 
     def _cause_of(self, error: BaseException) -> bytes | None:
         """The run that this exception ended first, if it came here out of that run; and tie it to this one.
@@ -483,6 +489,7 @@ class Execution:
 
     def outcome_value(self, return_state: bool) -> Any:
         """What the caller gets: the value, the state, or the exception raised."""
+        __tracebackhide__ = True
         if return_state:
             return self.state
         if self.state_type is COMPLETED:

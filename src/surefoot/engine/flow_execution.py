@@ -1,6 +1,6 @@
 """A flow run in the hands of this process: what its tasks share, and the pool that they are submitted to.
 
-May import: execution, links.
+May import: execution, links, sources, tracebacks.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from surefoot.engine.resuming import Restart, Resuming, expected_restart
 from surefoot.engine.runs import FlowRun, Run
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
+from surefoot.engine.sources import source_file, source_version
+from surefoot.engine.tracebacks import SharedFrames
 from surefoot.results.keeping import Keeper
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class FlowExecution(Execution):
         "pool",
         "resuming",
         "runner",
+        "shared_frames",
         "unkept_parameters",
         "validate",
     )
@@ -105,6 +108,7 @@ class FlowExecution(Execution):
         self.validate = validate
         self.runner = runner
         self.pool: Pool | None = None
+        self.shared_frames = SharedFrames()
         if restart is not None and self.resuming is not None:
             self.epoch = self.resuming.epoch
             self.take_over(restart.retryable.run)
@@ -234,35 +238,6 @@ class FlowExecution(Execution):
             self.parameters_at,
             tuple(self.unkept_parameters.items()),
         )
-
-
-_versions: dict[str, str | None] = {}
-
-
-def source_version(fn: Callable[..., Any]) -> str | None:
-    """A hash of the file that defines `fn`; None where there is no file."""
-    file = source_file(fn)
-    if file is None:
-        return None
-    if file not in _versions:
-        from hashlib import blake2b
-
-        try:
-            with open(file, "rb") as source:
-                _versions[file] = blake2b(source.read(), digest_size=16).hexdigest()
-        except OSError:
-            _versions[file] = None
-    return _versions[file]
-
-
-def source_file(fn: Callable[..., Any]) -> str | None:
-    """The file that defines `fn`; None for a REPL, a notebook or standard input."""
-    code = getattr(fn, "__code__", None)
-    file = getattr(code, "co_filename", None)
-    if file is None or file.startswith("<"):
-        return None
-    file = os.path.abspath(file)
-    return file if os.path.isfile(file) else None
 
 
 def run_start(fn: Callable[..., Any], hidden: frozenset[str]) -> RunStart:

@@ -75,6 +75,10 @@ class TaskExecution(Execution):
             return task_life(rules, self.persistence.persist)
         return task_life(rules, flow.keys is not None or self.persistence.persist, flow.resuming is not None)
 
+    def keep_little_of(self, error: BaseException) -> None:
+        if self.map_id is not None and self.flow is not None:
+            self.flow.shared_frames.failed(self.map_id, error)
+
     def created(self, at_us: int, mono_us: int, effect: Enter) -> RunFact:
         parent, flow, task = self.parent, self.flow, self.definition
         return TaskRunCreated(

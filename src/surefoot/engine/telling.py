@@ -1,11 +1,10 @@
-"""What is said about runs while they happen: lines for the console and the journal, tracebacks without our own frames.
+"""What is said about runs while they happen: lines for the console and the journal.
 
-A flow's start and end, warnings and failures are told; each task's steps only at DEBUG. May import: core.
+A flow's start and end, warnings and failures are told; each task's steps only at DEBUG. May import: core, tracebacks.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,16 +13,16 @@ from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import OutOfTime
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
 from surefoot.engine.effects import Raised
+from surefoot.engine.tracebacks import traceback_text
 
 if TYPE_CHECKING:
     from surefoot.engine.effects import Enter, Outcome
     from surefoot.engine.execution import Execution
     from surefoot.engine.progress import MapProgress
 
-__all__ = ["condition_failed", "entered", "hook_ended", "map_ended", "took", "traceback_text", "why_stopped"]
+__all__ = ["condition_failed", "entered", "hook_ended", "map_ended", "took", "why_stopped"]
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
-_OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def entered(execution: Execution, effect: Enter) -> None:
@@ -153,24 +152,3 @@ def why_stopped(error: BaseException) -> str:
         return "cancelled by the event loop" if GATE.arrived is None else why_stopped(GATE.arrived)
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def traceback_text(error: BaseException) -> str:
-    """The traceback of an exception, without the frames of Surefoot that lie between the user's own."""
-    import traceback
-
-    elsewhere = getattr(error, "__surefoot_traceback__", None)
-    if error.__traceback__ is None and isinstance(elsewhere, str):  # it was raised in another process
-        return elsewhere
-    told = traceback.TracebackException.from_exception(error, compact=True)
-    seen: set[int] = set()
-    pending: list[Any] = [told]
-    while pending:
-        part = pending.pop()
-        if part is None or id(part) in seen:
-            continue
-        seen.add(id(part))
-        kept = [frame for frame in part.stack if not frame.filename.startswith(_OURS)]
-        part.stack = traceback.StackSummary.from_list(kept)
-        pending += [part.__cause__, part.__context__, *(part.exceptions or ())]
-    return "".join(told.format())

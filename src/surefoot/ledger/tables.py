@@ -65,6 +65,11 @@ def _text(name: str, *, null: bool = False) -> Column[Any]:
     return Column(name, Text, nullable=null)
 
 
+def _name() -> Column[Any]:
+    # What is listed by name comes in the order of code points, whatever language the database was made for.
+    return Column("name", Text().with_variant(Text(collation="C"), "postgresql"), nullable=False)
+
+
 def _count(name: str, *, null: bool = False) -> Column[Any]:
     return Column(name, Integer, nullable=null)
 
@@ -133,6 +138,7 @@ writers = Table(
     Column("ended", String(16), nullable=True),
     _text("why", null=True),
     _count("lost"),
+    _id("home_id", null=True),  # where its journal lies, if several homes share the ledger
     PrimaryKeyConstraint("workspace_id", "id"),
     CheckConstraint("ended IN ('closed', 'observed')", name="ended_is_known"),
     CheckConstraint("(ended IS NULL) = (ended_us IS NULL)", name="only_ended_has_end"),
@@ -155,7 +161,7 @@ flows = Table(
     metadata,
     _workspace(),
     _id("id"),
-    _text("name"),
+    _name(),
     _us("created_us"),
     _us("updated_us"),
     _id("newest_run_id"),
@@ -170,7 +176,7 @@ flow_runs = Table(
     _id("id"),
     _id("flow_id"),
     _text("flow_name"),
-    _text("name"),
+    _name(),
     _text("flow_version", null=True),
     _text("parameters"),
     _text("tags"),
@@ -193,7 +199,7 @@ task_runs = Table(
     _id("parent_task_run_id", null=True),
     _text("task_key"),
     _text("task_name"),
-    _text("name"),
+    _name(),
     _text("task_version", null=True),
     _count("call_index"),
     _text("tags"),

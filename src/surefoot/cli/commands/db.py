@@ -142,10 +142,11 @@ def upgrade(dry_run: bool, yes: bool, output: Output) -> None:
     """Bring the ledger to this version, keeping a copy. The first command of a new version does so by itself."""
     settings = here()
     found = database.standing(settings)
-    copy = str(found.copy) if found.is_old else None
-    done = Upgrade(path=Home(settings.home).ledger_path, revision=found.revision, head=found.head, copy=copy)
+    copy = str(found.copy) if found.is_old and found.copy else None
+    done = Upgrade(path=ledger_name(settings), revision=found.revision, head=found.head, copy=copy)
     if found.is_old and not dry_run:
-        note(f"From revision {found.revision} to {found.head}; a copy is kept as {found.copy}.")
+        kept = f"a copy is kept as {copy}" if copy else "no copy of the database is made"
+        note(f"From revision {found.revision} to {found.head}; {kept}.")
         agree(f"Upgrade {done.path}?", yes)
         database.stats(settings)
         done = msgspec.structs.replace(done, upgraded=True)
@@ -155,7 +156,12 @@ def upgrade(dry_run: bool, yes: bool, output: Output) -> None:
         say([f"{done.path}: nothing to upgrade, revision {found.revision or 'none yet'} of {found.head}."])
     else:
         verb = "Upgraded" if done.upgraded else "Would upgrade"
-        say([f"{verb} {done.path} from revision {found.revision} to {found.head}; the copy: {found.copy}"])
+        say(
+            [
+                f"{verb} {done.path} from revision {found.revision} to {found.head}"
+                + (f"; the copy: {copy}" if copy else "")
+            ]
+        )
 
 
 @db.command("reset", examples=["surefoot db reset --yes", "surefoot db reset --yes -o json"])
@@ -164,7 +170,7 @@ def upgrade(dry_run: bool, yes: bool, output: Output) -> None:
 def reset(yes: bool, output: Output) -> None:
     """Empty the ledger, also one that is damaged. What journals still hold is then taken in again."""
     settings = here()
-    path = Home(settings.home).ledger_path
+    path = ledger_name(settings)
     try:
         rows = {each.name: each.rows for each in database.stats(settings).tables}
         note(
@@ -187,7 +193,7 @@ def vacuum(output: Output) -> None:
     """Write the ledger anew, without gaps. Needs as much disk again, and lets nobody else write meanwhile."""
     settings = here()
     before, after = database.compact(settings)
-    done = Compacted(path=Home(settings.home).ledger_path, bytes_before=before, bytes=after)
+    done = Compacted(path=ledger_name(settings), bytes_before=before, bytes=after)
     if output == "table":
         say([f"{done.path}: {bytes_as_text(before)} before, {bytes_as_text(after)} now."])
     else:

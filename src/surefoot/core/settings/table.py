@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, NoReturn, TypeVar, overload
 from surefoot.core.errors import SettingsError
 from surefoot.core.settings.kinds import (
     BOOL,
+    DATABASE_URL,
     DELAYS,
     LEVEL,
     NAMES,
@@ -157,6 +158,9 @@ class Results(Group):
 class Ledger(Group):
     """`ledger.*`"""
 
+    url = Setting(
+        optional(DATABASE_URL), None, "The database of the ledger; if empty, a file in the home.", secret=True
+    )
     busy_timeout_seconds = Setting(number(), 30, "How long a write waits for another process.")
     fold_wait_seconds = Setting(number(), 2, "How long a reader waits for what was recorded before it asked.")
     fold_at_exit = Setting(BOOL, True, "Whether a process that ends has the home folded and cleaned up if that is due.")

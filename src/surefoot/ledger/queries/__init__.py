@@ -6,6 +6,7 @@ May import: core, tables, dialects, history.
 
 from surefoot.ledger.queries.counts import count_task_runs
 from surefoot.ledger.queries.earlier import earlier_runs_of, last_unsuccessful, retryable_of
+from surefoot.ledger.queries.failures import list_failures
 from surefoot.ledger.queries.find import find_flow_run, find_run, find_task_run, flow_run_id_of
 from surefoot.ledger.queries.flow_runs import list_flow_runs
 from surefoot.ledger.queries.flows import list_flows
@@ -25,6 +26,7 @@ __all__ = [
     "find_task_run",
     "flow_run_id_of",
     "last_unsuccessful",
+    "list_failures",
     "list_flow_runs",
     "list_flows",
     "list_logs",

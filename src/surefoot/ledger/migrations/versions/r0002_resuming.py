@@ -19,6 +19,7 @@ def upgrade() -> None:
     op.add_column("flow_runs", sa.Column("parameters_at", sa.LargeBinary(), nullable=True))
     op.add_column("flow_runs", sa.Column("unkept_parameters", sa.Text(), nullable=True))
     op.add_column("task_runs", sa.Column("unkeyed", sa.Text(), nullable=True))
+    op.add_column("writers", sa.Column("home_id", sa.LargeBinary(16), nullable=True))
     op.create_table(
         "epochs",
         sa.Column("workspace_id", sa.Integer(), nullable=False),
