@@ -42,6 +42,7 @@ from surefoot.engine.progress import share_terminal
 from surefoot.engine.session import Session, adopt, refusing_runs
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.telling import traceback_text
+from surefoot.results.asking import Persistence
 from surefoot.states import NO_DATA, State
 
 __all__ = ["born", "command", "nurse"]
@@ -308,6 +309,7 @@ def _borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
     flow.tags, flow.log_prints, flow.start_us = frozenset(told.tags), told.log_prints, told.start_us
     flow.flow, flow.links, flow._indexes, flow._earlier_runs = flow, Links(), {}, {}
     flow._parameters = told.parameters
+    flow.persistence = loads(told.persistence) if told.persistence else Persistence.by_default(session.settings)
     flow.context = Context()
     flow.context.run(scope.adopt, flow, flow.tags)
     return flow
@@ -324,6 +326,7 @@ def _borrowed_task(
     task.task_key, task.index = told.task_key, told.index
     task.depth, task.run_count, task.start_us = told.depth, told.run_count, told.start_us
     task.tags, task.log_prints = frozenset(told.tags), told.log_prints
+    task.persistence = definition.asks.in_force(flow.persistence, flow.session.settings, is_task=True)
     task.place = 0
     task.context = Context()
     task.context.run(scope.adopt, task, frozenset(told.tags_in_force))

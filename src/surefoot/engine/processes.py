@@ -387,18 +387,19 @@ def _pickled_initializer(initializer: Initializer) -> bytes:
 
 
 def _hello(flow: FlowExecution, initializer: bytes | None) -> bytes:
-    parameters: bytes | None
-    try:
-        parameters = dumps(flow.kwargs)
-        if len(parameters) > PARAMETERS_MAX:
-            parameters = None
-    except Exception:  # whoever asks for them there is told
-        parameters = None
     try:
         cwd = os.getcwd()
     except OSError:
         cwd = ""
-    told = FlowTold.of(flow, parameters)
+    told = FlowTold.of(flow, _if_it_can_be_sent(flow.kwargs), _if_it_can_be_sent(flow.persistence))
     settings = pickle.dumps(flow.session.settings)
     hello = Hello(list(sys.path), list(sys.argv), cwd, dict(os.environ), settings, told, initializer)
     return msgspec.msgpack.encode(hello)
+
+
+def _if_it_can_be_sent(value: object) -> bytes | None:
+    try:
+        raw = dumps(value)
+    except Exception:  # whoever asks for it there is told
+        return None
+    return raw if len(raw) <= PARAMETERS_MAX else None
