@@ -119,7 +119,7 @@ def session() -> Session:
     """The session for a run that begins now. A new one when the settings changed since the last."""
     global _session
     if _refusal is not None:
-        raise _refusal
+        raise _refusal.with_traceback(None)
     settings = core_settings.refresh()
     found = _session
     if found is None or found.settings is not settings:
