@@ -1,6 +1,6 @@
 """What all runs of this process share: the settings in force and the recorder.
 
-May import: journal, core.
+May import: journal, core, tending.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from surefoot.core import settings as core_settings
 from surefoot.core.errors import HomeUnwritable, SurefootError
 from surefoot.core.facts import LogWritten, RunFact
 from surefoot.core.settings import Settings
+from surefoot.engine.tending import tend
 from surefoot.journal import recorder as journal
 from surefoot.results.keeping import Keeper, Limits
 
@@ -94,7 +96,7 @@ class Unrecorded:
 def open_recorder(settings: Settings, lazily: bool = False) -> RunRecorder:
     """The process's recorder in the home of `settings`."""
     try:
-        return journal.get_recorder(
+        recorder = journal.get_recorder(
             settings.get("home"),
             journal.Budgets(
                 runs_bytes=settings.get("journal.runs_budget_bytes"),
@@ -104,6 +106,9 @@ def open_recorder(settings: Settings, lazily: bool = False) -> RunRecorder:
             ),
             at_once=not lazily,
         )
+        if not lazily:  # a child leaves that to its owner
+            recorder.after_exit = partial(tend, settings)
+        return recorder
     except HomeUnwritable as error:
         if settings.get("journal.on_full") == "fail":
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Callable
 from threading import RLock
 from typing import Final
 
@@ -50,6 +51,7 @@ class Recorder:
         self.home = home
         self.budgets = budgets or Budgets()
         self.lost = 0  # run facts that could not be written
+        self.after_exit: Callable[[], None] | None = None  # called when the process ended and all is written
         self._may_map = may_map
         self._has_told = False
         self._runs = Stream("runs")
@@ -333,8 +335,12 @@ def get_recorder(home: str | None = None, budgets: Budgets | None = None, *, at_
 
 
 def _close_at_exit() -> None:
-    for recorder in list(_open_recorders):
+    recorders = list(_open_recorders)
+    for recorder in recorders:
         recorder.close_at_exit()
+    for recorder in recorders:
+        if recorder.after_exit is not None:
+            recorder.after_exit()
 
 
 def _close_in_child_processes(recorder: Recorder) -> None:
