@@ -54,7 +54,10 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("kill", r"was killed \(SIGKILL\) by somebody else, or for lack of memory, .* it had taken up to \d+ MB"),
+        (
+            "kill",
+            r"was killed \(SIGKILL\) in the midst of the call, by somebody else or for lack of memory, .* it had taken up to \d+ MB",
+        ),
         ("exit", "ended with exit code 7"),
         ("segfault", r"was ended by SIGSEGV \(Segmentation fault\)"),
     ],
