@@ -34,7 +34,10 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.annotations": {"allow_failure", "quote", "unmapped"},
     "surefoot.exceptions": {"MissingContextError", "ParameterTypeError", "SurefootError"},
     "surefoot.entrypoints": {"load_flow"},
-    "surefoot.results": {"ResultRecord", "ResultStore", "load_result", "resolve_serializer"},
+    "surefoot.results": {
+        "Record", "ResultRecord", "ResultStore", "get_result_store", "load_result", "resolve_serializer",
+        "should_persist_result",
+    },
     "surefoot.serializers": {
         "CompressedJSONSerializer", "CompressedPickleSerializer", "CompressedSerializer", "JSONSerializer",
         "PickleSerializer", "Serializer",

@@ -36,6 +36,7 @@ LEDGER: Final = {
 }
 DOORS: Final = {
     "src/surefoot/__init__.py": "the lazy namespace",
+    "src/surefoot/engine/child.py": "the awaiting driver imports asyncio, wanted by the first asynchronous task only",
     "src/surefoot/results/__init__.py": "a lazy namespace: a run that stores nothing loads none of it",
     "src/surefoot/results/asking.py": "serializers and objects are wanted by decorators that name one",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from surefoot.core.errors import (
     BadInput,
     CancelledRun,
+    ChildDied,
     CrashedRun,
     EntrypointError,
     FailedRun,
@@ -33,12 +34,15 @@ from surefoot.core.errors import (
     TooDeep,
     Unavailable,
     UnfinishedRun,
+    UnpicklableArgument,
+    UnpicklableResult,
     WouldDeadlock,
 )
 
 __all__ = [
     "BadInput",
     "CancelledRun",
+    "ChildDied",
     "CrashedRun",
     "EntrypointError",
     "FailedRun",
@@ -67,5 +71,7 @@ __all__ = [
     "TooDeep",
     "Unavailable",
     "UnfinishedRun",
+    "UnpicklableArgument",
+    "UnpicklableResult",
     "WouldDeadlock",
 ]

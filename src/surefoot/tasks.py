@@ -202,6 +202,7 @@ class Task(Definition, Generic[P, R]):
         rows = self._rows(args, kwargs)
         if rows and not self.fits(*rows[0]):
             self.bind(*rows[0])  # a call that does not fit is refused before the first run
+        (flow.pool or flow.open_pool()).check(self, rows)
         map_id = new_id()
         progress = MapProgress(self.name, len(rows))
         futures: FutureList[R] = FutureList()

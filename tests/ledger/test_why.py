@@ -382,6 +382,7 @@ def test_what_to_type_leads_to_the_root(ledger: Ledger, ask: Any) -> None:
     assert told.do == [
         f"surefoot task-run logs {task_id}",
         "surefoot flow-run logs calm-heron",
+        "surefoot flow-run retry calm-heron",
         "surefoot flow-run inspect calm-heron",
     ]
     assert told.traceback == "Traceback of upload"

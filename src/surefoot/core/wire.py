@@ -16,6 +16,7 @@ import msgspec
 from surefoot.core.states import StateType
 
 __all__ = [
+    "Deleted",
     "Explanation",
     "Flow",
     "FlowFilter",
@@ -25,6 +26,7 @@ __all__ = [
     "LogFilter",
     "Page",
     "RunCounts",
+    "RunResult",
     "State",
     "TaskInput",
     "TaskRun",
@@ -53,7 +55,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     description: str | None = None
-    run_count: int = 0  # flow runs recorded
+    run_count: int = 0  # flow runs recorded, those deleted because of their age too
     last_run: FlowRun | None = None
 
 
@@ -183,6 +185,29 @@ class RunCounts(msgspec.Struct, frozen=True, kw_only=True):
     total: int = 0
 
 
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the value of a completed run is kept or stored. `surefoot.results.load_result` loads it."""
+
+    run_id: str
+    run_name: str
+    run_type: Literal["flow-run", "task-run"]
+    name: str  # of its flow or task
+    flow_run_id: str | None = None
+    place: str  # a pack, relative to the home ("results/..."), or the path of an object
+    offset: int = 0
+    length: int  # bytes
+    serializer: str
+    end_time: datetime | None = None
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """How much was deleted, or would be: the runs themselves, what they called, and all lines."""
+
+    flow_runs: int = 0
+    task_runs: int = 0
+    logs: int = 0
+
+
 T = TypeVar("T")
 
 
@@ -213,6 +238,7 @@ class FlowRunFilter(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str] | None = None  # has all of these
     start_time_after: datetime | None = None
     start_time_before: datetime | None = None
+    expected_start_time_before: datetime | None = None  # also those that never started
     parent_flow_run_id: list[str] | None = None
     is_root: bool | None = None  # True: not called by another flow
 
@@ -231,6 +257,7 @@ class TaskRunFilter(msgspec.Struct, frozen=True, kw_only=True):
     map_id: list[str] | None = None
     start_time_after: datetime | None = None
     start_time_before: datetime | None = None
+    expected_start_time_before: datetime | None = None  # also those that never started
 
 
 class LogFilter(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """What a decorated function is, flow or task alike: its name, shape, rules, hooks, and how it is bound to an instance.
 
-May import: core, lifecycle, scope.
+May import: core, importable, lifecycle, scope.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ import os
 import sys
 from _random import Random
 from collections.abc import Callable, Iterable, Mapping
+from copyreg import __newobj__  # type: ignore[attr-defined]  # what pickle itself rebuilds objects by
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, SupportsIndex, TypeVar
 
 from surefoot.core.cards import card
 from surefoot.core.delays import DelaySpec, delays_of
 from surefoot.core.errors import BadInput, ParameterBindError, ReservedArgumentError, TemplateError
 from surefoot.core.names import check_name, fill_template
+from surefoot.engine.importable import import_named, is_module_importable, standing_at
 from surefoot.engine.keys import Keys, identity_of, source_hash
 from surefoot.engine.lifecycle import Rules
 from surefoot.engine.scope import check_tags
@@ -116,6 +118,27 @@ class Definition:
             if hasattr(fn, attribute):
                 setattr(self, attribute, getattr(fn, attribute))
         self.__wrapped__ = fn
+
+    # -- in other processes
+
+    def is_importable(self) -> bool:
+        """Whether other processes find it under its name."""
+        module, qualname = getattr(self, "__module__", None), getattr(self, "__qualname__", None)
+        if self._bound or not module or not qualname or not is_module_importable(module):
+            return False
+        found = standing_at(module, qualname)
+        return isinstance(found, Definition) and found.fn is self.fn and found.name == self.name
+
+    def __copy__(self: D) -> D:
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        if self.is_importable():
+            return import_named, (self.__module__, getattr(self, "__qualname__"))  # noqa: B009  # not every callable has one
+        made_anew: dict[str, Any] = {"_rules": None, "_rules_for": None, "_signatures": {}}
+        return __newobj__, (type(self),), {**self.__dict__, **made_anew}
 
     @classmethod
     def decorate(cls, fn: Any, options: dict[str, Any]) -> Any:

@@ -189,13 +189,14 @@ class Returned:
 
 
 class Raised:
-    """The function raised an exception, or ran out of time."""
+    """The function raised an exception, or ran out of time, or its process died under it."""
 
-    __slots__ = ("error", "timed_out")
+    __slots__ = ("died", "error", "timed_out")
 
-    def __init__(self, error: Exception, timed_out: bool = False) -> None:
+    def __init__(self, error: Exception, timed_out: bool = False, died: bool = False) -> None:
         self.error = error
         self.timed_out = timed_out
+        self.died = died
 
 
 class Stopped:

@@ -26,7 +26,7 @@ from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
 from surefoot.engine.tracebacks import traceback_text
-from surefoot.results.asking import Persistence
+from surefoot.results.asking import Persistence, tell_here
 from surefoot.results.persistence import keep_for
 from surefoot.states import NO_DATA, State, aggregate
 
@@ -503,6 +503,14 @@ class Execution:
             why = stop.why if stop is not None else "its process ended"
             self.enter(Enter(CRASHED, "Crashed", f"{why}, while it was running", None if stop is None else stop.error))
             self.sealed = True
+
+
+def _persistence_here() -> Persistence | None:
+    here = scope.current()
+    return None if here is None else here.persistence
+
+
+tell_here(_persistence_here)
 
 
 def pending_in(references: list[Reference]) -> list[Any]:

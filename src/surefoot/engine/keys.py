@@ -16,6 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+try:  # `hashlib` has it from there, and imports OpenSSL for others, which takes 3 ms
+    from _blake2 import blake2b
+except ImportError:  # not every Python has it under that name
+    from hashlib import blake2b
+
 from surefoot.annotations import Annotation
 from surefoot.engine.inputs import is_reference
 from surefoot.states import State
@@ -89,8 +94,6 @@ class _Unlike(Exception):
 
 def short_hash(raw: bytes) -> bytes:
     """A hash of bytes, of 16 bytes."""
-    from hashlib import blake2b  # a door: only a flow run whose results are kept pays for it
-
     return blake2b(raw, digest_size=16).digest()
 
 

@@ -187,7 +187,8 @@ def _attempts(rules: Rules, first: Enter) -> Generator[Effect, Any, tuple[Stoppe
                 return verdict, _STOPPED
         # What a consumer has already taken cannot be taken back, so a generator is repeated only before its first
         # value.
-        if verdict.state_type is not FAILED or attempt >= rules.attempts or yielded:
+        died = type(outcome) is Raised and outcome.died  # no fault of its surroundings ends a task that may try again
+        if (verdict.state_type is not FAILED and not died) or attempt >= rules.attempts or yielded:
             return None, verdict
         if rules.conditional:
             again = yield AskRetry(verdict)
@@ -233,6 +234,8 @@ def _closed(outcome: Closed) -> Verdict:
 
 
 def _raised(outcome: Raised) -> Verdict:
+    if outcome.died:
+        return Verdict(CRASHED, "Crashed", reason(outcome.error), outcome.error)
     # A TimeoutError of the user's own reads the same to whoever looks at the list: something took too long.
     timed_out = outcome.timed_out or isinstance(outcome.error, TimeoutError)
     name = "TimedOut" if timed_out else "Failed"

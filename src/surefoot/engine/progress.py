@@ -13,7 +13,7 @@ from typing import Any, Final
 from surefoot.core.clock import get_clock
 from surefoot.engine.cells import CellLine, cell_line
 
-__all__ = ["MapProgress", "clear_moving", "draw_moving", "is_terminal", "one_at_a_time"]
+__all__ = ["MapProgress", "clear_moving", "draw_moving", "is_terminal", "one_at_a_time", "share_terminal"]
 
 one_at_a_time: Final = threading.RLock()  # one line at a time, the moving one included
 _moving: list[MapProgress] = []
@@ -97,9 +97,18 @@ def _clock_time(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
+def share_terminal() -> None:
+    """Another process may draw a line on the same terminal: it is taken away before lines from here."""
+    global _is_shared
+    _is_shared = is_terminal(sys.stderr)
+
+
+_is_shared = False
+
+
 def clear_moving(stream: Any) -> None:
     """Take the line away. Called with `one_at_a_time` held."""
-    if _moving:
+    if _moving or _is_shared:
         stream.write("\r\x1b[2K")
 
 

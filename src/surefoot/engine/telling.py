@@ -141,7 +141,7 @@ def why_stopped(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted (Ctrl-C)"
     if isinstance(error, TerminationSignal):
-        return f"terminated (signal {error.signal})"
+        return error.why or f"terminated (signal {error.signal})"
     if isinstance(error, SystemExit):
         return f"sys.exit({'' if error.code is None else repr(error.code)}) was called"
     if isinstance(why := getattr(error, "__surefoot_why__", None), str):

@@ -23,6 +23,9 @@ _SUGGESTING: Final = (SyntaxError, NameError, AttributeError, ImportError, BaseE
 
 def traceback_text(error: BaseException) -> str:
     """The traceback of an exception, without the frames of Surefoot that lie between the user's own."""
+    elsewhere = getattr(error, "__surefoot_traceback__", None)
+    if error.__traceback__ is None and isinstance(elsewhere, str):  # it was raised in another process
+        return elsewhere
     chain, seen = [error], {id(error)}
     while (behind := _behind(chain[-1])) is not None:
         if len(chain) == _CHAIN_MAX or id(behind) in seen:

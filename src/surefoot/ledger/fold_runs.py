@@ -21,7 +21,7 @@ from surefoot.ledger.history import Entry, merge, pack, settle, unpack
 from surefoot.ledger.indexes import is_unended
 from surefoot.ledger.tables import WORKSPACE, early_states, flow_runs, flows, tombstones
 
-__all__ = ["RunNews", "flow_id_of", "fold_runs", "in_chunks", "settle_runs_of"]
+__all__ = ["RunNews", "deleted_among", "flow_id_of", "fold_runs", "in_chunks", "settle_runs_of"]
 
 _MANY: Final = 1000  # ids in one query
 
@@ -104,12 +104,30 @@ def _standing(history: Sequence[Entry], packed: bytes, writers: dict[bytes, Writ
 
 
 def _drop_deleted(connection: Connection, news: dict[bytes, RunNews]) -> None:
+    """Forget what concerns a run that was deleted, or that a flow run called which was."""
+    called_by = {run_id: _caller(told.created) for run_id, told in news.items() if told.created is not None}
+    deleted = deleted_among(connection, {*news, *filter(None, called_by.values())})
+    if deleted:
+        for run_id in list(news):
+            if run_id in deleted or called_by.get(run_id) in deleted:
+                del news[run_id]
+
+
+def _caller(created: FlowRunCreated | TaskRunCreated) -> bytes | None:
+    return created.flow_run_id if isinstance(created, TaskRunCreated) else created.parent_flow_run_id
+
+
+def deleted_among(connection: Connection, ids: Iterable[bytes]) -> set[bytes]:
+    """Those of some runs that somebody deleted."""
     c = tombstones.c
     if connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE).limit(1)).first() is None:
-        return
-    for chunk in in_chunks(list(news)):
-        for row in connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE, c.run_id.in_(chunk))):
-            del news[row.run_id]
+        return set()
+    found: set[bytes] = set()
+    for chunk in in_chunks(list(set(ids))):
+        found.update(
+            connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE, c.run_id.in_(chunk))).scalars()
+        )
+    return found
 
 
 def _load_rows(connection: Connection, table: Table, ids: Iterable[bytes]) -> dict[bytes, Row[*tuple[Any, ...]]]:

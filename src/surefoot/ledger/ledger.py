@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -21,16 +21,23 @@ from surefoot._version import __version__
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import HomeUnwritable, LedgerBusy, Unavailable
 from surefoot.ledger.batches import Batch, Folded, Writer, pieces
+from surefoot.ledger.contents import Contents, contents_of
+from surefoot.ledger.decisions.deletion import deletion_of_flow_runs, deletion_of_task_runs
 from surefoot.ledger.dialects import sqlite
 from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.fold_writers import load_writers, writer_of
-from surefoot.ledger.opening import open_engine, path_of
+from surefoot.ledger.opening import Standing, empty, open_engine, path_of, standing_of
 from surefoot.ledger.projector import end_writer, fold, fold_again, load_positions
+from surefoot.ledger.removal import Removal, Removed
+from surefoot.ledger.retention import Cutoffs, Retaining
 from surefoot.ledger.tables import WORKSPACE, meta, writers
 
 __all__ = ["Ledger"]
 
 _PIECE: Final = 4000  # facts in one transaction: about 50 ms
+_HELD_US: Final = 150_000  # after so long a transaction of housekeeping ends, though more is to be done
+_STEPS_MAX: Final = 100  # or after so many steps
+_REST_S: Final = 0.05  # and then others get a chance: SQLite has no queue, whoever waits looks now and then
 
 
 class Ledger:
@@ -57,6 +64,12 @@ class Ledger:
         path = path_of(where)
         with _told(path, busy_s):
             return cls(open_engine(path, busy_s), path, busy_s)
+
+    @staticmethod
+    def standing(where: str | Path) -> Standing:
+        """At which revision the ledger in a file is, without making, upgrading or otherwise changing it."""
+        with _told(path_of(where), 1.0):
+            return standing_of(where)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -117,6 +130,52 @@ class Ledger:
             if ended.is_done:
                 return count
 
+    def delete_flow_runs(self, ids: Sequence[bytes]) -> Removal:
+        """Delete flow runs, with their task runs, the flow runs that they called, and all lines. For good.
+
+        Raises NotFound for one that is not there, and Refused, deleting none, for one that has not ended.
+        """
+        with self.read() as connection:
+            removal = deletion_of_flow_runs(connection, ids, get_clock().now_us())
+        self._do(removal.step)
+        return removal
+
+    def delete_task_runs(self, ids: Sequence[bytes]) -> Removal:
+        """Delete task runs, with what they called and all their lines. Raises likewise."""
+        with self.read() as connection:
+            removal = deletion_of_task_runs(connection, ids, get_clock().now_us())
+        self._do(removal.step)
+        return removal
+
+    def retain(self, cutoffs: Cutoffs, there: Collection[bytes] = ()) -> Retaining:
+        """Delete what is too old; daily summaries stay.
+
+        Args:
+            cutoffs: what is.
+            there: the writers that have a folder in the journal.
+        """
+        retaining = Retaining(cutoffs, get_clock().now_us(), there)
+        self._do(retaining.step)
+        if retaining.removed != Removed():
+            self._do(lambda connection: dialect_of(connection).give_back(connection))
+        return retaining
+
+    def compact(self) -> None:
+        """Write the ledger anew, without gaps. Nobody else can write meanwhile, and as much disk again is needed."""
+        with _told(self.path, self._busy_s), self._engine.connect() as connection:
+            dialect_of(connection).compact(connection)
+
+    def empty(self) -> None:
+        """Delete all that is in it. What journals still hold can be folded again."""
+        with self._write() as connection:
+            empty(connection)
+        self._looked_back = False
+
+    def contents(self) -> Contents:
+        """How much there is of what."""
+        with self.read() as connection:
+            return contents_of(connection)
+
     def make_durable(self) -> None:
         """Make all that was committed survive a power loss. To be called before segments are deleted."""
         with _told(self.path, self._busy_s), sqlite.writing(self._engine.connect()) as connection:
@@ -148,6 +207,20 @@ class Ledger:
                 fold_again(connection, get_clock().now_us())
                 dialect_of(connection).upsert(connection, meta, [{"key": "folded_by", "value": __version__}])
         self._looked_back = True
+
+    def _do(self, step: Callable[[Connection], bool]) -> None:
+        """Take a step after another until one says that nothing is left, and let others write in between."""
+        clock = get_clock()
+        more = True
+        while more:
+            with self._write() as connection:
+                until_us = clock.mono_us() + _HELD_US
+                for _ in range(_STEPS_MAX):
+                    more = step(connection)
+                    if not more or clock.mono_us() >= until_us:
+                        break
+            if more:
+                clock.sleep(_REST_S)
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:

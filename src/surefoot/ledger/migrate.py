@@ -19,7 +19,7 @@ from surefoot.ledger.dialects import sqlite
 from surefoot.ledger.indexes import metadata
 from surefoot.ledger.tables import HEAD, alembic_version, meta
 
-__all__ = ["run_migrations", "upgrade"]
+__all__ = ["copy_of", "run_migrations", "upgrade"]
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -29,7 +29,7 @@ def upgrade(engine: Engine, path: Path, *, head: str = HEAD, migrations: Path = 
 
     Nobody else writes meanwhile, and nothing is changed should it fail.
     """
-    copy = path.with_name(f"{path.name}.before-{head}")
+    copy = copy_of(path, head)
     with engine.connect() as connection, sqlite.writing(connection).begin():
         if _is_at(connection, head):
             return None
@@ -44,6 +44,11 @@ def upgrade(engine: Engine, path: Path, *, head: str = HEAD, migrations: Path = 
         sqlite.tell_planner(connection, metadata)
         sqlite.upsert(connection, meta, [{"key": "surefoot", "value": __version__}])
     return copy
+
+
+def copy_of(path: Path, head: str = HEAD) -> Path:
+    """Where the ledger is kept as it was before an upgrade to `head`."""
+    return path.with_name(f"{path.name}.before-{head}")
 
 
 def _is_at(connection: Connection, head: str) -> bool:

@@ -7,6 +7,7 @@ only. May import: core, tables, dialects, migrate.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Engine, insert, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchTableError, OperationalError
@@ -15,10 +16,10 @@ from surefoot._version import __version__
 from surefoot.core.errors import BadInput, HomeUnwritable, LedgerTooNew
 from surefoot.ledger.dialects import sqlite
 from surefoot.ledger.indexes import metadata
-from surefoot.ledger.migrate import upgrade
+from surefoot.ledger.migrate import copy_of, upgrade
 from surefoot.ledger.tables import HEAD, WORKSPACE, alembic_version, meta, workspaces
 
-__all__ = ["open_engine", "path_of"]
+__all__ = ["Standing", "empty", "open_engine", "path_of", "standing_of"]
 
 
 def path_of(where: str | Path) -> Path:
@@ -85,13 +86,56 @@ def _create(engine: Engine, path: Path) -> str:
         with sqlite.writing(connection).begin():
             revision = _revision(connection, path)
             if revision is None:
-                metadata.create_all(connection, checkfirst=False)
-                sqlite.tell_planner(connection, metadata)
-                connection.execute(insert(alembic_version), {"version_num": HEAD})
-                connection.execute(insert(workspaces), {"id": WORKSPACE, "name": "default"})
-                connection.execute(insert(meta), [{"key": "surefoot", "value": __version__}])
+                _make_tables(connection)
                 revision = HEAD
     return revision
+
+
+def _make_tables(connection: Connection) -> None:
+    metadata.create_all(connection, checkfirst=False)
+    sqlite.tell_planner(connection, metadata)
+    connection.execute(insert(alembic_version), {"version_num": HEAD})
+    connection.execute(insert(workspaces), {"id": WORKSPACE, "name": "default"})
+    connection.execute(insert(meta), [{"key": "surefoot", "value": __version__}])
+
+
+def empty(connection: Connection) -> None:
+    """Make all tables anew, within the caller's transaction. Whoever has the ledger open goes on with the new ones."""
+    metadata.drop_all(connection)
+    _make_tables(connection)
+
+
+class Standing(NamedTuple):
+    """At which revision a ledger is, and what an upgrade would do."""
+
+    revision: str | None  # None: there is none yet
+    head: str  # of this version
+    copy: Path  # where the ledger is copied to before it is upgraded
+
+    @property
+    def is_old(self) -> bool:
+        """Whether an upgrade has something to do."""
+        return self.revision is not None and self.revision != self.head
+
+
+def standing_of(where: str | Path) -> Standing:
+    """How a ledger stands; nothing is made or changed. Raises as `open_engine` does."""
+    path = path_of(where)
+    revision = None
+    if path.exists():
+        engine = sqlite.engine_for(path, 1.0)
+        try:
+            with engine.connect() as connection:
+                revision = _revision(connection, path)
+            if revision is not None:
+                _refuse_newer(engine, path, revision)
+        except DatabaseError as error:
+            if sqlite.is_foreign(error):
+                raise _not_ours(path) from None
+            raise
+        finally:
+            engine.dispose()
+    return Standing(revision, HEAD, copy_of(path))
 
 
 def _refuse_newer(engine: Engine, path: Path, revision: str) -> None:

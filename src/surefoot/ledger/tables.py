@@ -39,6 +39,7 @@ __all__ = [
     "metadata",
     "positions",
     "requests",
+    "summaries",
     "task_runs",
     "tombstones",
     "unknown_facts",
@@ -278,6 +279,22 @@ tombstones = Table(
     _us("deleted_us"),
     PrimaryKeyConstraint("workspace_id", "run_id"),
     sqlite_with_rowid=False,
+)
+
+# What is left of runs that retention deleted: how many there were on each day (of their creation, in UTC), and how long
+# they ran. Task runs count for the flow that they ran in; those of none have sixteen zero bytes there.
+summaries = Table(
+    "summaries",
+    metadata,
+    _workspace(),
+    _id("flow_id"),
+    _count("day"),  # since 1970-01-01
+    Column("is_task", SmallInteger, nullable=False),
+    _text("state_name"),  # one that Surefoot gives; a name of the user's own counts as its type's
+    Column("runs", BigInteger, nullable=False),
+    _us("ran_us"),
+    PrimaryKeyConstraint("workspace_id", "flow_id", "day", "is_task", "state_name"),
+    CheckConstraint("is_task IN (0, 1)", name="is_task_is_yes_or_no"),
 )
 
 # Alembic's own table, so that a new ledger is stamped without importing Alembic (which takes longer than all the rest).

@@ -14,16 +14,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from surefoot.results.objects import Record
     from surefoot.results.serializing import resolve_serializer
-    from surefoot.results.stores import ResultRecord, ResultStore, load_result
+    from surefoot.results.stores import (
+        ResultRecord,
+        ResultStore,
+        get_result_store,
+        load_result,
+        should_persist_result,
+    )
 
-__all__ = ["Record", "ResultRecord", "ResultStore", "load_result", "resolve_serializer"]
+__all__ = [
+    "Record",
+    "ResultRecord",
+    "ResultStore",
+    "get_result_store",
+    "load_result",
+    "resolve_serializer",
+    "should_persist_result",
+]
 
 _DOOR = {
     "Record": "objects",
     "ResultRecord": "stores",
     "ResultStore": "stores",
+    "get_result_store": "stores",
     "load_result": "stores",
     "resolve_serializer": "serializing",
+    "should_persist_result": "stores",
 }
 
 

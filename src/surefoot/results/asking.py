@@ -7,6 +7,7 @@ May import: core; objects and serializing late.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.errors import BadInput, TemplateError
@@ -15,7 +16,7 @@ from surefoot.core.settings import Settings
 if TYPE_CHECKING:
     from surefoot.results.serializing import Serializer
 
-__all__ = ["NOTHING_ASKED", "Asked", "Persistence", "asked", "check_key"]
+__all__ = ["NOTHING_ASKED", "Asked", "Persistence", "asked", "check_key", "persistence_here", "tell_here"]
 
 _KEY_ROOTS: Final = ("parameters", "task_run", "flow_run")
 
@@ -34,6 +35,20 @@ class Persistence:
     def by_default(cls, settings: Settings) -> Persistence:
         """That of an outermost run which says nothing itself."""
         return cls(bool(settings.get("results.persist_by_default")), None, None)
+
+
+_here: Callable[[], Persistence | None] | None = None
+
+
+def tell_here(ask: Callable[[], Persistence | None]) -> None:
+    """For whoever knows the run that code is in: what counts for that, None outside of runs."""
+    global _here
+    _here = ask
+
+
+def persistence_here() -> Persistence | None:
+    """What counts for the run that this code is in; None outside of runs."""
+    return None if _here is None else _here()
 
 
 class Asked:

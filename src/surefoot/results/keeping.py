@@ -33,7 +33,7 @@ from surefoot.results.pickling import LARGE, PLAIN, PROTOCOL, TooLarge, pickled,
 
 __all__ = ["Keeper", "Limits"]
 
-_FIRST: Final = 64 << 10  # bytes of a writer's first pack: a small flow run needs no more, and it is trimmed at the end
+_FIRST: Final = 4 << 10  # bytes of a writer's first pack: one block, which a small flow run never leaves, costs least
 _STEP_MAX: Final = 8 << 20
 _REST_US: Final = 1_000_000  # how long a disk that had no room is left alone
 _MIB: Final = 1 << 20
@@ -171,7 +171,7 @@ class Keeper:
     def _grow(self, need: int) -> None:
         """Open the next pack, larger than the one before. Raises OSError if there is no room."""
         need += header_bytes + TAIL
-        planned = max(min(self._size * 4, _STEP_MAX) or _FIRST, need + 4095 & -4096)
+        planned = max(min(self._size * 16, _STEP_MAX) or _FIRST, need + 4095 & -4096)
         take(self._results_path, planned, self.limits.budget_bytes)
         pack = self._open_pack(planned, need)
         _seal(self._pack)

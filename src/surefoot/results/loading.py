@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final
 
 from surefoot.core.errors import TerminationSignal
 from surefoot.core.facts import ResultAt
-from surefoot.results.objects import read_object
+from surefoot.results.objects import read_object, read_payload
 from surefoot.results.packs import is_pack, missing, open_pack, read_value
 from surefoot.results.pickling import unpickled, why_not
 
@@ -29,9 +29,11 @@ class Loader:
         home_path: the Surefoot home.
         main_module: the module that the flow's file is loaded as now: classes and functions that were the script's own
             (`__main__`) when a result was kept are found there.
+        stand_ins: have classes that are not found stood in for by some that only show what they were.
     """
 
-    def __init__(self, home_path: str, main_module: ModuleType | None = None) -> None:
+    def __init__(self, home_path: str, main_module: ModuleType | None = None, *, stand_ins: bool = False) -> None:
+        self._stand_ins = stand_ins
         self._home_path = os.path.abspath(os.path.expanduser(home_path))
         self._main_module = main_module
         self._lock = Lock()
@@ -49,11 +51,18 @@ class Loader:
         with self._lock:
             raw = read_value(self._file(at.place), at)
         try:
-            return unpickled(raw, self._main_module)
+            return unpickled(raw, self._main_module, stand_ins=self._stand_ins)
         except (KeyboardInterrupt, TerminationSignal):
             raise
         except BaseException as error:  # of the value's own making, SystemExit included
             raise missing(at.place, f"it cannot be unpickled: {why_not(error)}") from error
+
+    def raw(self, at: ResultAt, run_id: str = "") -> bytes:
+        """The bytes that the serializer made. Raises MissingResult, as `load`."""
+        if not is_pack(at.place):
+            return read_payload(at.place, run_id=run_id)[1]
+        with self._lock:
+            return read_value(self._file(at.place), at)
 
     def _file(self, place: str) -> BinaryIO:
         file = self._files.pop(place, None)

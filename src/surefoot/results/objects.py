@@ -22,7 +22,17 @@ from surefoot.results.packs import missing
 from surefoot.results.pickling import why_not
 from surefoot.results.serializing import Serializer, SerializerError, description_of, serializer_from
 
-__all__ = ["FORMAT", "Record", "StorageError", "folder_of", "object_path", "read_object", "read_record", "write_object"]
+__all__ = [
+    "FORMAT",
+    "Record",
+    "StorageError",
+    "folder_of",
+    "object_path",
+    "read_object",
+    "read_payload",
+    "read_record",
+    "write_object",
+]
 
 FORMAT: Final = 1
 _RECORD_MAX: Final = 1 << 20  # bytes within which the record's line ends
@@ -107,7 +117,7 @@ def write_object(
         __version__,
         ".".join(map(str, sys.version_info[:3])),
     )
-    write_bytes(path, msgspec.json.encode(record), b"\n", payload)
+    write_bytes(path, msgspec.json.encode(record), b"\n", payload, sync=False)  # as the journal: power loss only
     return path, record
 
 
@@ -139,9 +149,7 @@ def read_object(path: str, *, run_id: str = "") -> tuple[Any, Record]:
 
     With `run_id`, an object that another run stored over that one's is a miss.
     """
-    record, payload = read_record(path)
-    if run_id and record.run_id and run_id != record.run_id:
-        raise missing(path, f"the run {record.run_id} of {record.name!r} has stored its own result over it")
+    record, payload = read_payload(path, run_id=run_id)
     try:
         return serializer_from(record.serializer).loads(payload), record
     except (KeyboardInterrupt, TerminationSignal):
@@ -151,3 +159,11 @@ def read_object(path: str, *, run_id: str = "") -> tuple[Any, Record]:
     except BaseException as error:
         told = record.serializer.get("type")
         raise missing(path, f"the serializer {told!r} cannot read it: {why_not(error)}") from error
+
+
+def read_payload(path: str, *, run_id: str = "") -> tuple[Record, bytes]:
+    """The record of an object and the bytes behind it. Raises MissingResult, as `read_object`."""
+    record, payload = read_record(path)
+    if run_id and record.run_id and run_id != record.run_id:
+        raise missing(path, f"the run {record.run_id} of {record.name!r} has stored its own result over it")
+    return record, payload

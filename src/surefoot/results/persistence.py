@@ -17,7 +17,7 @@ from surefoot.results.asking import Asked, Persistence
 from surefoot.results.keeping import Keeper
 from surefoot.results.objects import folder_of, write_object
 from surefoot.results.pickling import why_not
-from surefoot.results.serializing import resolve_serializer
+from surefoot.results.serializing import name_of, resolve_serializer
 
 __all__ = ["keep_for"]
 
@@ -61,7 +61,7 @@ def keep_for(
         raise
     except BaseException as error:
         raise _not_stored(error, name) from error
-    return ResultAt(path, 0, record.length, str(record.serializer["type"]), source, epoch, inputs)
+    return ResultAt(path, 0, record.length, name_of(serializer), source, epoch, inputs)
 
 
 def _filled(template: str, fields: Mapping[str, Any]) -> str:

@@ -183,13 +183,16 @@ def why_not(error: BaseException) -> str:
     return f"{name}: {text}" if text else name
 
 
-def unpickled(raw: bytes, main_module: ModuleType | None = None) -> Any:
+def unpickled(raw: bytes, main_module: ModuleType | None = None, *, stand_ins: bool = False) -> Any:
     """The value back. Raises whatever unpickling raises.
 
     Args:
         raw: what `pickled` made.
         main_module: where classes and functions are found that were the script's own (`__main__`) when pickled.
+        stand_ins: have classes that are not found stood in for by some that only show what they were.
     """
+    if stand_ins:
+        return _WithStandIns(BytesIO(raw)).load()
     if main_module is not None and b"__main__" in raw:
         return _AsMain(raw, main_module).load()
     return Unpickler(BytesIO(raw)).load()
@@ -209,3 +212,37 @@ class _AsMain(Unpickler):
         for part in global_name.split("."):
             found = getattr(found, part)
         return found
+
+
+class _WithStandIns(Unpickler):
+    """Makes a class for each that is not found: for looking at values of which not all code is here."""
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        try:
+            return super().find_class(module_name, global_name)
+        except (ImportError, AttributeError):
+            return type(global_name.rpartition(".")[2], (_StandIn,), {"__module__": module_name})
+
+
+class _StandIn:
+    """An object whose class is not here."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__new__(cls)
+        made.__dict__["_args"] = args
+        return made
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        parts = state if isinstance(state, tuple) else (state,)  # of a class with slots: its dict, and its slots
+        for part in parts:
+            self.__dict__.update(part if isinstance(part, dict) else {})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self
+
+    def __repr__(self) -> str:
+        fields = [f"{name}={value!r}" for name, value in vars(self).items() if name != "_args"]
+        return f"{type(self).__name__}({', '.join([*map(repr, vars(self)['_args']), *fields])})"

@@ -24,6 +24,7 @@ __all__ = [
     "Serializer",
     "SerializerError",
     "description_of",
+    "name_of",
     "resolve_serializer",
     "serializer_from",
 ]
@@ -245,6 +246,16 @@ def _default_options(serializer: Serializer) -> dict[str, Any] | None:
     if isinstance(serializer, CompressedSerializer):
         return None  # told in full: the default of a later version may be another
     return type(serializer)().options()
+
+
+def name_of(serializer: Serializer) -> str:
+    """What a serializer is called where only a name is wanted.
+
+    >>> name_of(resolve_serializer("compressed/json"))
+    'compressed/json'
+    """
+    name = type(serializer).type or type(serializer).__name__
+    return f"{name}/{name_of(serializer.serializer)}" if isinstance(serializer, CompressedSerializer) else name
 
 
 def serializer_from(described: dict[str, Any]) -> Serializer:

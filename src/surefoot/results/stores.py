@@ -9,11 +9,13 @@ from typing import Any, Generic, TypeVar
 from surefoot.core import settings as core_settings
 from surefoot.core.facts import ResultAt
 from surefoot.core.ids import new_id, to_text
+from surefoot.core.wire import RunResult
+from surefoot.results.asking import Persistence, persistence_here
 from surefoot.results.loading import load
 from surefoot.results.objects import Record, folder_of, object_path, read_object, read_record, write_object
 from surefoot.results.serializing import Serializer, resolve_serializer
 
-__all__ = ["ResultRecord", "ResultStore", "load_result"]
+__all__ = ["ResultRecord", "ResultStore", "get_result_store", "load_result", "should_persist_result"]
 
 T = TypeVar("T")
 
@@ -90,14 +92,28 @@ class ResultStore:
         return f"ResultStore({self.folder!r}, {self.serializer.type!r})"
 
 
-def load_result(at: ResultAt, *, home: str | None = None, run_id: str = "") -> Any:
+def get_result_store() -> ResultStore:
+    """The store that the results of the run go to that this code is in; outside of runs, that of the settings."""
+    here = persistence_here()
+    return ResultStore(None if here is None else here.folder, None if here is None else here.serializer)
+
+
+def should_persist_result() -> bool:
+    """Whether the result of the run is stored that this code is in; outside of runs, whether one would be."""
+    here = persistence_here() or Persistence.by_default(core_settings.refresh())
+    return here.persist
+
+
+def load_result(at: ResultAt | RunResult, *, home: str | None = None, run_id: str = "") -> Any:
     """The value that a run's record names, stored or kept for resuming.
 
     Args:
-        at: where it lies, as `get_client().result_of(run)` tells.
+        at: where it lies, as `get_client().find_result("brave-otter")` tells.
         home: the Surefoot home; that of the settings if left out.
         run_id: the run's id: a stored result that another run has stored over is a miss then.
 
     Raises MissingResult, which says why it is not to be had.
     """
+    if isinstance(at, RunResult):
+        run_id, at = at.run_id, ResultAt(at.place, at.offset, at.length, at.serializer)
     return load(core_settings.refresh().home if home is None else home, at, run_id=run_id)

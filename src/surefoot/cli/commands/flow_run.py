@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from surefoot.cli.bulk import (
+    FlowRunsAsked,
+    agree,
+    choose_flow_runs,
+    deletion_line,
+    flow_run_options,
+    preview,
+    yes_option,
+)
 from surefoot.cli.command import LazyGroup
 from surefoot.cli.listing import Listing, ls_options, no_such_state, print_list, state_options, states_wanted
 from surefoot.cli.live import watch as watch_run
@@ -15,7 +26,7 @@ from surefoot.cli.run_page import flow_run_page, took, typed
 from surefoot.cli.table import Cell, state_cell
 from surefoot.cli.times import day_and_time, duration
 from surefoot.core.states import StateType, is_final
-from surefoot.core.wire import FlowRun, FlowRunFilter, LogFilter
+from surefoot.core.wire import Deleted, FlowRun, FlowRunFilter, LogFilter
 
 __all__ = ["flow_run", "outcome_line"]
 
@@ -136,6 +147,40 @@ def watch(run: str, timeout: float | None, output: Output) -> Exit:
     if not is_final(ended.state_type):
         note(f"It had not ended after {duration(timeout)}. Go on: surefoot flow-run watch {typed(ended.name)}")
     return Exit.DONE if ended.state_type is StateType.COMPLETED else Exit.NOT_COMPLETED
+
+
+@flow_run.command(
+    "delete",
+    examples=[
+        "surefoot flow-run delete brave-otter --yes",
+        "surefoot flow-run delete --state Failed --before 30d --flow backup --yes",
+    ],
+)
+@flow_run_options
+@yes_option
+@output_option
+def delete(yes: bool, output: Output, **which: Any) -> None:
+    """Delete flow runs that have ended, with all that is below them. Shows which, and asks first."""
+    with reading() as client:
+        chosen = choose_flow_runs(client, FlowRunsAsked(**which))
+        is_filtered = not which["runs"]
+        going = [run for run in chosen if is_final(run.state_type)] if is_filtered else chosen
+        if len(going) < len(chosen):
+            note(f"{len(chosen) - len(going):,} have not ended, and stay.")
+        deleted = Deleted()
+        if going:
+            preview(going, "flow run")
+            ids = [run.id for run in going]
+            below = client.count_below(flow_run_ids=ids)
+            note(f"With all that is theirs: {deletion_line(below)}.")
+            agree("Delete all that, for good?", yes)
+            deleted = client.delete_flow_runs(ids)
+    if output == "table":
+        say(
+            [f"Deleted {deletion_line(deleted)}." if going else "No flow run fits that has ended: nothing was deleted."]
+        )
+    else:
+        write_object(deleted, output)
 
 
 @flow_run.command(

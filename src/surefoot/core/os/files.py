@@ -42,8 +42,11 @@ def write_text(path: str, text: str, *, mode: int = 0o600) -> None:
     write_bytes(path, text.encode("utf-8"), mode=mode)
 
 
-def write_bytes(path: str, *parts: bytes, mode: int = 0o600) -> None:
-    """Put the parts, one after another, where `path` is, or points to, on the disk and all at once, as `write_text`."""
+def write_bytes(path: str, *parts: bytes, mode: int = 0o600, sync: bool = True) -> None:
+    """Put the parts, one after another, where `path` is, or points to, all at once, as `write_text`.
+
+    Without `sync` they reach the disk when the system writes them; only a loss of power before that takes them.
+    """
     path = os.path.realpath(path)  # a link is kept: people keep such files in a folder under version control
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -54,7 +57,8 @@ def write_bytes(path: str, *parts: bytes, mode: int = 0o600) -> None:
             for part in parts:
                 file.write(part)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         try:
@@ -62,7 +66,8 @@ def write_bytes(path: str, *parts: bytes, mode: int = 0o600) -> None:
         except OSError:
             pass
         raise
-    _sync_folder(folder)
+    if sync:
+        _sync_folder(folder)
 
 
 def _sync_folder(folder: str) -> None:

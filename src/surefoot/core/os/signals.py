@@ -38,6 +38,7 @@ class MainGate(Gate):
         super().__init__()
         self._depth = 0
         self._lock = threading.Lock()
+        self.reason: tuple[str, bool] | None = None  # why a signal is about to come, and whether that was asked for
         self.reset()
 
     def reset(self) -> None:
@@ -125,6 +126,8 @@ class MainGate(Gate):
         error: KeyboardInterrupt | TerminationSignal = KeyboardInterrupt()
         if number != signal.SIGINT:
             error = self.terminated = TerminationSignal(number)
+            if self.reason is not None:
+                error.why, error.asked = self.reason
         self.arrived = error
         if self.opened == SHUT:
             self._wait(error, number)

@@ -107,6 +107,9 @@ class Runner(Group):
     """`tasks.runner.*`"""
 
     thread_pool_max_workers = Setting(optional(whole(least=1)), None, "Threads that run tasks; if empty, as suits.")
+    process_pool_max_workers = Setting(
+        optional(whole(least=1)), None, "Processes that run tasks; if empty, one for each core that may be used."
+    )
 
 
 class Tasks(Group):
@@ -156,6 +159,17 @@ class Ledger(Group):
 
     busy_timeout_seconds = Setting(number(), 30, "How long a write waits for another process.")
     fold_wait_seconds = Setting(number(), 2, "How long a reader waits for what was recorded before it asked.")
+    fold_at_exit = Setting(BOOL, True, "Whether a process that ends has the home folded and cleaned up if that is due.")
+    fold_at_exit_bytes = Setting(whole(), 64 << 20, "It is due when so much journal lies there unfolded.")
+    fold_at_exit_hours = Setting(number(), 12, "It is due when it was last done so long ago.")
+
+
+class Retention(Group):
+    """`retention.*`"""
+
+    runs_days = Setting(optional(number()), 90, "Days after their end that runs are kept; if empty, for good.")
+    logs_days = Setting(optional(number()), 14, "Days that log lines are kept; if empty, as long as their run.")
+    aside_days = Setting(optional(number()), 30, "Days that damaged files and copies are kept; if empty, for good.")
 
 
 class Settings(Group):
@@ -173,6 +187,7 @@ class Settings(Group):
     journal = Journal()
     results = Results()
     ledger = Ledger()
+    retention = Retention()
 
     profile: str
     """The name of the profile they are from."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, UpdateBase
+from sqlalchemy import Column, ColumnElement, Connection, MetaData, Table, UpdateBase
 
 from surefoot.core.errors import Defect
 from surefoot.ledger.dialects import sqlite
@@ -34,6 +34,22 @@ class Dialect(Protocol):
 
     def make_durable(self, connection: Connection, at_us: int) -> None:
         """Make all that was committed survive a power loss. Called outside of a transaction, on one that may write."""
+        ...
+
+    def space_of(self, connection: Connection) -> tuple[int, int]:
+        """How many bytes the ledger has, and how many of them are free for new rows."""
+        ...
+
+    def table_bytes(self, connection: Connection, metadata: MetaData) -> dict[str, int]:
+        """How many bytes each table has, with its indexes; empty where that cannot be told."""
+        ...
+
+    def give_back(self, connection: Connection) -> bool:
+        """Give a piece of the space that is free back to the disk, within a transaction. False when it was the last."""
+        ...
+
+    def compact(self, connection: Connection) -> None:
+        """Write the whole ledger anew, without gaps. Called outside of a transaction, on one that may write."""
         ...
 
 

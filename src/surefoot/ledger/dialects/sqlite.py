@@ -38,7 +38,9 @@ from sqlalchemy.exc import DBAPIError
 from surefoot.ledger.tables import meta
 
 __all__ = [
+    "compact",
     "engine_for",
+    "give_back",
     "has_all",
     "insert_missing",
     "is_busy",
@@ -47,6 +49,8 @@ __all__ = [
     "is_unwritable",
     "keep_a_log",
     "make_durable",
+    "space_of",
+    "table_bytes",
     "tell_planner",
     "upsert",
     "write_many",
@@ -162,6 +166,7 @@ def _name_of(error: DBAPIError) -> str:
 def keep_a_log(connection: Connection) -> None:
     """Make the file use a write-ahead log, for good: readers and the one writer do not wait for each other."""
     driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts only before the first table is made
     try:
         driver.execute("PRAGMA journal_mode=WAL")
     except sqlite3.OperationalError:
@@ -198,3 +203,59 @@ def make_durable(connection: Connection, at_us: int) -> None:
             upsert(connection, meta, [{"key": "durable_us", "value": str(at_us)}])
     finally:
         driver.execute("PRAGMA synchronous=NORMAL")
+
+
+_GIVE_BACK_MIN: Final = 4 << 20  # bytes: what is free below that is kept for what comes
+_GIVE_BACK_PAGES: Final = 1000  # at once: about 10 ms
+
+
+def space_of(connection: Connection) -> tuple[int, int]:
+    """How many bytes the ledger has, and how many of them are free for new rows."""
+    size, pages, free = (_pragma(connection, name) for name in ("page_size", "page_count", "freelist_count"))
+    return size * pages, size * free
+
+
+def table_bytes(connection: Connection, metadata: MetaData) -> dict[str, int]:
+    """How many bytes each table has, with its indexes; empty where this SQLite was built without the means to tell."""
+    place = {name: table.name for table in metadata.tables.values() for name in _stored_names(table)}
+    found: dict[str, int] = {}
+    try:
+        # One line a table or index, summed up by SQLite itself: it reads the file for that, once.
+        rows = connection.exec_driver_sql("SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE").all()
+    except DBAPIError as error:
+        if "no such table" not in str(error.orig):
+            raise
+        return {}
+    for name, size in rows:
+        if name in place:
+            found[place[name]] = found.get(place[name], 0) + size
+    return found
+
+
+def _stored_names(table: Table) -> list[str]:
+    return [table.name, f"sqlite_autoindex_{table.name}_1", *(str(index.name) for index in table.indexes)]
+
+
+def give_back(connection: Connection) -> bool:
+    """Give a piece of the space that is free back to the disk, within a transaction. False when that was the last.
+
+    A ledger made before this was thought of gives nothing back before it is vacuumed.
+    """
+    size, free = _pragma(connection, "page_size"), _pragma(connection, "freelist_count")
+    if size * free < max(_GIVE_BACK_MIN, size * _pragma(connection, "page_count") // 8):
+        return False
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA incremental_vacuum({_GIVE_BACK_PAGES})").fetchall()  # it gives back as far as it is read
+    return 0 < _pragma(connection, "freelist_count") < free
+
+
+def compact(connection: Connection) -> None:
+    """Write the whole ledger anew, without gaps. Nobody else writes meanwhile, and as much disk again is needed."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    driver.execute("VACUUM")
+    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the new pages stand in the log, and again in the file
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)

@@ -76,7 +76,7 @@ def _again(found: Evidence) -> Iterator[str]:
     for entry in found.states:
         if entry.epoch == epoch and entry.state_name == "Rerunning":
             yield f"it was called again in epoch {epoch}{text(entry.message)}"
-    if found.taken_over is not None:
+    if found.taken_over:
         taken = plural(found.taken_over, "task run", "task runs")
         yield f"in epoch {epoch} {taken} had completed already and {_were(found.taken_over)} not called again"
 
@@ -157,12 +157,12 @@ def _commands(connection: Connection, found: Evidence, situation: Situation) -> 
         do.append(f"surefoot flow-run watch {_handle(connection, node)}")
     if root is node and found.failures.groups:
         do.append(f"surefoot why {found.failures.groups[0].examples[0].id}")
-    if not node.is_task and node.state_type in FINAL and node.state_type is not COMPLETED:
-        if isinstance(found.run, FlowRun) and found.run.parent_flow_run_id is None:
-            do.append(f"surefoot flow-run retry {_handle(connection, node)}")
     if root is not node:
         do.append(f"surefoot {_noun(root)} logs {_handle(connection, root)}")
     do.append(f"surefoot {_noun(node)} logs {_handle(connection, node)}")
+    if node.state_type in FINAL and node.state_type is not COMPLETED:
+        if isinstance(found.run, FlowRun) and found.run.parent_flow_run_id is None:
+            do.append(f"surefoot flow-run retry {_handle(connection, node)}")
     if isinstance(found.run, TaskRun) and found.blocked and found.run.flow_run_id is not None:
         do.append(f"surefoot flow-run inspect {found.run.flow_run_id}")
     else:
