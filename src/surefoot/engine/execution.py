@@ -20,7 +20,7 @@ from surefoot.engine import scope, telling
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Enter, NotReady, Settle, Stopped, Verdict
 from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, unready, value_of
-from surefoot.engine.keys import short_hash
+from surefoot.engine.keys import fingerprint, short_hash
 from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
@@ -53,6 +53,7 @@ class Execution:
         "_state",
         "args",
         "at_us",
+        "before",
         "cause_id",
         "context",
         "data",
@@ -62,9 +63,11 @@ class Execution:
         "epoch",
         "flow",
         "inputs",
+        "is_mutable",
         "kwargs",
         "life",
         "log_prints",
+        "made_of",
         "message",
         "n",
         "new_name",
@@ -111,6 +114,9 @@ class Execution:
         self.run_name: str
         self.run_key: bytes | None = None  # what it is found by when its flow run is started again
         self.unkeyed: str | None = None  # why that cannot be relied on
+        self.made_of: frozenset[bytes] | None = None  # runs whose results its key found in the inputs, however deep
+        self.is_mutable = False  # something that it is called with can be changed in place
+        self.before: bytes | None = None  # a fingerprint of the inputs when it was about to be called
         self.earlier: Earlier | None = None  # the same run, as earlier epochs left it
         self.result: ResultAt | None = None  # where its value is kept
         self.unkept: str | None = None  # why it is not
@@ -179,14 +185,27 @@ class Execution:
         return Verdict(COMPLETED, "Cached", f"it had completed in epoch {found.at.epoch}", found.value)
 
     def made_from(self) -> bytes | None:
-        """A hash of which results of other runs, of which epochs, this one is made from. None: of none."""
+        """What this run is made from, if results of other runs are in it: a hash of which, of which epochs.
+
+        Behind it, where these can be changed in place, stand a fingerprint of the inputs, and the source of the caller,
+        whose own code could have done that: see `resuming.made_alike`.
+        """
+        flow = self.flow
         ids = {run_id for name, runs in self.inputs if name != "wait_for" for run_id in runs}
+        if self.made_of is not None:
+            ids |= self.made_of
         if not ids:
             return None
-        resuming = self.flow.resuming if self.flow is not None else None
+        resuming = flow.resuming if flow is not None else None
         made = resuming.made if resuming is not None else _NONE_MADE
         epoch = self.epoch
-        return short_hash(b"".join([run_id + made.get(run_id, epoch).to_bytes(4, "big") for run_id in sorted(ids)]))
+        hashed = short_hash(b"".join([run_id + made.get(run_id, epoch).to_bytes(4, "big") for run_id in sorted(ids)]))
+        if self.before is None or self.parent is None:
+            return hashed
+        return hashed + self.before + bytes.fromhex(self.parent.definition.source)
+
+    def _inputs(self) -> tuple[Any, ...]:
+        return (self.definition._bound, self.args, self.kwargs)
 
     def keep(self, verdict: Verdict) -> Verdict:
         """Keep the value that the run completes with."""
@@ -194,7 +213,11 @@ class Execution:
         if definition.isgenerator:
             self.unkept = "it is a generator, whose values are handed on one by one"
             return verdict
-        inputs = self.made_from() if self.inputs else None
+        inputs = self.made_from() if self.inputs or self.made_of else None
+        if self.before is not None and fingerprint(self._inputs()) != self.before:
+            self.unkept = "it changes its inputs in place, which others may rely on"
+            if not self.persistence.persist:
+                return verdict
         kept: ResultAt | str | None
         if not self.persistence.persist:
             assert keeper is not None
@@ -393,6 +416,8 @@ class Execution:
             self._look("wait_for", wait_for, found, inputs)
         if found or marked:
             self.references = found
+        elif inputs or not PLAIN.issuperset(map(type, [*self.args, *self.kwargs.values()])):
+            self.is_mutable = True
         self.inputs = tuple(inputs)
 
     def _look(self, name: str, value: Any, found: list[Reference], inputs: list[tuple[str, tuple[bytes, ...]]]) -> bool:
@@ -413,6 +438,8 @@ class Execution:
         """All upstreams have ended: put their values in place, or say which one did not complete."""
         references = self.references
         if references is None:
+            if self.is_mutable:
+                self._take_fingerprint()
             return None
         not_ready = unready(references)
         if not_ready is not None:
@@ -420,7 +447,14 @@ class Execution:
         self.args = tuple([replace_references(value, value_of) for value in self.args])
         self.kwargs = {name: replace_references(value, value_of) for name, value in self.kwargs.items()}
         self.references = None
+        self._take_fingerprint()
         return self.name_it() if self.is_task else None  # a flow is named when its parameters are checked
+
+    def _take_fingerprint(self) -> None:
+        if self.run_key is not None and not self.definition.isgenerator:
+            args, kwargs = self.args, self.kwargs
+            if self.is_mutable or not PLAIN.issuperset(map(type, [*args, *kwargs.values()])):
+                self.before = fingerprint(self._inputs())
 
     def name_it(self) -> NotReady | None:
         """Fill in the run's name, or say why that cannot be done."""

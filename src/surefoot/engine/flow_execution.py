@@ -136,7 +136,7 @@ class FlowExecution(Execution):
     def identify(self, run: Execution, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> None:
         """Give a run within this one its key, and let it be the run that had this key when it was started before."""
         assert self.keys is not None
-        run.run_key, run.unkeyed = run.definition.key(self.keys, parent_id, args, kwargs)
+        run.run_key, run.unkeyed, run.made_of = run.definition.key(self.keys, parent_id, args, kwargs)
         earlier = self._earlier_runs.get(run.run_key)
         if earlier is not None:
             run.take_over(earlier)
@@ -167,6 +167,12 @@ class FlowExecution(Execution):
             kept = keeper.keep(value, None)
             if type(kept) is str:
                 self.unkept_parameters[name] = kept
+        rest = {name: value for name, value in others.items() if name not in self.unkept_parameters}
+        kept = keeper.keep(rest, None)
+        if type(kept) is ResultAt:
+            self.parameters_at = kept
+        else:
+            self.unkept_parameters |= dict.fromkeys(rest, str(kept))
 
     def finished(self) -> None:
         super().finished()

@@ -65,6 +65,8 @@ class TaskExecution(Execution):
         self.run_name = f"{task.name}-{self.run_id.hex()[-3:]}"
         if wait_for is not None or kwargs or not PLAIN.issuperset(map(type, args)):
             self.look_for_inputs(wait_for)
+        if task._bound and task.is_of_instance:
+            self.is_mutable = True
         if task.run_name is not None and self.references is None:
             self.run_name = task.run_name_for(self.parameters())
 
