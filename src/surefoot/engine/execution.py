@@ -176,6 +176,8 @@ class Execution:
         resuming = flow.resuming
         if self.earlier is None or resuming is None:
             return None
+        if self.is_mutable:
+            self._take_fingerprint()
         found = resuming.look_up(self.earlier, self.definition.source, self.made_from(), self.unkeyed)
         if not isinstance(found, Kept):
             return found
@@ -282,6 +284,8 @@ class Execution:
             self.running_since = None
         run_name = None
         if kind is RUNNING:
+            if self.is_mutable:
+                self._take_fingerprint()
             self.run_count += 1
             self.running_since = mono_us
             if self.start_us is None:
@@ -438,8 +442,6 @@ class Execution:
         """All upstreams have ended: put their values in place, or say which one did not complete."""
         references = self.references
         if references is None:
-            if self.is_mutable:
-                self._take_fingerprint()
             return None
         not_ready = unready(references)
         if not_ready is not None:
@@ -447,14 +449,16 @@ class Execution:
         self.args = tuple([replace_references(value, value_of) for value in self.args])
         self.kwargs = {name: replace_references(value, value_of) for name, value in self.kwargs.items()}
         self.references = None
-        self._take_fingerprint()
+        self.is_mutable = True
         return self.name_it() if self.is_task else None  # a flow is named when its parameters are checked
 
     def _take_fingerprint(self) -> None:
-        if self.run_key is not None and not self.definition.isgenerator:
-            args, kwargs = self.args, self.kwargs
-            if self.is_mutable or not PLAIN.issuperset(map(type, [*args, *kwargs.values()])):
-                self.before = fingerprint(self._inputs())
+        """Once, before the first attempt: later ones see what it has made of its inputs."""
+        self.is_mutable = False
+        if self.run_key is None or self.definition.isgenerator:
+            return
+        if self.definition._bound or not PLAIN.issuperset(map(type, [*self.args, *self.kwargs.values()])):
+            self.before = fingerprint(self._inputs())
 
     def name_it(self) -> NotReady | None:
         """Fill in the run's name, or say why that cannot be done."""

@@ -402,6 +402,9 @@ def _carried(fn: Any, seen: set[int]) -> Any:
     return ["function", cells, fn.__defaults__, fn.__kwdefaults__]
 
 
+_BY_IDENTITY: Final[Any] = object.__hash__
+
+
 def _unchangeable(value: Any, seen: set[int]) -> Any:
     kind = type(value)
     if hasattr(value, "fn") and hasattr(value, "identity"):
@@ -412,7 +415,7 @@ def _unchangeable(value: Any, seen: set[int]) -> Any:
         return _carried(value, seen)
     if kind is MethodType:
         return [_unchangeable(value.__func__, seen), _unchangeable(value.__self__, seen)]
-    if isinstance(value, type) or kind.__hash__ is not object.__hash__:
+    if isinstance(value, type) or kind.__hash__ is not _BY_IDENTITY:
         try:
             hash(value)
         except Exception:
