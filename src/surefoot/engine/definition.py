@@ -284,8 +284,7 @@ class Definition:
         """The key of a run that is called like this."""
         if self._bound:
             args = (*self._bound, *args)
-        identity = self.identity
-        return keys.key(identity, parent_id, self._name_of, args, kwargs, self._carrier)
+        return keys.key(self._identity or self.identity, parent_id, self._name_of, args, kwargs, self._carrier)
 
     def _name_of(self, position: int) -> str:
         return self.name_at(position - len(self._bound))

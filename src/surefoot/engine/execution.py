@@ -206,8 +206,9 @@ class Execution:
             return hashed
         return hashed + self.before + bytes.fromhex(self.parent.definition.source)
 
-    def _inputs(self) -> tuple[Any, ...]:
-        return (self.definition._bound, self.args, self.kwargs)
+    def _fingerprint(self) -> bytes | None:
+        bound = self.definition._bound
+        return fingerprint((*bound, *self.args) if bound else self.args, self.kwargs)
 
     def keep(self, verdict: Verdict) -> Verdict:
         """Keep the value that the run completes with."""
@@ -216,7 +217,7 @@ class Execution:
             self.unkept = "it is a generator, whose values are handed on one by one"
             return verdict
         inputs = self.made_from() if self.inputs or self.made_of else None
-        if self.before is not None and fingerprint(self._inputs()) != self.before:
+        if self.before is not None and self._fingerprint() != self.before:
             self.unkept = "it changes its inputs in place, which others may rely on"
             if not self.persistence.persist:
                 return verdict
@@ -448,17 +449,17 @@ class Execution:
             return not_ready
         self.args = tuple([replace_references(value, value_of) for value in self.args])
         self.kwargs = {name: replace_references(value, value_of) for name, value in self.kwargs.items()}
-        self.references = None
+        self.references = self.before = None
         self.is_mutable = True
         return self.name_it() if self.is_task else None  # a flow is named when its parameters are checked
 
     def _take_fingerprint(self) -> None:
         """Once, before the first attempt: later ones see what it has made of its inputs."""
         self.is_mutable = False
-        if self.run_key is None or self.definition.isgenerator:
+        if self.run_key is None or self.before is not None or self.definition.isgenerator:
             return
         if self.definition._bound or not PLAIN.issuperset(map(type, [*self.args, *self.kwargs.values()])):
-            self.before = fingerprint(self._inputs())
+            self.before = self._fingerprint()
 
     def name_it(self) -> NotReady | None:
         """Fill in the run's name, or say why that cannot be done."""

@@ -136,10 +136,11 @@ class FlowExecution(Execution):
     def identify(self, run: Execution, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> None:
         """Give a run within this one its key, and let it be the run that had this key when it was started before."""
         assert self.keys is not None
-        run.run_key, run.unkeyed, run.made_of = run.definition.key(self.keys, parent_id, args, kwargs)
-        earlier = self._earlier_runs.get(run.run_key)
-        if earlier is not None:
-            run.take_over(earlier)
+        run.run_key, run.unkeyed, run.made_of, run.before = run.definition.key(self.keys, parent_id, args, kwargs)
+        if self._earlier_runs:
+            earlier = self._earlier_runs.get(run.run_key)
+            if earlier is not None:
+                run.take_over(earlier)
 
     @property
     def can_be_started_again(self) -> bool:

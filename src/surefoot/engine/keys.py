@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
+from gc import get_referents
 from itertools import islice
 from threading import Lock
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
@@ -54,6 +55,14 @@ _LOOKED_AT_MAX: Final = 1 << 30
 _COLUMNS_MAX: Final = 500
 _SIMPLE: Final = frozenset({int, float, bool, str, bytes, type(None)})
 
+_PACKED_LEVELS_MAX: Final = 8  # also the way out of a container that holds itself
+_PACKED_ITEMS_MAX: Final = 1000
+_KIND_NUMBERS: Final[dict[type, int]] = {
+    kind: number for number, kind in enumerate((int, float, bool, str, bytes, type(None), list, tuple, dict))
+}
+_FIRST_CONTAINER: Final = _KIND_NUMBERS[list]
+_kind_number = _KIND_NUMBERS.__getitem__
+
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -85,7 +94,7 @@ class Keys:
         What cannot be relied on is a key all the same: that of the how-manieth call, so that the run is shown as one
         that was started again.
         """
-        unkeyed = None
+        unkeyed = content = None
         runs: frozenset[bytes] | None = None
         try:
             if (
@@ -96,8 +105,12 @@ class Keys:
                 raw = _encode((identity, parent_id, args, kwargs))
             else:
                 met: set[bytes] = set()
-                raw = _encode((identity, parent_id, *self._parts(names, args, kwargs, carrier, met)))
-                runs = frozenset(met) if met else None
+                content = _packed_call(args, kwargs)
+                if content is not None and carrier is None:
+                    raw = _encode((identity, parent_id, content))
+                else:
+                    raw = _encode((identity, parent_id, *self._parts(names, args, kwargs, carrier, met)))
+                    runs = frozenset(met) if met else None
         except _Unlike as error:
             unkeyed = str(error)
             raw = _encode((identity, parent_id))
@@ -107,7 +120,7 @@ class Keys:
         with self._lock:
             count = self._counts.get(token, 0)
             self._counts[token] = count + 1
-        return Key(short_hash(token + count.to_bytes(8, "big")) if count else token, unkeyed, runs)
+        return Key(short_hash(token + count.to_bytes(8, "big")) if count else token, unkeyed, runs, content)
 
     def _parts(
         self, names: Callable[[int], str], args: tuple[Any, ...], kwargs: dict[str, Any], carrier: Any, met: set[bytes]
@@ -128,6 +141,7 @@ class Key(NamedTuple):
     key: bytes
     unkeyed: str | None  # why that cannot be relied on
     runs: frozenset[bytes] | None  # whose results stand in the inputs, however deep
+    content: bytes | None  # their fingerprint, if it cost nothing more
 
 
 class _Unlike(Exception):
@@ -150,29 +164,69 @@ def hash_of(value: Any, links: Links | None = None, met: set[bytes] | None = Non
     >>> hash_of({"a": [1, 2]}) == hash_of({"a": [1, 2]}), hash_of([1]) == hash_of([True])
     (True, False)
     """
+    packed = _packed([value], value) if type(value) in _KIND_NUMBERS else None
+    if packed is not None:
+        return short_hash(packed)
     try:
         return short_hash(_Walk(links, met).encoded(value))
     except RecursionError:
         raise NoHash("is nested too deeply to be compared") from None
 
 
-def fingerprint(values: Any) -> bytes | None:
-    """A hash by which a value is seen to have been changed in place, of samples where it is large; None: not to be had.
+def fingerprint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | None:
+    """A hash by which an argument is seen to have been changed in place, of samples where it is large.
+
+    None: not to be had.
 
     >>> rows = [1, 2]
-    >>> before = fingerprint(rows)
+    >>> before = fingerprint((rows,), {})
     >>> rows.append(3)
-    >>> fingerprint(rows) == before
+    >>> fingerprint((rows,), {}) == before
     False
     """
+    packed = _packed_call(args, kwargs)
+    if packed is not None:
+        return packed
     try:
-        return short_hash(_Samples(None).encoded(values))
+        return short_hash(_Samples(None).encoded((args, kwargs)))
     except (NoHash, RecursionError):
         return None
 
 
+def _packed_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | None:
+    packed = _packed([*args, *kwargs.values()] if kwargs else [*args], (args, kwargs))
+    return None if packed is None else short_hash(packed)
+
+
 def _too_large() -> NoHash:
     return NoHash("is larger than 1 MiB, and so is not compared")
+
+
+def _packed(level: list[Any], value: Any) -> bytes | None:
+    """A small value of built-in kinds as bytes, at the speed of C; None if it is no such value.
+
+    Level by level, from the first: which kinds of values there are, since lists and tuples are packed alike.
+    """
+    kinds: list[bytes] = []
+    for _ in range(_PACKED_LEVELS_MAX):
+        try:
+            found = bytes(map(_kind_number, map(type, level)))
+        except KeyError:
+            return None
+        kinds.append(found)
+        if not level or max(found) < _FIRST_CONTAINER:
+            break
+        # For these exact types the referents are just the items and values, and such keys as are no text.
+        level = get_referents(*[part for part in level if _KIND_NUMBERS[type(part)] >= _FIRST_CONTAINER])
+        if len(level) > _PACKED_ITEMS_MAX:
+            return None
+    else:
+        return None
+    try:
+        packed = _encode((value, kinds))
+    except (OverflowError, UnicodeEncodeError, TypeError):  # a number, text or kind of key that msgpack does not know
+        return None
+    return packed if len(packed) <= _LINKED_BYTES_MAX else None  # large ones have limits
 
 
 class _Walk:

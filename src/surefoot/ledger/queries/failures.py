@@ -89,7 +89,7 @@ def failures_in(connection: Connection, flow_run_id: bytes) -> FailureGroups:
 
 
 def of_newest_epoch(flow_run_id: bytes) -> ColumnElement[bool]:
-    """The task runs of a flow run that it came to when it was started last: those before are no part of how it ended."""
+    """The task runs of a flow run that it came to when it was started last: others tell nothing of its end."""
     c = flow_runs.c
     newest = select(c.epoch).where(c.workspace_id == WORKSPACE, c.id == flow_run_id).scalar_subquery()
     return task_runs.c.epoch >= newest
