@@ -224,7 +224,7 @@ class Execution:
         kept: ResultAt | str | None
         if not self.persistence.persist:
             assert keeper is not None
-            kept = keeper.keep(verdict.data, definition.source, self.epoch, inputs)
+            kept = keeper.keep(verdict.data, definition._source or definition.source, self.epoch, inputs)
         else:
             try:
                 kept = keep_for(

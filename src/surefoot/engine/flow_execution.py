@@ -115,7 +115,7 @@ class FlowExecution(Execution):
             self.tags |= frozenset(restart.retryable.tags)
             restart.execution = self
         elif outer is not None and outer.keys is not None and parent is not None:
-            outer.identify(self, b"" if parent is outer else parent.run_id, (), parameters)
+            outer.identify(self, outer.keys, parent, (), parameters)
         if outer is None:
             self.keeper = found.keeper(self.run_id)
             if self.keeper is not None:
@@ -133,10 +133,12 @@ class FlowExecution(Execution):
         keeps = self.persistence.persist or (is_part and self.keeper is not None)
         return flow_life(rules, keeps, is_part and self.resuming is not None)
 
-    def identify(self, run: Execution, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> None:
+    def identify(
+        self, run: Execution, keys: Keys, parent: Execution | None, args: tuple[Any, ...], kwargs: Any
+    ) -> None:
         """Give a run within this one its key, and let it be the run that had this key when it was started before."""
-        assert self.keys is not None
-        run.run_key, run.unkeyed, run.made_of, run.before = run.definition.key(self.keys, parent_id, args, kwargs)
+        parent_id = b"" if parent is self or parent is None else parent.run_id
+        run.run_key, run.unkeyed, run.made_of, run.before = run.definition.key(keys, parent_id, args, kwargs)
         if self._earlier_runs:
             earlier = self._earlier_runs.get(run.run_key)
             if earlier is not None:

@@ -15,7 +15,7 @@ from gc import get_referents
 from itertools import islice
 from threading import Lock
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -57,17 +57,19 @@ _SIMPLE: Final = frozenset({int, float, bool, str, bytes, type(None)})
 
 _PACKED_LEVELS_MAX: Final = 8  # also the way out of a container that holds itself
 _PACKED_ITEMS_MAX: Final = 1000
-_KIND_NUMBERS: Final[dict[type, int]] = {
-    kind: number for number, kind in enumerate((int, float, bool, str, bytes, type(None), list, tuple, dict))
-}
-_FIRST_CONTAINER: Final = _KIND_NUMBERS[list]
-_kind_number = _KIND_NUMBERS.__getitem__
+_PACKED_CONTAINERS: Final[frozenset[type]] = frozenset({list, tuple, dict})
+_PACKABLE: Final = _SIMPLE | _PACKED_CONTAINERS
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class NoHash(Exception):
     """A value cannot be told from another, and why."""
+
+
+# What a run is found by; why that cannot be relied on, if so; the runs whose results stand in its inputs, however deep;
+# and a fingerprint of the inputs, if it cost nothing more. A plain tuple: there is one for each task run.
+Key = tuple[bytes, str | None, frozenset[bytes] | None, bytes | None]
 
 
 class Keys:
@@ -116,11 +118,13 @@ class Keys:
             raw = _encode((identity, parent_id))
         except (OverflowError, UnicodeEncodeError):  # a number or text that msgpack does not know
             raw = _encode((identity, parent_id, short_hash(_Walk(None).encoded((args, kwargs)))))
-        token = short_hash(raw)
+        token = blake2b(raw, digest_size=16).digest()
         with self._lock:
             count = self._counts.get(token, 0)
             self._counts[token] = count + 1
-        return Key(short_hash(token + count.to_bytes(8, "big")) if count else token, unkeyed, runs, content)
+        if count:
+            token = short_hash(token + count.to_bytes(8, "big"))
+        return token, unkeyed, runs, content
 
     def _parts(
         self, names: Callable[[int], str], args: tuple[Any, ...], kwargs: dict[str, Any], carrier: Any, met: set[bytes]
@@ -133,15 +137,6 @@ class Keys:
             except NoHash as error:
                 raise _Unlike(f"its input {name!r} {error}") from None
         return [parts, [*kwargs], *([] if carrier is None else [_hash_of_carried(carrier)])]
-
-
-class Key(NamedTuple):
-    """What a run is found by."""
-
-    key: bytes
-    unkeyed: str | None  # why that cannot be relied on
-    runs: frozenset[bytes] | None  # whose results stand in the inputs, however deep
-    content: bytes | None  # their fingerprint, if it cost nothing more
 
 
 class _Unlike(Exception):
@@ -164,7 +159,7 @@ def hash_of(value: Any, links: Links | None = None, met: set[bytes] | None = Non
     >>> hash_of({"a": [1, 2]}) == hash_of({"a": [1, 2]}), hash_of([1]) == hash_of([True])
     (True, False)
     """
-    packed = _packed([value], value) if type(value) in _KIND_NUMBERS else None
+    packed = _packed([value], value) if type(value) in _PACKED_CONTAINERS else None
     if packed is not None:
         return short_hash(packed)
     try:
@@ -205,25 +200,27 @@ def _too_large() -> NoHash:
 def _packed(level: list[Any], value: Any) -> bytes | None:
     """A small value of built-in kinds as bytes, at the speed of C; None if it is no such value.
 
-    Level by level, from the first: which kinds of values there are, since lists and tuples are packed alike.
+    Level by level, from the first: which of them are tuples, since these are packed as lists are.
     """
-    kinds: list[bytes] = []
+    tuples: list[list[bool]] = []
     for _ in range(_PACKED_LEVELS_MAX):
-        try:
-            found = bytes(map(_kind_number, map(type, level)))
-        except KeyError:
-            return None
-        kinds.append(found)
-        if not level or max(found) < _FIRST_CONTAINER:
+        kinds = set(map(type, level))
+        if kinds <= _SIMPLE:
             break
+        if not kinds <= _PACKABLE:
+            return None
+        if tuple in kinds:
+            tuples.append([type(part) is tuple for part in level])
+        else:
+            tuples.append([])
         # For these exact types the referents are just the items and values, and such keys as are no text.
-        level = get_referents(*[part for part in level if _KIND_NUMBERS[type(part)] >= _FIRST_CONTAINER])
+        level = get_referents(*[part for part in level if type(part) in _PACKED_CONTAINERS])
         if len(level) > _PACKED_ITEMS_MAX:
             return None
     else:
         return None
     try:
-        packed = _encode((value, kinds))
+        packed = _encode((value, tuples))
     except (OverflowError, UnicodeEncodeError, TypeError):  # a number, text or kind of key that msgpack does not know
         return None
     return packed if len(packed) <= _LINKED_BYTES_MAX else None  # large ones have limits
