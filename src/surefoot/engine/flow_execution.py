@@ -26,7 +26,7 @@ from surefoot.engine.resuming import Restart, Resuming, expected_restart
 from surefoot.engine.runs import FlowRun, Run
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
-from surefoot.engine.sources import source_file, source_version
+from surefoot.engine.sources import main_module, source_file, source_version
 from surefoot.engine.tracebacks import SharedFrames
 from surefoot.results.keeping import Keeper
 
@@ -251,15 +251,19 @@ class FlowExecution(Execution):
 
 def run_start(fn: Callable[..., Any], hidden: frozenset[str]) -> RunStart:
     """How this run was started: what a new process needs to start it again. Without arguments that may be secrets."""
-    module = getattr(fn, "__module__", None)
+    module, file = getattr(fn, "__module__", None), source_file(fn)
+    if module == "__main__":
+        # Of a module that was started by its name, what it imports may be found only if it is loaded by that name.
+        spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+        module = main_module() if spec is not None and spec.origin == file else None
     try:
         cwd = os.getcwd()
     except OSError:  # the folder was removed under us
         cwd = ""
     return RunStart(
         sys.executable or "python",
-        source_file(fn),
-        None if module == "__main__" else module,
+        file,
+        module,
         getattr(fn, "__qualname__", repr(fn)),
         cwd,
         tuple(map(str, sys.argv[:1] if hidden else sys.argv)),

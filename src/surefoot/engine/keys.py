@@ -3,12 +3,11 @@
 No position counts, so tasks may be submitted in any order. An input that is another run's result counts as that run,
 which is found by its own key; any other by its content, up to 1 MiB. What a function carries (values of its closure,
 arguments of a partial) is an input too. The hash of a value is the same in every process of the same Python: sets are
-sorted, functions count by their code. May import: core, inputs.
+sorted, functions count by their code. May import: core, inputs, sources.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from gc import get_referents
@@ -26,6 +25,7 @@ except ImportError:  # not every Python has it under that name
 
 from surefoot.annotations import Annotation
 from surefoot.engine.inputs import is_reference
+from surefoot.engine.sources import main_module
 from surefoot.states import State
 
 if TYPE_CHECKING:
@@ -566,12 +566,11 @@ def identity_of(definition: Definition) -> bytes:
 
 
 def _module_of(value: Any) -> str:
-    """The module of a function or class; that of a script by its file's name, as it is called when it is imported."""
+    """The module of a function or class; that of a script as it is called when it is imported."""
     name = str(getattr(value, "__module__", ""))
     if name != "__main__":
         return name.removeprefix("flow_file_")
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
-    return "__main__" if file is None else file.replace("\\", "/").rpartition("/")[2].removesuffix(".py")
+    return main_module() or name
 
 
 def _name_of(kind: Any) -> str:
