@@ -67,9 +67,17 @@ CLOCK_NAMES: Final = frozenset(
     datetime.datetime.now datetime.datetime.utcnow datetime.datetime.today datetime.date.today""".split()
 )
 SYSTEM_NAMES: Final = frozenset(
-    "os.fork os.forkpty signal.SIGALRM signal.alarm signal.setitimer signal.ITIMER_REAL".split()
+    """sys.platform os.name platform.system os.uname
+    os.fork os.forkpty os.register_at_fork os.kill os.killpg os.nice os.setsid os.getuid os.geteuid os.O_BINARY
+    os.posix_fallocate os.posix_fadvise os.fdatasync os.statvfs os.sched_getaffinity os.sched_setaffinity
+    signal.SIGALRM signal.SIGBREAK signal.SIGCHLD signal.SIGHUP signal.SIGKILL signal.SIGSTOP signal.SIGUSR1
+    signal.SIGUSR2 signal.ITIMER_REAL signal.alarm signal.setitimer signal.pthread_kill signal.pthread_sigmask
+    signal.set_wakeup_fd signal.siginterrupt socket.AF_UNIX""".split()
 )
-SYSTEM_MODULES: Final = frozenset("ctypes fcntl msvcrt resource winreg".split())
+SYSTEM_MODULES: Final = frozenset(
+    "_winapi ctypes fcntl grp mmap msvcrt pty pwd resource termios tty winreg winsound".split()
+)
+SYSTEM_ROOMS: Final = frozenset("errno os select signal socket".split())  # a look whether these have a name
 SQL_MODULES: Final = frozenset("alembic psycopg sqlalchemy sqlite3".split())
 SQL_TEXT: Final = re.compile(
     r"\s*(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\S+\s+SET|DELETE\s+FROM|CREATE\s+TABLE|PRAGMA)\s", re.DOTALL
@@ -283,7 +291,11 @@ def system_calls(source: Source) -> Iterator[Finding]:
     """What differs by system stands in one place."""
     found = [(node.lineno, module) for node, module in source.imports() if module.partition(".")[0] in SYSTEM_MODULES]
     for line, name in [*found, *source.names_used(SYSTEM_NAMES)]:
-        yield line, f"{name} is not on every system: it belongs in surefoot.core.os"
+        yield line, f"{name} is not on every system, or not the same: it belongs in surefoot.core.os"
+    for node in source.nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
+            if node.args and (room := source.full_name(node.args[0])) in SYSTEM_ROOMS:
+                yield node.lineno, f"{node.func.id}({room}, ...) asks which system this is: surefoot.core.os knows"
 
 
 def sql(source: Source) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ May import: core, states, engine.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -16,6 +15,7 @@ from uuid import UUID
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import BadInput
 from surefoot.core.ids import to_uuid
+from surefoot.core.os.forks import after_fork_in_child
 from surefoot.engine.waiting import Needs, ended, wait_for
 from surefoot.states import State
 
@@ -310,5 +310,4 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork_in_child(_after_fork_in_child)

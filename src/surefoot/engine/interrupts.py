@@ -6,7 +6,6 @@ and raises that on the way out. The thread's gate sees to it that nothing is rai
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from surefoot.core.clock import get_clock
+from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import SHUT, THIS_THREAD, ThreadGate
 
@@ -177,5 +177,4 @@ def _after_fork_in_child() -> None:
     _shelters.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork_in_child(_after_fork_in_child)
