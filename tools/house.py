@@ -8,6 +8,7 @@ nothing, breaks a rule itself. May import: the standard library.
 import ast
 import io
 import re
+import shutil
 import subprocess
 import sys
 import tokenize
@@ -107,9 +108,10 @@ def main() -> int:
 
 def python_files() -> list[Path]:
     """The files that git tracks or would track; outside a git checkout, those of the known trees."""
-    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", "*.py"]
-    found = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=False)
-    if found.returncode == 0:
+    listing = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "*.py"]
+    git = shutil.which("git")
+    found = subprocess.run([git, *listing], cwd=ROOT, capture_output=True, text=True, check=False) if git else None
+    if found is not None and found.returncode == 0:
         paths = [ROOT / line for line in found.stdout.splitlines()]
     else:
         paths = [path for tree in TREES for path in (ROOT / tree).rglob("*.py")]
