@@ -160,8 +160,8 @@ def test_an_upgrade_in_the_midst_of_recording_loses_nothing(newer: Build, home: 
             count = told(process)
             assert len(newer.flow_runs(home)) >= count
         process.kill()
-        said = process.communicate()[0].split()
-        count = int(said[-1]) if said else count
+        assert process.stdout is not None
+        count = int([str(count), *process.stdout.read().split()][-1])
     found = newer.flow_runs(home)
     ended = [run for run in found if run["state_type"] == "COMPLETED"]
     assert count <= len(ended) <= len(found) <= count + 2
