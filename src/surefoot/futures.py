@@ -16,6 +16,7 @@ from surefoot.core.clock import get_clock
 from surefoot.core.errors import BadInput
 from surefoot.core.ids import to_uuid
 from surefoot.core.os.forks import after_fork_in_child
+from surefoot.engine.interrupts import GateShut
 from surefoot.engine.waiting import Needs, ended, wait_for
 from surefoot.states import State
 
@@ -116,7 +117,7 @@ class Future(Generic[R]):
 
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call `fn(future)` when the task run has ended, in whichever thread ends it; at once if it has."""
-        with _lock:
+        with GateShut(), _lock:
             callbacks = self._callbacks
             if callbacks is not None:
                 callbacks.append(fn)
@@ -128,7 +129,7 @@ class Future(Generic[R]):
 
     def remove_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Do not call `fn` after all. Nothing happens if it was called, or never added."""
-        with _lock:
+        with GateShut(), _lock:
             if self._callbacks is not None and fn in self._callbacks:
                 self._callbacks.remove(fn)
 
@@ -247,7 +248,7 @@ class _NextEnded:
             future.add_done_callback(self._add)
 
     def _add(self, future: Future[Any]) -> None:
-        with _lock:
+        with GateShut(), _lock:
             self._ended.append(future)
             callbacks, self._callbacks = self._callbacks, []
         for fn in callbacks:
@@ -286,7 +287,7 @@ class _NextEnded:
 
     def add_done_callback(self, fn: Callable[[Any], None]) -> None:
         """Call `fn` when one has ended that was not taken yet."""
-        with _lock:
+        with GateShut(), _lock:
             if not self.done():
                 self._callbacks.append(fn)
                 return
@@ -294,7 +295,7 @@ class _NextEnded:
 
     def remove_done_callback(self, fn: Callable[[Any], None]) -> None:
         """Do not call `fn` after all."""
-        with _lock:
+        with GateShut(), _lock:
             if fn in self._callbacks:
                 self._callbacks.remove(fn)
 

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 from surefoot import flow, task
+from surefoot.core.os.signals import GATE
 
 
 @task
@@ -162,9 +163,10 @@ def stop_at_every_step(call: Callable[[], Any], stride: int) -> None:
             nonlocal left, has_begun
             if event == "c_call":
                 return  # CPython lets nothing in there
-            # What comes before a run is the business of Python, and of asyncio.
-            has_begun = has_begun or frame.f_code.co_filename.endswith("/surefoot/engine/outermost.py")
-            left -= has_begun
+            # What comes before a run is the business of Python, and of asyncio, which breaks if it is hit after one.
+            file = frame.f_code.co_filename
+            has_begun = has_begun or file.endswith("/surefoot/engine/outermost.py")
+            left -= has_begun and (GATE.is_installed or "/asyncio/" not in file)
             if not left:
                 sys.setprofile(None)
                 signal.raise_signal(signal.SIGINT)
