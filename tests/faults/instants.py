@@ -199,6 +199,7 @@ def be_killed(call: Callable[[], Any], count: int, shots: int) -> None:
 
 
 def main(what: str, how: str, *numbers: str) -> None:
+    sys.setswitchinterval(0.000_1)  # else whole runs pass before the thread that is to stop them gets its turn
     call = CALLS[what]
     call()  # what is imported is imported
     stops: dict[str, Callable[..., None]]
