@@ -37,10 +37,9 @@ lint: bootstrap ## style, format and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 
-types: bootstrap ## strict types, and names that macOS or Windows lacks
+types: bootstrap ## strict types, and names that macOS lacks
 	$(BIN)/mypy $(TREES)
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin src
-	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 src
 
 contracts: bootstrap ## the floors of the architecture: who may import whom
 	$(BIN)/lint-imports --no-logo
@@ -52,7 +51,7 @@ test: lint types contracts house ## all that CI asks: lint, types, contracts, ho
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 test-long: lint types contracts house ## the same with the full counts of faults and promises
-	$(BIN)/pytest -n $(JOBS) -m "long or not long" --timeout 1800 $(ARGS)
+	SUREFOOT_TEST_POSTGRES=$${SUREFOOT_TEST_POSTGRES:-all} $(BIN)/pytest -n $(JOBS) -m "long or not long" --timeout 1800 $(ARGS)
 
 test-pythons: bootstrap ## the test suite on each Python that is found, 3.11 and newer (PYTHONS="python3.13 ..." names them)
 	$(BIN)/python tools/pythons.py $(if $(PYTHONS),--pythons "$(PYTHONS)") -n $(JOBS) $(ARGS)

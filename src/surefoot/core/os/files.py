@@ -14,7 +14,7 @@ from typing import Final
 
 from surefoot.core.os.space import flush
 
-__all__ = ["FOLDERS_MOVE_IN_USE", "make_new", "move", "read_text", "remove", "write_text"]
+__all__ = ["FOLDERS_MOVE_IN_USE", "make_new", "move", "read_text", "remove", "write_bytes", "write_text"]
 
 FOLDERS_MOVE_IN_USE: Final = sys.platform != "win32"  # whether a folder may be renamed while files in it are open
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # Windows would write a line's end as two bytes
@@ -106,6 +106,14 @@ def write_text(path: str, text: str, *, mode: int = 0o600) -> None:
     Folders that are missing are made, for their owner alone. Raises OSError if that cannot be done, and
     then what was there before is untouched.
     """
+    write_bytes(path, text.encode("utf-8"), mode=mode)
+
+
+def write_bytes(path: str, *parts: bytes, mode: int = 0o600, sync: bool = True) -> None:
+    """Put the parts, one after another, where `path` is, or points to, all at once, as `write_text`.
+
+    Without `sync` they reach the disk when the system writes them; only a loss of power before that takes them.
+    """
     path = os.path.realpath(path)  # a link is kept: people keep such files in a folder under version control
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -113,9 +121,11 @@ def write_text(path: str, text: str, *, mode: int = 0o600) -> None:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(fd, "wb") as file:
-            file.write(text.encode("utf-8"))
+            for part in parts:
+                file.write(part)
             file.flush()
-            flush(file.fileno())
+            if sync:
+                flush(file.fileno())
         _replace(temporary, path)
     except BaseException:
         try:
@@ -123,7 +133,8 @@ def write_text(path: str, text: str, *, mode: int = 0o600) -> None:
         except OSError:
             pass
         raise
-    _sync_folder(folder)
+    if sync:
+        _sync_folder(folder)
 
 
 def _sync_folder(folder: str) -> None:
