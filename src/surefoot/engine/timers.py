@@ -1,19 +1,19 @@
 """Timers: calls to be made later, all by one thread of the process, so that what waits holds no thread of its own.
 
-May import: core.clock.
+May import: core.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import sys
 import threading
 from collections.abc import Callable
 from typing import Final
 
 from surefoot.core.clock import get_clock
+from surefoot.core.os.forks import after_fork_in_child
 
 __all__ = ["Timer", "call_later"]
 
@@ -115,7 +115,6 @@ class _Timers:
 
 
 _timers = _Timers()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_timers.reset)
+after_fork_in_child(_timers.reset)
 
 call_later = _timers.call_later
