@@ -58,7 +58,7 @@ _ABOUT: Final = {
     "storage": "results that flows and tasks store",
     "aside": "damaged pieces, and copies of the ledger from before upgrades",
     "profiles": "settings",
-    "locks": "who folds, who cleans up",
+    "locks": "who folds, who cleans up, which home it is",
 }
 _OTHER: Final = "not Surefoot's"
 
@@ -101,6 +101,7 @@ def _entries(home: Home) -> Iterator[tuple[str, str]]:
         ASIDE: "aside",
         "profiles.toml": "profiles",
         "folding.lock": "locks",
+        "home-id": "locks",
         UPKEEP: "locks",
         **{ledger + ending: "ledger" for ending in ("", "-wal", "-shm", "-journal", ".holder")},
     }
