@@ -231,7 +231,7 @@ def test_a_schema_of_its_own_in_a_database_of_others_will_do(server: Databases) 
             ledger.fold(pen.batches())
             with ledger.read() as connection:
                 assert queries.find_flow_run(connection, "brave-otter")
-            assert ledger.size() > 0
+            assert ledger.contents().bytes > 0
 
 
 def test_a_database_without_every_character_is_refused(server: Databases) -> None:

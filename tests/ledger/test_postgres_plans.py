@@ -11,6 +11,7 @@ from sqlalchemy import Connection, event
 from surefoot.core.states import COMPLETED, FAILED, RUNNING
 from surefoot.core.wire import FlowRunFilter, LogFilter, SortFlowRuns, SortTaskRuns, TaskRunFilter
 from surefoot.ledger import Ledger, queries
+from surefoot.ledger.retention import Cutoffs, Retaining
 from surefoot.ledger.tables import flow_runs, logs, task_runs
 from tests.ledger.builders import SECOND, T0, Pen, a_flow_run, a_task_run
 from tests.places import SERVERS
@@ -44,7 +45,7 @@ def large(request: pytest.FixtureRequest, ledgers_of: Any) -> Iterator[Ledger]:
         ledger.fold(_recent())
         with ledger._write() as connection:
             _make_a_past(connection)
-        ledger.vacuum()
+        ledger.compact()
         yield ledger
 
 
@@ -167,6 +168,18 @@ def test_a_ledger_that_has_just_been_filled_is_known_to_the_planner(ledgers_of: 
                 told = plans.of(query, limit=10)
                 assert "Sort" not in told, told
                 assert not _walks(told), told
+
+
+def test_retention_finds_what_is_too_old_by_an_index(large: Ledger) -> None:
+    with large.read() as connection:  # nothing is that old, so nothing is written
+        plans = Plans(connection)
+        retaining = Retaining(Cutoffs(runs_us=1, logs_us=1), T0)
+        while retaining.step(connection):
+            pass
+    told = "\n".join(plans.found)
+    assert "_by_end" in told
+    assert "logs_by_time" in told
+    assert not _walks(told), told
 
 
 @pytest.mark.parametrize("number", [1, 100, 300])

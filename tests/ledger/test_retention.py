@@ -193,15 +193,15 @@ def test_states_whose_run_never_came_go_after_a_while(ledger: Ledger) -> None:
     assert rows(ledger, "early_states") == 0
 
 
-def test_space_is_given_back_to_the_disk(ledger: Ledger) -> None:
+def test_space_is_given_back_to_the_disk(file_ledger: Ledger) -> None:
     pen = Pen()
     run = a_flow_run(pen).enter(RUNNING)
     for _ in range(60):
         run.log("x" * 200_000)
-    ledger.fold(pen.batches())
-    full = ledger.contents().bytes
-    ledger.retain(Cutoffs(logs_us=T0 + DAY))
-    now = ledger.contents()
+    file_ledger.fold(pen.batches())
+    full = file_ledger.contents().bytes
+    file_ledger.retain(Cutoffs(logs_us=T0 + DAY))
+    now = file_ledger.contents()
     assert full > 12_000_000
     assert now.bytes < 6_000_000
     assert now.free_bytes < 5_000_000
@@ -214,9 +214,11 @@ def test_a_ledger_is_written_anew_without_gaps(ledger: Ledger, ask: Ask) -> None
         run.log("x" * 100_000)
     ledger.fold(pen.batches())
     ledger.retain(Cutoffs(logs_us=T0 + DAY))
-    assert ledger.contents().free_bytes > 1_000_000
+    full = ledger.contents()
+    assert full.free_bytes > 1_000_000 or full.bytes > 1_000_000  # on a server nobody can tell what is free
     ledger.compact()
     assert ledger.contents().free_bytes == 0
+    assert ledger.contents().bytes < full.bytes
     assert names(ask) == ["stays"]
 
 
@@ -233,14 +235,14 @@ def test_contents_tell_how_much_there_is_of_what_and_since_when(ledger: Ledger) 
     assert told.table_bytes.get("flow_runs", 1) > 0
 
 
-def test_retention_finds_its_runs_by_an_index(ledger: Ledger) -> None:
+def test_retention_finds_its_runs_by_an_index(file_ledger: Ledger) -> None:
     plans: list[str] = []
 
     def explain(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
         if statement.startswith("SELECT"):
             plans.extend(str(row) for row in cursor.execute("EXPLAIN QUERY PLAN " + statement, parameters))
 
-    with ledger.read() as connection:
+    with file_ledger.read() as connection:
         event.listen(connection, "before_cursor_execute", explain)
         retaining = Retaining(Cutoffs(runs_us=1, logs_us=1), T0)
         while retaining.step(connection):

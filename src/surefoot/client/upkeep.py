@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from surefoot.client.folding import ASIDE, take_in
+from surefoot.client.ledgers import ledger_of
 from surefoot.core.clock import get_clock
 from surefoot.core.ids import to_text
 from surefoot.core.os.locks import lock_at_once

@@ -19,6 +19,7 @@ from surefoot.cli.table import dim, table
 from surefoot.cli.times import full_time
 from surefoot.client import database
 from surefoot.client.database import DbStats
+from surefoot.client.ledgers import ledger_name
 from surefoot.client.upkeep import Upkept, alone, upkeep
 from surefoot.core.errors import Refused, SurefootError
 from surefoot.core.os.detached import lower_priority
