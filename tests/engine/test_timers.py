@@ -40,7 +40,8 @@ def test_calls_are_made_in_the_order_of_their_time_and_none_that_was_cancelled(p
     raced = {entry for entry in called if entry in cancelled}  # it was called before it was cancelled
     call_later(0.03, over.set)
     assert over.wait(SOON)
-    assert called == sorted(called)
+    # By when each was due: a busy machine may let time pass between two of them being made.
+    assert called == sorted(called, key=lambda entry: made[entry[1]])
     assert set(called) - raced == set(entries) - set(cancelled)
 
 
