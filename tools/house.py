@@ -39,6 +39,8 @@ DOORS: Final = {
     "src/surefoot/engine/child.py": "the awaiting driver imports asyncio, wanted by the first asynchronous task only",
     "src/surefoot/results/__init__.py": "a lazy namespace: a run that stores nothing loads none of it",
     "src/surefoot/results/asking.py": "serializers and objects are wanted by decorators that name one",
+    "src/surefoot/results/loading.py": "objects are wanted where somebody stored some",
+    "src/surefoot/results/persistence.py": "objects are wanted where somebody asks to store one",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",
     "src/surefoot/engine/session.py": "our logging imports the standard one, wanted by the first run only",

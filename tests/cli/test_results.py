@@ -99,7 +99,7 @@ def test_the_bytes_can_be_saved(kept: Kept, surefoot: Surefoot, tmp_path: Path) 
 
 def test_a_result_that_is_nowhere_says_why(kept: Kept, surefoot: Surefoot) -> None:
     missing = surefoot("results", "show", "load-3")
-    assert missing.exit_code == 1
+    assert missing.exit_code == 4
     assert "was not kept: its result cannot be pickled: TypeError: no" in missing.stderr
     kept.pack.unlink()
     assert "it was removed" in surefoot("results", "show", "load-1").stderr

@@ -22,7 +22,8 @@ from surefoot.journal.backlog import UPKEEP, is_due, note_upkeep, upkeep_us
 from surefoot.journal.home import Home
 from surefoot.journal.recorder import Recorder
 from surefoot.ledger import Ledger
-from tests.client.builders import a_flow_run, a_line, a_task_run
+from surefoot.results.packs import run_folder
+from tests.client.builders import a_flow_run, a_line, a_task_run, id_of
 from tests.journal.builders import eventually
 
 HOUR_US = 3_600_000_000
@@ -131,6 +132,23 @@ def test_it_folds_all_then_deletes_and_removes_what_is_too_old(place: Home, cloc
         assert len(client.logs().results) == 1
         (flow,) = client.flows().results
     assert flow.run_count == 3
+
+
+def test_results_that_are_too_old_go_but_not_those_of_a_run_that_goes_on(place: Home, home: Path) -> None:
+    recorder = Recorder(place)
+    paused, over = a_flow_run("paused", state="Running"), a_flow_run("over")
+    for fact in (*paused, *over):
+        recorder.run(fact)
+    packs = [home / run_folder(id_of(run)) / f"{bytes(16).hex()}.pack" for run in (paused, over)]
+    for pack in packs:
+        pack.parent.mkdir(parents=True)
+        pack.write_bytes(b"1234567")
+        for path in (pack, pack.parent):
+            os.utime(path, (1.7e9, 1.7e9))
+    done = upkeep(settings.refresh())
+    recorder.close()
+    assert (done.results_removed, done.bytes_freed) == (1, 7)
+    assert [pack.exists() for pack in packs] == [True, False]
 
 
 def test_ages_can_be_set_and_left_out(place: Home, clock: Shifted, home: Path) -> None:

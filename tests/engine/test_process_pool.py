@@ -241,6 +241,17 @@ def test_a_failure_within_is_told_as_the_cause(home: Path) -> None:
     assert kept.task_run("outer").last.cause_id == kept.task_run("inner").created.run_id
 
 
+def test_results_of_tasks_called_there_are_stored_as_those_around_them_are(home: Path) -> None:
+    @flow(task_runner=ProcessPoolTaskRunner(1), persist_result=True)
+    def f() -> Any:
+        return tasks.outer.submit(4)
+
+    f()
+    kept = record(home)
+    stored = [run.of for run in [*kept.task_runs, *kept.flow_runs] if run.last.result is not None]
+    assert sorted(stored) == ["f", *["inner"] * 6, "inner-flow", "outer"]
+
+
 def test_an_asynchronous_task_awaits_what_it_submits_there() -> None:
     @on_processes()
     def f() -> Any:

@@ -13,7 +13,7 @@ import pytest
 
 from surefoot import flow, task
 from surefoot.core.states import StateType
-from surefoot.exceptions import ChildDied, CrashedRun, TaskRunTimeoutError
+from surefoot.exceptions import ChildDied, CrashedRun, FlowRunTimeoutError, TaskRunTimeoutError
 from surefoot.task_runners import ProcessPoolTaskRunner
 from tests.engine import in_processes as tasks
 from tests.engine.concurrency import until
@@ -54,7 +54,10 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("kill", r"was killed \(SIGKILL\) by somebody else, or for lack of memory, .* it had taken up to \d+ MB"),
+        (
+            "kill",
+            r"was killed \(SIGKILL\) in the midst of the call, by somebody else or for lack of memory, .* it had taken up to \d+ MB",
+        ),
         ("exit", "ended with exit code 7"),
         ("segfault", r"was ended by SIGSEGV \(Segmentation fault\)"),
     ],
@@ -273,6 +276,27 @@ def test_what_is_stopped_may_tidy_up_and_records_its_end(home: Path) -> None:
     are_gone([pid])
     ends = {run.of: (run.end[0], run.last.message) for run in runs_in(home)}
     assert ends["inner"] == ends["outer"] == (CRASHED, "terminated (signal 15)")
+
+
+def test_what_a_flow_that_is_out_of_time_had_called_there_is_cancelled(home: Path) -> None:
+    @task
+    def hangs() -> None:
+        while True:
+            pass
+
+    @task
+    def around() -> None:
+        hangs()
+
+    @flow(task_runner=ProcessPoolTaskRunner(1), timeout_seconds=1)
+    def f() -> None:
+        around.submit().wait()
+
+    with pytest.raises(FlowRunTimeoutError):
+        f()
+    kept = record(home)
+    assert kept.task_run("around").end == kept.task_run("hangs").end == (CANCELLED, "Cancelled")
+    assert kept.task_run("hangs").last.message == kept.task_run("around").last.message
 
 
 def test_a_flow_that_fails_cancels_what_has_not_begun(home: Path) -> None:

@@ -13,6 +13,7 @@ from surefoot.journal.home import Home
 from surefoot.journal.recorder import Recorder
 from surefoot.results.cleaning import gc, kept_runs, remove
 from surefoot.results.keeping import Keeper
+from surefoot.results.loading import load
 
 DAY_S = 86_400
 
@@ -87,6 +88,21 @@ def test_removing_a_run_leaves_what_is_not_ours(home: Path) -> None:
     assert note.read_text() == "mine"
     (home / "results" / "README").write_text("mine too")
     assert [kept.packs for kept in kept_runs(str(home))] == [0]
+
+
+def test_what_a_dead_writer_left_open_is_trimmed_and_whole(home: Path) -> None:
+    keeper = Keeper(str(home), new_id(), new_id())
+    ats = [keeper.keep("x" * 2000) for _ in range(50)]
+    (before,) = kept_runs(str(home))
+    assert (before.is_open, len(before.left_open)) == (False, 1)
+    cleaned = gc(str(home), max_age_days=1, budget_bytes=10**9)
+    (after,) = kept_runs(str(home))
+    assert cleaned.left_bytes == after.bytes < 120_000 < before.bytes
+    assert after.left_open == ()
+    assert all(isinstance(at, ResultAt) and load(str(home), at) == "x" * 2000 for at in ats)
+    keeper.keep("y" * 2000)  # its writer lived all the same: that result is lost, and nothing else
+    keeper.close()
+    assert all(isinstance(at, ResultAt) and load(str(home), at) == "x" * 2000 for at in ats)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

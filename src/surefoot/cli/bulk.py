@@ -13,12 +13,11 @@
             agree("Delete these?", yes)
             client.delete_flow_runs([run.id for run in chosen])
 
-May import: click, core, client (the protocol), the parts of cli.
+The question itself is `consent.agree`. May import: click, core, client (the protocol), the parts of cli.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -32,7 +31,6 @@ from surefoot.cli.reading import now_here
 from surefoot.cli.table import one_line
 from surefoot.cli.times import instant_before
 from surefoot.client.protocol import Client
-from surefoot.core import settings
 from surefoot.core.errors import BadInput
 from surefoot.core.states import StateType
 from surefoot.core.wire import Deleted, FlowRun, FlowRunFilter, TaskRun, TaskRunFilter
@@ -41,7 +39,6 @@ __all__ = [
     "Chosen",
     "FlowRunsAsked",
     "TaskRunsAsked",
-    "agree",
     "choose_flow_runs",
     "choose_task_runs",
     "deletion_line",
@@ -202,16 +199,6 @@ def preview(chosen: Sequence[Chosen], noun: str) -> None:
         note(f"  {one_line(run.name)}   {one_line(run.state_name)}   {run.id}")
     if len(chosen) > _SHOWN:
         note(f"  and {len(chosen) - _SHOWN:,} more")
-
-
-def agree(question: str, yes: bool) -> None:
-    """Return if the answer is yes. Raises click.Abort for any other, BadInput where nobody is there to be asked."""
-    if yes:
-        return
-    may_ask = settings.refresh().cli.prompt
-    if not (sys.stdin is not None and sys.stdin.isatty() if may_ask is None else may_ask):
-        raise BadInput("Nothing was done: this asks first, and nobody is there to answer.", do="Add --yes.")
-    click.confirm(question, abort=True, err=True)
 
 
 def deletion_line(deleted: Deleted) -> str:

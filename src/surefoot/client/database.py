@@ -147,7 +147,9 @@ def _put_aside(home: Home) -> str:
     name = f"{os.path.basename(home.ledger_path)}.{get_clock().now_us()}"
     for ending in ("-wal", "-shm", ""):  # the log first: beside the new file it would be taken for its own
         try:
-            os.replace(home.ledger_path + ending, os.path.join(folder, name + ending))
+            kept = os.path.join(folder, name + ending)
+            os.replace(home.ledger_path + ending, kept)
+            os.utime(kept)  # for so long it is kept from now on
         except FileNotFoundError:
             continue
     return os.path.join(folder, name)

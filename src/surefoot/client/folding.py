@@ -207,6 +207,8 @@ class _Taking:
         try:
             os.makedirs(aside, 0o700, exist_ok=True)
             os.replace(segment.path, kept)
+            now_ns = get_clock().now_us() * 1000
+            os.utime(kept, ns=(now_ns, now_ns))  # for so long it is kept from now on
         except OSError as error:
             self.troubles.append(f"{segment.path} is damaged, and could not be put aside: {error.strerror}.")
         else:

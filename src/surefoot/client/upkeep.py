@@ -10,18 +10,22 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
 from surefoot.client.folding import ASIDE, take_in
 from surefoot.client.ledgers import ledger_of
 from surefoot.core.clock import get_clock
-from surefoot.core.os.locks import is_locked, lock_for_life
+from surefoot.core.ids import to_text
+from surefoot.core.os.locks import lock_at_once
 from surefoot.core.settings import Settings
+from surefoot.core.states import is_final
+from surefoot.core.wire import FlowRunFilter
 from surefoot.journal import reading
 from surefoot.journal.backlog import UPKEEP, note_upkeep
 from surefoot.journal.home import Home
-from surefoot.ledger import Cutoffs, Ledger
+from surefoot.ledger import Cutoffs, Ledger, queries
 from surefoot.results import cleaning
 
 __all__ = ["Upkept", "alone", "aside_files", "open_ledger", "upkeep"]
@@ -30,6 +34,7 @@ _PIECE_S: Final = 0.2
 _PIECE_S_MAX: Final = 10.0
 _REST_S: Final = 0.05  # longer than a reader's look at whether it is its turn
 _LOCK_POLL_S: Final = 0.1
+_RUNS_MAX: Final = 500  # flow runs in one query
 _DAY_US: Final = 86_400_000_000
 
 
@@ -63,12 +68,11 @@ def alone(home: Home, *, wait: bool) -> Iterator[bool]:
     home.ensure()
     fd = os.open(os.path.join(home.path, UPKEEP), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        while is_locked(fd):
+        while not lock_at_once(fd):
             if not wait:
                 yield False
                 return
             get_clock().sleep(_LOCK_POLL_S)
-        lock_for_life(fd)
         note_upkeep(home)
         yield True
     finally:
@@ -87,10 +91,8 @@ def upkeep(settings: Settings, tell: Progress | None = None) -> Upkept:
         folded, behind, troubles = _fold(home, ledger, tell)
         there = [folder.writer_id for folder in reading.writers(home)]
         gone = ledger.retain(_cutoffs(settings), there)
-    freed = sum(_remove_results(home, run_id) for run_id in gone.flow_runs)
-    cleaned = cleaning.gc(
-        home.path, max_age_days=settings.results.max_age_days, budget_bytes=settings.results.budget_bytes
-    )
+        freed = sum(_remove_results(home, run_id) for run_id in gone.flow_runs)
+        cleaned = _clean_results(home, ledger, settings)
     files, freed_aside = _remove_old(home, settings.retention.aside_days)
     return Upkept(
         folded=folded,
@@ -98,9 +100,9 @@ def upkeep(settings: Settings, tell: Progress | None = None) -> Upkept:
         flow_runs_deleted=gone.removed.flow_runs,
         task_runs_deleted=gone.removed.task_runs,
         logs_deleted=gone.removed.logs,
-        results_removed=len(cleaned.removed),
+        results_removed=0 if cleaned is None else len(cleaned.removed),
         files_removed=files,
-        bytes_freed=freed + cleaned.freed_bytes + freed_aside,
+        bytes_freed=freed + (0 if cleaned is None else cleaned.freed_bytes) + freed_aside,
         troubles=troubles,
     )
 
@@ -128,6 +130,22 @@ def _remove_results(home: Home, flow_run_id: bytes) -> int:
         return cleaning.remove(home.path, flow_run_id)
     except OSError:
         return 0  # `cleaning.gc` comes across it again
+
+
+def _clean_results(home: Home, ledger: Ledger, settings: Settings) -> cleaning.Cleaned | None:
+    """Remove results that are too old or too many, but for those of runs that go on. None if a file withstands."""
+    age, budget = settings.results.max_age_days, settings.results.budget_bytes
+    wanted = cleaning.gc(home.path, max_age_days=age, budget_bytes=budget, dry=True).removed
+    spare: set[bytes] = set()
+    with ledger.read() as connection:
+        for low in range(0, len(wanted), _RUNS_MAX):
+            ids = [to_text(run.flow_run_id) for run in wanted[low : low + _RUNS_MAX]]
+            found = queries.list_flow_runs(connection, FlowRunFilter(id=ids), limit=_RUNS_MAX).results
+            spare |= {UUID(run.id).bytes for run in found if not is_final(run.state_type)}
+    try:
+        return cleaning.gc(home.path, max_age_days=age, budget_bytes=budget, spare=spare)
+    except OSError:
+        return None  # `surefoot results gc` says which
 
 
 def _cutoffs(settings: Settings) -> Cutoffs:

@@ -42,9 +42,15 @@ from surefoot.engine.progress import share_terminal
 from surefoot.engine.session import Session, adopt, refusing_runs
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.tracebacks import traceback_text
+from surefoot.results.asking import Persistence
 from surefoot.states import NO_DATA, State
 
 __all__ = ["born", "command", "nurse"]
+
+_REFUSAL: Final = MissingContextError(
+    "A flow or task was called while its module was imported by a process that only wants a task from it.",
+    do='Call it under `if __name__ == "__main__":`.',
+)
 
 _PRELOADED: Final = ("cloudpickle", "surefoot.logging", "surefoot.tasks")  # here once, not in each child
 NESTED_THREADS_MAX: Final = 1_000  # as of a flow without a runner of its own
@@ -148,12 +154,8 @@ class _Child:
                 f"The initializer of the task runner raised {reason(self._broken)}.", do="Mend it, or leave it out."
             ) from self._broken
         definition = self._definitions.get(told.number)
-        refusal = MissingContextError(
-            "A flow or task was called while its module was imported by a process that only wants a task from it.",
-            do='Call it under `if __name__ == "__main__":`.',
-        )
         try:
-            with refusing_runs(refusal):
+            with refusing_runs(_REFUSAL):
                 if definition is None:
                     assert told.definition is not None
                     definition = loads(told.definition)
@@ -285,16 +287,21 @@ class _BorrowedFlow(FlowExecution):
 def _blank(kind: type[Any]) -> Any:
     """A run without a life: its owner lives that."""
     execution = object.__new__(kind)
-    for part in kind.__mro__:
-        for name in getattr(part, "__slots__", ()):
-            if not name.startswith("__"):
-                setattr(execution, name, None)
+    names = _slots.get(kind)
+    if names is None:
+        found = [name for part in kind.__mro__ for name in getattr(part, "__slots__", ())]
+        names = _slots[kind] = [name for name in found if not name.startswith("__")]
+    for name in names:
+        setattr(execution, name, None)
     execution.epoch = execution.n = execution.ran_us = execution.runs_before = 0
     execution.run_count = 1
     execution.state_type, execution.state_name, execution.data = RUNNING, "Running", NO_DATA
     execution.args, execution.kwargs, execution.inputs = (), {}, ()
     execution.sealed = True
     return execution
+
+
+_slots: dict[type[Any], list[str]] = {}
 
 
 def _borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
@@ -308,6 +315,7 @@ def _borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
     flow.tags, flow.log_prints, flow.start_us = frozenset(told.tags), told.log_prints, told.start_us
     flow.flow, flow.links, flow._indexes, flow._earlier_runs = flow, Links(), {}, {}
     flow._parameters = told.parameters
+    flow.persistence = loads(told.persistence) if told.persistence else Persistence.by_default(session.settings)
     flow.context = Context()
     flow.context.run(scope.adopt, flow, flow.tags)
     return flow
@@ -324,6 +332,7 @@ def _borrowed_task(
     task.task_key, task.index = told.task_key, told.index
     task.depth, task.run_count, task.start_us = told.depth, told.run_count, told.start_us
     task.tags, task.log_prints = frozenset(told.tags), told.log_prints
+    task.persistence = definition.asks.in_force(flow.persistence, flow.session.settings, is_task=True)
     task.place = 0
     task.context = Context()
     task.context.run(scope.adopt, task, frozenset(told.tags_in_force))

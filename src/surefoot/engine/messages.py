@@ -51,9 +51,10 @@ class FlowTold(msgspec.Struct, array_like=True, gc=False):
     log_prints: bool
     start_us: int | None
     parameters: bytes | None  # None: they cannot be sent
+    persistence: bytes | None  # what counts for the results of runs within; None: it cannot be sent
 
     @classmethod
-    def of(cls, flow: FlowExecution, parameters: bytes | None) -> FlowTold:
+    def of(cls, flow: FlowExecution, parameters: bytes | None, persistence: bytes | None) -> FlowTold:
         """What a child is to know of a flow run."""
         definition = flow.definition
         return cls(
@@ -66,6 +67,7 @@ class FlowTold(msgspec.Struct, array_like=True, gc=False):
             flow.log_prints,
             flow.start_us,
             parameters,
+            persistence,
         )
 
 

@@ -210,7 +210,8 @@ class _RemoteCall(Reach):
         kills = memory_kills()
         lacked_memory = kills is not None and self._children.kills is not None and kills > self._children.kills
         self._children.kills = kills
-        told = f"Its process (pid {child.pid}) {_how(death, lacked_memory)}, in the midst of the call."
+        end, because = _how(death, lacked_memory)
+        told = f"Its process (pid {child.pid}) {end} in the midst of the call{because}."
         return Raised(ChildDied(told), died=True)
 
     # -- from other threads
@@ -249,23 +250,25 @@ class _Elsewhere(BaseException):
         super().__init__(why)
 
 
-def _how(death: Death | None, lacked_memory: bool) -> str:
+def _how(death: Death | None, lacked_memory: bool) -> tuple[str, str]:
+    """How a process ended, and what is known of the reason."""
     if death is None:
-        return "ended, and nobody saw how"
-    peak = f"; it had taken up to {death.peak_bytes / 1e6:,.0f} MB" if death.peak_bytes else ""
-    if death.code >= 0:
-        return f"ended with exit code {death.code}"
+        return "ended", ", and nobody saw how"
     number = -death.code
+    if number <= 0:
+        return f"ended with exit code {death.code}", ""
     if number == KILLED:
+        why = "by somebody else or for lack of memory, of which nothing here tells"
         if lacked_memory:
-            return f"was killed (SIGKILL), probably out of memory: meanwhile the kernel has killed for lack of it{peak}"
-        return f"was killed (SIGKILL) by somebody else, or for lack of memory, of which nothing here tells{peak}"
+            why = "probably out of memory: meanwhile the kernel has killed for lack of it"
+        peak = f"; it had taken up to {death.peak_bytes / 1e6:,.0f} MB" if death.peak_bytes else ""
+        return "was killed (SIGKILL)", f", {why}{peak}"
     try:
         name = Signals(number).name
     except ValueError:
         name = f"signal {number}"
     told = strsignal(number)
-    return f"was ended by {name}" + (f" ({told})" if told else "")
+    return f"was ended by {name}" + (f" ({told})" if told else ""), ""
 
 
 class _Definitions:
@@ -387,18 +390,19 @@ def _pickled_initializer(initializer: Initializer) -> bytes:
 
 
 def _hello(flow: FlowExecution, initializer: bytes | None) -> bytes:
-    parameters: bytes | None
-    try:
-        parameters = dumps(flow.kwargs)
-        if len(parameters) > PARAMETERS_MAX:
-            parameters = None
-    except Exception:  # whoever asks for them there is told
-        parameters = None
     try:
         cwd = os.getcwd()
     except OSError:
         cwd = ""
-    told = FlowTold.of(flow, parameters)
+    told = FlowTold.of(flow, _if_it_can_be_sent(flow.kwargs), _if_it_can_be_sent(flow.persistence))
     settings = pickle.dumps(flow.session.settings)
     hello = Hello(list(sys.path), list(sys.argv), cwd, dict(os.environ), settings, told, initializer)
     return msgspec.msgpack.encode(hello)
+
+
+def _if_it_can_be_sent(value: object) -> bytes | None:
+    try:
+        raw = dumps(value)
+    except Exception:  # whoever asks for it there is told
+        return None
+    return raw if len(raw) <= PARAMETERS_MAX else None

@@ -106,7 +106,8 @@ def open_recorder(settings: Settings, lazily: bool = False) -> RunRecorder:
             ),
             at_once=not lazily,
         )
-        recorder.after_exit = partial(tend, settings)
+        if not lazily:  # a child leaves that to its owner
+            recorder.after_exit = partial(tend, settings)
         return recorder
     except HomeUnwritable as error:
         if settings.get("journal.on_full") == "fail":
@@ -123,7 +124,7 @@ def session() -> Session:
     """The session for a run that begins now. A new one when the settings changed since the last."""
     global _session
     if _refusal is not None:
-        raise _refusal
+        raise _refusal.with_traceback(None)
     settings = core_settings.refresh()
     found = _session
     if found is None or found.settings is not settings:

@@ -1,7 +1,7 @@
 """Cleaning up: packs that are too old, then the oldest of those that are too many; never those of a run that goes on.
 
-A pack may still grow as long as it is not read-only and its writer's pulse beats. Whoever deletes a flow run removes
-its packs with it. May import: journal, core, packs.
+A pack may still grow as long as it is not read-only and its writer's pulse beats. One that a dead writer left open is
+trimmed to what is in it. Whoever deletes a flow run removes its packs with it. May import: journal, core, packs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import msgspec
 
 from surefoot.core.clock import get_clock
 from surefoot.core.os import space
+from surefoot.core.os.files import write_bytes
+from surefoot.journal.frames import split
 from surefoot.journal.home import Home
 from surefoot.journal.pulse import is_beating
 from surefoot.results.packs import ENDING, RESULTS, run_folder
@@ -23,6 +25,7 @@ __all__ = ["Cleaned", "KeptRun", "gc", "kept_runs", "remove"]
 
 _RUN: Final = re.compile(r"[0-9a-f]{32}")
 _DAY_US: Final = 86_400_000_000
+_TRIMMED_MAX: Final = 64 << 20
 
 
 class KeptRun(msgspec.Struct, frozen=True):
@@ -33,6 +36,7 @@ class KeptRun(msgspec.Struct, frozen=True):
     packs: int
     used_us: int  # when something was last added
     is_open: bool  # a living process may add to it
+    left_open: tuple[str, ...] = ()  # packs that nobody will add to, and that nobody has trimmed
 
 
 class Cleaned(msgspec.Struct, frozen=True):
@@ -76,6 +80,8 @@ def gc(
         if run.is_open or run.flow_run_id in spare:
             continue
         if run.used_us >= oldest_us and left <= budget_bytes:
+            if not dry:
+                left -= sum(map(_trim, run.left_open))
             continue
         if not dry:
             remove(home_path, run.flow_run_id)
@@ -107,6 +113,25 @@ def remove(home_path: str, flow_run_id: bytes) -> int:
     return freed
 
 
+def _trim(path: str) -> int:
+    """Put what was written to a pack in place of all that was given to it. How many bytes that frees.
+
+    Not by cutting the file: should its writer live all the same, writing to mapped memory that is gone would kill it.
+    """
+    try:
+        used = os.stat(path)
+        with open(path, "rb") as file:
+            block = file.read(_TRIMMED_MAX)
+        _, end, stop, _ = split(block)
+        if stop != "end" or len(block) == _TRIMMED_MAX:
+            return 0  # damaged, or larger than a pack that grows: what is in it stays as it is
+        write_bytes(path, block[:end], mode=0o400, sync=False)
+        os.utime(path, ns=(used.st_atime_ns, used.st_mtime_ns))
+    except OSError:
+        return 0  # removed meanwhile, or not ours to change: it is only larger than it had to be
+    return len(block) - end
+
+
 def _kept_runs(home: Home, beats: _Beats) -> Iterator[KeptRun]:
     try:
         with os.scandir(os.path.join(home.path, RESULTS)) as entries:
@@ -116,6 +141,7 @@ def _kept_runs(home: Home, beats: _Beats) -> Iterator[KeptRun]:
     for folder in folders:
         size = packs = used_us = 0
         is_open = False
+        left_open: list[str] = []
         for entry in _packs_in(folder.path):
             try:
                 found = entry.stat(follow_symlinks=False)
@@ -124,12 +150,16 @@ def _kept_runs(home: Home, beats: _Beats) -> Iterator[KeptRun]:
             size += found.st_size
             packs += 1
             used_us = max(used_us, found.st_mtime_ns // 1000)
-            is_open = is_open or (bool(found.st_mode & 0o200) and beats.of(entry.name[:32]))
+            if found.st_mode & 0o200:
+                if beats.of(entry.name[:32]):
+                    is_open = True
+                else:
+                    left_open.append(entry.path)
         try:
             used_us = max(used_us, os.stat(folder.path).st_mtime_ns // 1000)
         except OSError:
             continue
-        yield KeptRun(bytes.fromhex(folder.name), size, packs, used_us, is_open)
+        yield KeptRun(bytes.fromhex(folder.name), size, packs, used_us, is_open, tuple(left_open))
 
 
 def _packs_in(folder: str) -> list[os.DirEntry[str]]:

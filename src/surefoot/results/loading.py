@@ -1,6 +1,6 @@
 """Loading what was kept or stored: a value, or the reason why it does not come back.
 
-May import: core, packs, objects.
+May import: core, packs; objects late.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, BinaryIO, Final
 
 from surefoot.core.errors import TerminationSignal
 from surefoot.core.facts import ResultAt
-from surefoot.results.objects import read_object, read_payload
 from surefoot.results.packs import is_pack, missing, open_pack, read_value
 from surefoot.results.pickling import unpickled, why_not
 
@@ -45,6 +44,8 @@ class Loader:
         With `run_id`, the id of the run whose it is, an object that another run has stored over it is a miss.
         """
         if not is_pack(at.place):
+            from surefoot.results.objects import read_object
+
             return read_object(at.place, run_id=run_id)[0]
         if at.serializer != "pickle":
             raise missing(at.place, f"it was written by the serializer {at.serializer!r}, which is not known here")
@@ -60,6 +61,8 @@ class Loader:
     def raw(self, at: ResultAt, run_id: str = "") -> bytes:
         """The bytes that the serializer made. Raises MissingResult, as `load`."""
         if not is_pack(at.place):
+            from surefoot.results.objects import read_payload
+
             return read_payload(at.place, run_id=run_id)[1]
         with self._lock:
             return read_value(self._file(at.place), at)

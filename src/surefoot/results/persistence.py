@@ -1,6 +1,6 @@
 """Persistence: a run's result goes to an object where that was asked for, else to a pack for resuming.
 
-May import: core, asking, objects, keeping.
+May import: core, asking, keeping; objects and serializing late.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from surefoot.core.ids import to_text
 from surefoot.core.settings import Settings
 from surefoot.results.asking import Asked, Persistence
 from surefoot.results.keeping import Keeper
-from surefoot.results.objects import folder_of, write_object
 from surefoot.results.pickling import why_not
-from surefoot.results.serializing import name_of, resolve_serializer
 
 __all__ = ["keep_for"]
 
@@ -52,6 +50,9 @@ def keep_for(
     """
     if not persistence.persist:
         return None if keeper is None else keeper.keep(value, source, epoch, inputs)
+    from surefoot.results.objects import folder_of, write_object
+    from surefoot.results.serializing import name_of, resolve_serializer
+
     try:
         folder = persistence.folder or folder_of(settings.get("results.local_storage_path"))
         serializer = persistence.serializer or resolve_serializer(settings.get("results.default_serializer"))

@@ -9,8 +9,9 @@ from datetime import datetime
 import click
 import msgspec
 
-from surefoot.cli.bulk import agree, yes_option
+from surefoot.cli.bulk import yes_option
 from surefoot.cli.command import LazyGroup
+from surefoot.cli.consent import agree
 from surefoot.cli.output import Output, note, output_option, say, write_object
 from surefoot.cli.reading import here, now_here
 from surefoot.cli.sizes import bytes_as_text

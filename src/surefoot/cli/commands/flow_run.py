@@ -8,7 +8,6 @@ import click
 
 from surefoot.cli.bulk import (
     FlowRunsAsked,
-    agree,
     choose_flow_runs,
     deletion_line,
     flow_run_options,
@@ -16,6 +15,7 @@ from surefoot.cli.bulk import (
     yes_option,
 )
 from surefoot.cli.command import LazyGroup
+from surefoot.cli.consent import agree
 from surefoot.cli.listing import Listing, ls_options, no_such_state, print_list, state_options, states_wanted
 from surefoot.cli.live import watch as watch_run
 from surefoot.cli.log_lines import log_options, print_logs
@@ -126,6 +126,7 @@ def logs(run: str, level: str | None, head: int | None, tail: int | None, follow
             last=tail,
             output=output,
             is_over=(lambda: is_final(client.find_flow_run(found.id).state_type)) if follow else None,
+            since=found.created,
         )
 
 

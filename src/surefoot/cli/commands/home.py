@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import click
 
-from surefoot.cli.bulk import agree, yes_option
+from surefoot.cli.bulk import yes_option
 from surefoot.cli.command import LazyGroup
+from surefoot.cli.consent import agree
 from surefoot.cli.output import Output, note, output_option, say, write_object
 from surefoot.cli.reading import here
 from surefoot.cli.sizes import bytes_as_text

@@ -8,7 +8,6 @@ import click
 
 from surefoot.cli.bulk import (
     TaskRunsAsked,
-    agree,
     choose_task_runs,
     deletion_line,
     preview,
@@ -16,6 +15,7 @@ from surefoot.cli.bulk import (
     yes_option,
 )
 from surefoot.cli.command import LazyGroup
+from surefoot.cli.consent import agree
 from surefoot.cli.listing import Listing, ls_options, no_such_state, print_list, state_options, states_wanted
 from surefoot.cli.log_lines import log_options, print_logs
 from surefoot.cli.output import Output, note, output_option, say, write_object
@@ -129,6 +129,7 @@ def logs(run: str, level: str | None, head: int | None, tail: int | None, follow
             last=tail,
             output=output,
             is_over=(lambda: is_final(client.find_task_run(found.id).state_type)) if follow else None,
+            since=found.created,
         )
 
 
