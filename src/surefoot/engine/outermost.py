@@ -20,6 +20,7 @@ from surefoot.core.os.signals import GATE, die_of
 from surefoot.core.os.threads import LOOP, SHUT, THIS_THREAD, ThreadGate
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FINAL
 from surefoot.engine.calling import STOP_GRACE_S
+from surefoot.engine.commands import listen
 from surefoot.engine.execution import Execution, stop_of
 from surefoot.engine.forking import is_inherited
 
@@ -35,6 +36,7 @@ def is_surrounded(execution: Execution) -> bool:
 
 def call_surrounded(execution: Execution, live: Callable[[Execution], T]) -> T:
     """Live a run, or a step of it, on this thread."""
+    listen(execution)
     if not _is_main():
         gate = THIS_THREAD.gate
         if gate is None:
@@ -137,6 +139,7 @@ async def await_surrounded(execution: Execution, live: Callable[[Execution], Cor
     """Live a run, or a step of it, in this event loop. On the main thread a signal that comes while the loop waits
     cancels it.
     """
+    listen(execution)
     if not _is_main():
         try:
             return await live(execution)

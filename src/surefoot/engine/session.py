@@ -6,6 +6,7 @@ May import: journal, core.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from surefoot.core import settings as core_settings
@@ -13,6 +14,7 @@ from surefoot.core.errors import HomeUnwritable
 from surefoot.core.facts import LogWritten, RunFact
 from surefoot.core.settings import Settings
 from surefoot.journal import recorder as journal
+from surefoot.journal.commands import Command
 
 __all__ = ["Session", "session"]
 
@@ -33,6 +35,7 @@ class RunRecorder(Protocol):
     def run(self, fact: RunFact) -> None: ...
     def log(self, fact: LogWritten) -> None: ...
     def flow_ended(self) -> None: ...
+    def listen(self, obey: Callable[[Command], None], is_wanted: Callable[[], bool]) -> None: ...
     def close(self) -> None: ...
 
 
@@ -77,6 +80,9 @@ class Unrecorded:
 
     def flow_ended(self) -> None:
         """Nothing to sync."""
+
+    def listen(self, obey: Callable[[Command], None], is_wanted: Callable[[], bool]) -> None:
+        """Nobody knows of the run, so nobody asks anything of it."""
 
     def close(self) -> None:
         """Nothing to close."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from surefoot.core.errors import TerminationSignal
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import OutOfTime
-from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
+from surefoot.core.states import CANCELLED, CANCELLING, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
 from surefoot.engine.effects import Raised
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _level(execution: Execution, effect: Enter) -> int:
     is_loss = not is_task or execution.run_count > 0  # what is cancelled before it started is none
     if kind is CRASHED or kind is FAILED:
         level = WARNING if effect.state_name == "NotReady" else ERROR
-    elif kind is SCHEDULED or (kind is RUNNING and effect.message) or (kind is CANCELLED and is_loss):
+    elif kind in (SCHEDULED, CANCELLING) or (kind is RUNNING and effect.message) or (kind is CANCELLED and is_loss):
         level = WARNING
     return DEBUG if level > INFO and is_task and _is_told_enough(execution) else level
 
@@ -80,7 +80,9 @@ def _line(execution: Execution, effect: Enter) -> str:
         retries = execution.run_count - 1
         tries = f" (after {retries} {'retry' if retries == 1 else 'retries'})" if retries > 0 else ""
         return f"{word}{because}{tries}"
-    word = {CRASHED: "crashed", CANCELLED: "was cancelled"}.get(kind, f"is {effect.state_name}")
+    word = {CRASHED: "crashed", CANCELLED: "was cancelled", CANCELLING: "does not stop"}.get(
+        kind, f"is {effect.state_name}"
+    )
     return f"{word}{because}"
 
 

@@ -17,6 +17,7 @@ from surefoot.core.clock import get_clock
 from surefoot.core.errors import Refused
 from surefoot.core.facts import FORMAT, Fact, SegmentOpened, Unknown, decode
 from surefoot.core.os import space
+from surefoot.journal.commands import COMMANDS
 from surefoot.journal.frames import split
 from surefoot.journal.home import Home
 from surefoot.journal.pulse import BORN, PULSE, is_beating
@@ -199,10 +200,12 @@ def _changed_us(path: str) -> int:
 
 def _remove_tree(folder: str) -> None:
     for name in _names(folder):
+        path = os.path.join(folder, name)
         try:
-            os.unlink(os.path.join(folder, name))
-        except OSError:
-            pass
+            os.unlink(path)
+        except OSError:  # a folder is not unlinked: on Linux IsADirectoryError, elsewhere PermissionError
+            if name == COMMANDS:
+                _remove_tree(path)
     try:
         os.rmdir(folder)
     except OSError:

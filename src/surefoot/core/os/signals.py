@@ -29,6 +29,10 @@ _BELLS: Final = tuple(
     getattr(signal, name) for name in ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGBREAK") if hasattr(signal, name)
 )
 _ALARM: Final = getattr(signal, "SIGALRM", None)
+# Signals that can call the main thread on behalf of another. The first does nothing where nobody is called any more.
+_CALLS: Final = tuple(
+    getattr(signal, name) for name in ("SIGURG", "SIGVTALRM", "SIGPROF", "SIGBREAK") if hasattr(signal, name)
+)
 
 
 class MainGate(Gate):
@@ -38,6 +42,7 @@ class MainGate(Gate):
         super().__init__()
         self._depth = 0
         self._lock = threading.Lock()
+        self._thread = threading.main_thread().ident or 0
         self.reset()
 
     def reset(self) -> None:
@@ -49,6 +54,8 @@ class MainGate(Gate):
         self._is_runner_told = False
         self._bell: signal.Signals | None = None
         self._waits_since_s = 0.0
+        self._call: signal.Signals | None = None  # the signal by which other threads call this one
+        self._called_for: Any = None  # what they want raised; it tells by `is_here()` whether here
         self.arrived: BaseException | None = None  # the last signal that came while installed
         self.terminated: TerminationSignal | None = None
         self.cancels: list[Callable[[], bool]] = []  # cancel a run in an event loop; False: the loop does not run
@@ -61,6 +68,7 @@ class MainGate(Gate):
             self.reset()
             self.base = base
             try:
+                self._answer_calls()
                 self._take(signal.SIGTERM, _signal.SIG_DFL)
                 self._take(signal.SIGINT, signal.default_int_handler)
             except BaseException:
@@ -91,6 +99,9 @@ class MainGate(Gate):
         return self.pending
 
     def _give_back(self) -> None:
+        number, self._call, self._called_for = self._call, None, None
+        if number is not None and _signal.getsignal(number) == self._called:
+            _signal.signal(number, _signal.SIG_DFL)
         while self._before:  # SIGINT is the last, since from then on it may be raised here
             number = next(iter(self._before))
             handler = self._before.pop(number)
@@ -108,6 +119,7 @@ class MainGate(Gate):
         if self._depth:
             self._depth = 0
             self._lock = threading.Lock()
+            self._thread = threading.get_ident()
             if self.deadlines:
                 self.deadlines = []
                 self._silence()
@@ -178,6 +190,44 @@ class MainGate(Gate):
         if not self._is_runner_told:
             self._cancel(self.arrived, signal.SIGINT, None)
         return True
+
+    # -- calls by other threads
+
+    def _answer_calls(self) -> None:
+        for number in _CALLS:
+            if _signal.getsignal(number) == _signal.SIG_DFL:
+                _signal.signal(number, self._called)
+                self._call = number
+                return
+
+    def interrupt(self, error: BaseException, level: int | None = None) -> None:
+        number = self._call
+        self._called_for = error
+        if number is None:  # the program has all of them: it is seen where our own code looks
+            self.pending = self.pending or error
+            if self.waker is not None:
+                self.waker()
+        elif hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(self._thread, number)  # ends a sleep too
+        else:
+            _thread.interrupt_main(number)
+
+    def _called(self, _number: int, _frame: FrameType | None) -> None:
+        error = self._called_for
+        if error is None or not error.is_here():
+            return
+        if self.opened > LOOP:
+            self._called_for = None
+            raise error
+        if self.opened == SHUT and (self.pending is None or isinstance(self.pending, OutOfTime)):
+            self.pending, self._called_for = error, None
+            if self.waker is not None:
+                self.waker()
+
+    def disown(self, owner: object) -> None:
+        super().disown(owner)
+        if getattr(self._called_for, "owner", None) is owner:
+            self._called_for = None
 
     # -- time limits
 
