@@ -5,6 +5,7 @@ May import: ledger, journal, core.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -12,6 +13,8 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from surefoot.client.folding import take_in
+from surefoot.core.clock import get_clock
+from surefoot.core.os.host import host_name, user_name
 from surefoot.core.wire import (
     Explanation,
     Flow,
@@ -21,6 +24,7 @@ from surefoot.core.wire import (
     Log,
     LogFilter,
     Page,
+    Request,
     RunCounts,
     SortFlowRuns,
     SortFlows,
@@ -30,8 +34,11 @@ from surefoot.core.wire import (
     TaskRun,
     TaskRunFilter,
 )
+from surefoot.journal.commands import CANCEL, Command, send
 from surefoot.journal.home import Home
 from surefoot.ledger import Ledger, queries
+from surefoot.ledger.decisions.requests import ask_to_cancel
+from surefoot.ledger.queries.rows import id_bytes, instant
 
 __all__ = ["EmbeddedClient"]
 
@@ -134,6 +141,27 @@ class EmbeddedClient:
         """Why a run is as it is."""
         return self._ask(lambda tx: queries.explain(tx, reference))
 
+    def cancel_flow_run(self, run_id: str) -> Request:
+        """Ask a flow run to stop, and all that it started."""
+        return self._cancel(run_id, is_task=False)
+
+    def cancel_task_run(self, run_id: str) -> Request:
+        """Ask one task run to stop."""
+        return self._cancel(run_id, is_task=True)
+
+    def _cancel(self, run_id: str, *, is_task: bool) -> Request:
+        self._take_in()  # the run's process may have died: then there is nothing to cancel
+        raw, now_us = id_bytes(run_id), get_clock().now_us()
+        who = f"{user_name()} (pid {os.getpid()} on {host_name() or 'this machine'})"
+        with self._ledger.decide() as tx:
+            asked = ask_to_cancel(tx, raw, who, now_us, is_task=is_task)
+        command = Command(
+            kind=CANCEL, run_id=raw.hex(), is_task=is_task, asked_by=asked.asked_by, asked_us=asked.asked_us
+        )
+        # If its process has ended meanwhile nobody reads that, and the next read ends the run.
+        send(os.path.join(self._home.writers_path, asked.writer_id.hex()), command)
+        return Request(kind=CANCEL, asked_by=asked.asked_by, asked=instant(asked.asked_us))
+
     def close(self) -> None:
         """Let go of the ledger's file."""
         self._ledger.close()
@@ -143,8 +171,11 @@ class EmbeddedClient:
         return replace(page, behind=self._behind) if self._behind else page
 
     def _ask(self, ask: Callable[[Any], T]) -> T:
+        self._take_in()
+        with self._ledger.read() as tx:
+            return ask(tx)
+
+    def _take_in(self) -> None:
         taken = take_in(self._home, self._ledger, self._wait_s)
         self._behind = taken.behind
         self._troubles += [trouble for trouble in taken.troubles if trouble not in self._troubles]
-        with self._ledger.read() as tx:
-            return ask(tx)

@@ -18,6 +18,7 @@ from surefoot.core.wire import (
     Log,
     LogFilter,
     Page,
+    Request,
     RunCounts,
     SortFlowRuns,
     SortFlows,
@@ -32,7 +33,10 @@ __all__ = ["Client"]
 
 
 class Client(Protocol):
-    """Reads what is recorded. Every read first takes in what had been written before it was asked."""
+    """Reads what is recorded, and asks things of runs.
+
+    Every read first takes in what had been written before it was asked.
+    """
 
     @property
     def behind(self) -> int:
@@ -113,6 +117,17 @@ class Client(Protocol):
 
     def why(self, reference: str) -> Explanation:
         """Why a run is as it is."""
+        ...
+
+    def cancel_flow_run(self, run_id: str) -> Request:
+        """Ask a flow run to stop, and all that it started. Returns at once; its states tell what came of it.
+
+        Raises Refused if it has ended, and NotFound.
+        """
+        ...
+
+    def cancel_task_run(self, run_id: str) -> Request:
+        """Ask one task run to stop. Raises as `cancel_flow_run`."""
         ...
 
     def close(self) -> None:

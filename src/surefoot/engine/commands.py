@@ -23,7 +23,7 @@ from surefoot.journal.commands import Command
 __all__ = ["cancel", "listen", "obey"]
 
 STOP_GRACE_S: Final = 5.0  # how long after it was told to a run may take to stop before that is said
-_STUCK: Final = "it has not stopped yet: it is in a call that nothing can interrupt, or goes on all the same"
+_STUCK: Final = "it is in a call that nothing can interrupt, or goes on all the same"
 
 
 def listen(execution: Execution) -> None:

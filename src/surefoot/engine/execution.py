@@ -190,7 +190,8 @@ class Execution:
             cause_id = self._cause_of(effect.data)
             if self.cause_id is None:
                 self.cause_id = cause_id
-            if self.start_us is not None:
+            was_told = kind is CANCELLED and effect.data.__traceback__ is None  # by others: nothing was raised here
+            if self.start_us is not None and not was_told:
                 traceback = telling.traceback_text(effect.data)[-TRACEBACK_CHARS_MAX:]
         if message is not None and len(message) > MESSAGE_CHARS_MAX:
             message = message[:MESSAGE_CHARS_MAX] + " [cut]"

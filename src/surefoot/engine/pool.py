@@ -314,7 +314,9 @@ class Pool:
     def _tell(self, stop: Stopped | bool) -> None:
         with Undisturbed():
             if isinstance(stop, Stopped):
-                told = Stopped(stop.error, stop.why, stop.asked)
+                # The flow run's own error stays its own, so that none of its tasks is taken for the cause of its end.
+                error = CancelledRun(f"It was stopped: {stop.why}.") if stop.ends_here else stop.error
+                told = Stopped(error, stop.why, stop.asked)
                 self._cancel_unstarted(told)
                 self._interrupt(told)
             elif stop:

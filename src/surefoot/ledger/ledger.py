@@ -144,6 +144,12 @@ class Ledger:
         self._looked_back = True
 
     @contextmanager
+    def decide(self) -> Iterator[Connection]:
+        """A connection for one decision: a short transaction that alone may write, and is undone by what it raises."""
+        with self._write() as connection:
+            yield connection
+
+    @contextmanager
     def _write(self) -> Iterator[Connection]:
         with _told(self.path, self._busy_s), sqlite.writing(self._engine.connect()) as connection, connection.begin():
             _sign(self.path)
