@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import click
 
 from surefoot.cli.mistakes import Exit
-from surefoot.cli.output import Output, note, output_option, say, walk, write_array, write_object
+from surefoot.cli.output import Output, note, output_option, say, walk, write_array
 from surefoot.cli.run_page import typed
 from surefoot.cli.table import Cell, screen_width, state_of, table
 from surefoot.cli.times import duration
@@ -82,8 +82,6 @@ def cancel_runs(
     ended = _seen(kind, asks) if no_wait else _awaited(kind, asks, timeout)
     if output == "table":
         say([_told(kind, ask, ended.get(ask.run_id), None if no_wait else timeout) for ask in asks])
-    elif len(references) == 1:
-        write_object(ended[asks[0].run_id], output)
     else:
         write_array([[ended[ask.run_id] for ask in asks if ask.run_id in ended]], output)
     if no_wait or all(run.state_type is StateType.CANCELLED for run in ended.values()):
