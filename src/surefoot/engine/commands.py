@@ -2,7 +2,7 @@
 
 Its code is interrupted wherever it is; what is left of its life runs, the hooks too; then it is CANCELLED, and whoever
 called it gets CancelledRun and goes on. Of what cannot be interrupted that is said. Keeps promise 6.
-May import: core, journal.commands, reaching, pool.
+May import: core, journal.commands, forking, reaching, pool.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from surefoot.engine import reaching
 from surefoot.engine.effects import Enter, Stopped
 from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.forking import is_inherited
 from surefoot.engine.reaching import ON, is_any_on, send, strays
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.timers import call_later
@@ -28,7 +29,7 @@ _STUCK: Final = "it is in a call that nothing can interrupt, or goes on all the 
 
 def listen(execution: Execution) -> None:
     """A run begins that nothing of ours surrounds: have the commands obeyed that come for this process."""
-    if execution.parent is None:
+    if execution.parent is None or is_inherited(execution.parent):
         execution.session.recorder.listen(obey, is_any_on)
 
 
