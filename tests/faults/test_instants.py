@@ -29,7 +29,8 @@ def stop(home: Path, what: str, *how: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "/surefoot/core/" not in done.stderr, done.stderr
-    assert StateType.CRASHED in {run.last.state_type for run in runs_in(home)}
+    wanted = StateType.CANCELLED if how[0] == "cancelled" else StateType.CRASHED
+    assert wanted in {run.last.state_type for run in runs_in(home)}
     if how[0] == "killed" and what.startswith("generated"):
         # It may have come at the consumer's turn, which is the program's own: then the next reader ends the run.
         with closing(get_client()) as client:
@@ -44,6 +45,11 @@ def test_ctrl_c_at_any_step_leaves_no_run_open(what: str, home: Path) -> None:
 
 
 @pytest.mark.parametrize("what", WHAT)
+def test_a_cancel_at_any_step_leaves_no_run_open(what: str, home: Path) -> None:
+    stop(home, what, "cancelled", "29")
+
+
+@pytest.mark.parametrize("what", WHAT)
 def test_ctrl_c_twice_at_any_time_leaves_no_run_open(what: str, home: Path) -> None:
     stop(home, what, "random", "40", "2")
 
@@ -55,7 +61,7 @@ def test_sigterm_at_any_time_leaves_no_run_open(what: str, home: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", ["every 1", "random 2000 1", "random 2000 3", "killed 500 1", "killed 500 2"])
+@pytest.mark.parametrize("how", ["every 1", "cancelled 1", "random 2000 1", "random 2000 3", "killed 500 1", "killed 500 2"])
 @pytest.mark.parametrize("what", WHAT)
 def test_signals_in_full(what: str, how: str, home: Path) -> None:
     stop(home, what, *how.split())
