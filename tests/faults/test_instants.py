@@ -61,7 +61,9 @@ def test_sigterm_at_any_time_leaves_no_run_open(what: str, home: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", ["every 1", "cancelled 1", "random 2000 1", "random 2000 3", "killed 500 1", "killed 500 2"])
+@pytest.mark.parametrize(
+    "how", ["every 1", "cancelled 1", "random 2000 1", "random 2000 3", "killed 500 1", "killed 500 2"]
+)
 @pytest.mark.parametrize("what", WHAT)
 def test_signals_in_full(what: str, how: str, home: Path) -> None:
     stop(home, what, *how.split())
