@@ -20,7 +20,8 @@ WORK = {
     "sleep": ("time.sleep(1000)", True),
     "busy loop": ("while True: pass", True),
     "C call": ("os.read(os.pipe()[0], 1)", True),
-    "subprocess with grandchild": ('subprocess.run(["sh", "-c", "sleep 1000 & wait"])', True),
+    # The grandchild is left: only a process of the runner's own could end it. It has to end soon by itself.
+    "subprocess with grandchild": ('subprocess.run(["sh", "-c", "sleep 9 & wait"], **QUIET)', True),
     "nested flow": ("inner()", True),
     "map": ("spins.map(range(20)).wait()", True),
     "C call in a submitted task": ("stuck.submit().result()", False),
@@ -28,6 +29,7 @@ WORK = {
 TEXT = """
 from surefoot.engine import pool
 pool.STOP_GRACE_S = 0.2
+QUIET = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 @task
 def spins(number): spin()
 @task
