@@ -5,6 +5,7 @@ from __future__ import annotations
 from surefoot.core.errors import (
     BadInput,
     CancelledRun,
+    ChildDied,
     CrashedRun,
     EntrypointError,
     FailedRun,
@@ -23,6 +24,7 @@ from surefoot.core.errors import (
     PausedRun,
     Refused,
     ReservedArgumentError,
+    ResultNotStored,
     RunError,
     SettingsError,
     SurefootError,
@@ -32,12 +34,15 @@ from surefoot.core.errors import (
     TooDeep,
     Unavailable,
     UnfinishedRun,
+    UnpicklableArgument,
+    UnpicklableResult,
     WouldDeadlock,
 )
 
 __all__ = [
     "BadInput",
     "CancelledRun",
+    "ChildDied",
     "CrashedRun",
     "EntrypointError",
     "FailedRun",
@@ -56,6 +61,7 @@ __all__ = [
     "PausedRun",
     "Refused",
     "ReservedArgumentError",
+    "ResultNotStored",
     "RunError",
     "SettingsError",
     "SurefootError",
@@ -65,5 +71,7 @@ __all__ = [
     "TooDeep",
     "Unavailable",
     "UnfinishedRun",
+    "UnpicklableArgument",
+    "UnpicklableResult",
     "WouldDeadlock",
 ]

@@ -44,7 +44,11 @@ def cancel_all(client: Client) -> None:
         client.cancel_task_run(task.id)
 
 
-@pytest.mark.parametrize("phase", [phase for phase in PHASES if phase != "a hook after the end"])
+# After one of two flows at once is cancelled, the program's own `gather` ends the other as it likes.
+ELSEWHERE = {"a hook after the end", "two asynchronous flows at once"}
+
+
+@pytest.mark.parametrize("phase", [phase for phase in PHASES if phase not in ELSEWHERE])
 def test_a_cancel_ends_all_runs_and_the_program_goes_on(phase: str, home: Path, client: Client) -> None:
     text, ends = PHASES[phase]
     with program(text, home) as running:
@@ -199,16 +203,15 @@ def test_code_that_swallows_it_is_interrupted_again_by_the_next_cancel(home: Pat
             except BaseException:
                 say("caught")
         return 1
-    print(f(return_state=True), flush=True)
+    say(f"then {f(return_state=True).name}")
     """
     with program(text, home) as running:
         for number in range(2):
             running.wait_for(f"on {number}")
             cancel_all(client)
             running.wait_for("caught")
-        end = running.end()
-    assert end.status == 0, end.stderr
-    assert "Cancelled(" in end.stdout
+        running.wait_for("then Cancelled")
+        assert running.end().status == 0
     assert_all_ended(home)
 
 

@@ -1,6 +1,6 @@
-"""The embedded client: straight on the ledger of a home, in this process. Every read folds first.
+"""The embedded client: straight on the ledger, in this process. Every read folds first.
 
-May import: ledger, journal, core.
+May import: ledger, results, journal, core.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from surefoot.client.folding import take_in
+from surefoot.client.ledgers import ledger_of
 from surefoot.core.clock import get_clock
 from surefoot.core.os.host import host_name, user_name
 from surefoot.core.wire import (
+    Deleted,
     Explanation,
+    FailureGroups,
     Flow,
     FlowFilter,
     FlowRun,
@@ -26,6 +29,7 @@ from surefoot.core.wire import (
     Page,
     Request,
     RunCounts,
+    RunResult,
     SortFlowRuns,
     SortFlows,
     SortLogs,
@@ -36,9 +40,12 @@ from surefoot.core.wire import (
 )
 from surefoot.journal.commands import CANCEL, Command, send
 from surefoot.journal.home import Home
-from surefoot.ledger import Ledger, queries
+from surefoot.ledger import Removed, queries
+from surefoot.ledger.decisions.deletion import count_below
 from surefoot.ledger.decisions.requests import ask_to_cancel
-from surefoot.ledger.queries.rows import id_bytes, instant
+from surefoot.ledger.queries.rows import id_bytes, ids_bytes, instant
+from surefoot.ledger.removal import Removal
+from surefoot.results import cleaning
 
 __all__ = ["EmbeddedClient"]
 
@@ -48,18 +55,19 @@ T = TypeVar("T")
 
 
 class EmbeddedClient:
-    """A `Client` for the ledger of a home, which is made if it is not there.
+    """A `Client` for a home and its ledger, which are made if they are not there.
 
     Args:
         home: the folder.
         wait_s: how long a read may spend on taking in what is new; the rest is told as `behind`.
+        url: the ledger's database, which other homes may use too; None for a file in the home.
     """
 
-    def __init__(self, home: str | Path, *, wait_s: float = 2.0) -> None:
+    def __init__(self, home: str | Path, *, wait_s: float = 2.0, url: str | None = None) -> None:
         self._home = Home(str(home))
         self._home.ensure()
         self._wait_s = wait_s
-        self._ledger = Ledger.open(self._home.ledger_path, busy_s=max(wait_s, _BUSY_S_MIN))
+        self._ledger = ledger_of(self._home, url, busy_s=max(wait_s, _BUSY_S_MIN))
         self._behind = 0
         self._troubles: list[str] = []
 
@@ -125,6 +133,10 @@ class EmbeddedClient:
         """How many task runs are in each state."""
         return self._ask(lambda tx: queries.count_task_runs(tx, where))
 
+    def failures(self, flow_run_id: str) -> FailureGroups:
+        """What failed in a flow run, by what went wrong."""
+        return self._ask(lambda tx: queries.list_failures(tx, flow_run_id))
+
     def find_flow_run(self, reference: str) -> FlowRun:
         """The flow run that goes by an id, a prefix of one, or a name."""
         return self._ask(lambda tx: queries.find_flow_run(tx, reference))
@@ -136,6 +148,14 @@ class EmbeddedClient:
     def find_run(self, reference: str) -> FlowRun | TaskRun:
         """The flow run or task run that goes by `reference`."""
         return self._ask(lambda tx: queries.find_run(tx, reference))
+
+    def results(self, flow_run_id: str, *, limit: int = 200, after: str | None = None) -> Page[RunResult]:
+        """A page of the results of a flow run and its task runs that are kept or stored."""
+        return self._page(lambda tx: queries.list_results(tx, flow_run_id, limit=limit, after=after))
+
+    def find_result(self, reference: str) -> RunResult:
+        """Where the result of a run is."""
+        return self._ask(lambda tx: queries.find_result(tx, reference))
 
     def why(self, reference: str) -> Explanation:
         """Why a run is as it is."""
@@ -162,20 +182,47 @@ class EmbeddedClient:
         send(os.path.join(self._home.writers_path, asked.writer_id.hex()), command)
         return Request(kind=CANCEL, asked_by=asked.asked_by, asked=instant(asked.asked_us))
 
+    def count_below(self, flow_run_ids: Sequence[str] = (), task_run_ids: Sequence[str] = ()) -> Deleted:
+        """What the deletion of these runs would take with it."""
+        flow_runs, task_runs = ids_bytes(flow_run_ids), ids_bytes(task_run_ids)
+        return _deleted(self._ask(lambda tx: count_below(tx, flow_runs, task_runs)))
+
+    def delete_flow_runs(self, ids: Sequence[str]) -> Deleted:
+        """Delete flow runs with all that is theirs. Raises NotFound and Refused."""
+        return self._delete(self._ledger.delete_flow_runs, ids)
+
+    def delete_task_runs(self, ids: Sequence[str]) -> Deleted:
+        """Delete task runs with all that is theirs. Raises NotFound and Refused."""
+        return self._delete(self._ledger.delete_task_runs, ids)
+
+    def _delete(self, delete: Callable[[Sequence[bytes]], Removal], ids: Sequence[str]) -> Deleted:
+        self._take_in()
+        removal = delete(ids_bytes(ids))
+        for run_id in removal.flow_runs:
+            try:
+                cleaning.remove(self._home.path, run_id)
+            except OSError as error:
+                self._troubles.append(f"Results of a deleted run stay: {error}. Try: surefoot results gc")
+        return _deleted(removal.removed)
+
     def close(self) -> None:
-        """Let go of the ledger's file."""
+        """Let go of the ledger."""
         self._ledger.close()
 
     def _page(self, ask: Callable[[Any], Page[T]]) -> Page[T]:
         page = self._ask(ask)
         return replace(page, behind=self._behind) if self._behind else page
 
+    def _take_in(self) -> None:
+        taken = take_in(self._home, self._ledger, self._wait_s)
+        self._behind = taken.behind
+        self._troubles += [trouble for trouble in taken.troubles if trouble not in self._troubles]
+
     def _ask(self, ask: Callable[[Any], T]) -> T:
         self._take_in()
         with self._ledger.read() as tx:
             return ask(tx)
 
-    def _take_in(self) -> None:
-        taken = take_in(self._home, self._ledger, self._wait_s)
-        self._behind = taken.behind
-        self._troubles += [trouble for trouble in taken.troubles if trouble not in self._troubles]
+
+def _deleted(removed: Removed) -> Deleted:
+    return Deleted(flow_runs=removed.flow_runs, task_runs=removed.task_runs, logs=removed.logs)

@@ -39,6 +39,7 @@ __all__ = [
     "metadata",
     "positions",
     "requests",
+    "summaries",
     "task_runs",
     "tombstones",
     "unknown_facts",
@@ -62,6 +63,11 @@ def _us(name: str, *, null: bool = False) -> Column[Any]:
 
 def _text(name: str, *, null: bool = False) -> Column[Any]:
     return Column(name, Text, nullable=null)
+
+
+def _name() -> Column[Any]:
+    # What is listed by name comes in the order of code points, whatever language the database was made for.
+    return Column("name", Text().with_variant(Text(collation="C"), "postgresql"), nullable=False)
 
 
 def _count(name: str, *, null: bool = False) -> Column[Any]:
@@ -132,6 +138,7 @@ writers = Table(
     Column("ended", String(16), nullable=True),
     _text("why", null=True),
     _count("lost"),
+    _id("home_id", null=True),  # where its journal lies, if several homes share the ledger
     PrimaryKeyConstraint("workspace_id", "id"),
     CheckConstraint("ended IN ('closed', 'observed')", name="ended_is_known"),
     CheckConstraint("(ended IS NULL) = (ended_us IS NULL)", name="only_ended_has_end"),
@@ -154,7 +161,7 @@ flows = Table(
     metadata,
     _workspace(),
     _id("id"),
-    _text("name"),
+    _name(),
     _us("created_us"),
     _us("updated_us"),
     _id("newest_run_id"),
@@ -169,7 +176,7 @@ flow_runs = Table(
     _id("id"),
     _id("flow_id"),
     _text("flow_name"),
-    _text("name"),
+    _name(),
     _text("flow_version", null=True),
     _text("parameters"),
     _text("tags"),
@@ -192,7 +199,7 @@ task_runs = Table(
     _id("parent_task_run_id", null=True),
     _text("task_key"),
     _text("task_name"),
-    _text("name"),
+    _name(),
     _text("task_version", null=True),
     _count("call_index"),
     _text("tags"),
@@ -251,6 +258,7 @@ epochs = Table(
     _workspace(),
     _id("flow_run_id"),
     _count("epoch"),
+    _id("writer_id"),  # who was to start it
     _us("opened_us"),
     _text("opened_by"),  # who did, for people: "pid 12 on host"
     _text("why"),  # "retry"
@@ -277,6 +285,22 @@ tombstones = Table(
     _us("deleted_us"),
     PrimaryKeyConstraint("workspace_id", "run_id"),
     sqlite_with_rowid=False,
+)
+
+# What is left of runs that retention deleted: how many there were on each day (of their creation, in UTC), and how long
+# they ran. Task runs count for the flow that they ran in; those of none have sixteen zero bytes there.
+summaries = Table(
+    "summaries",
+    metadata,
+    _workspace(),
+    _id("flow_id"),
+    _count("day"),  # since 1970-01-01
+    Column("is_task", SmallInteger, nullable=False),
+    _text("state_name"),  # one that Surefoot gives; a name of the user's own counts as its type's
+    Column("runs", BigInteger, nullable=False),
+    _us("ran_us"),
+    PrimaryKeyConstraint("workspace_id", "flow_id", "day", "is_task", "state_name"),
+    CheckConstraint("is_task IN (0, 1)", name="is_task_is_yes_or_no"),
 )
 
 # Alembic's own table, so that a new ledger is stamped without importing Alembic (which takes longer than all the rest).

@@ -1,1 +1,1 @@
-"""What needs one authority: each decision is one short transaction, or a row of them, with a name of its own."""
+"""Decisions: what needs one authority. Each is one short transaction; who is too late is told so."""
