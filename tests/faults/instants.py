@@ -3,6 +3,7 @@
 `instants.py WHAT every STRIDE` raises Ctrl-C at every STRIDE-th step of the main thread, a function's call or return.
 `instants.py WHAT random COUNT SHOTS` sends Ctrl-C from another thread after so many random delays, SHOTS times each.
 `instants.py WHAT killed COUNT SHOTS` sends SIGTERM likewise, each time to a process of its own.
+`instants.py WHAT cancelled STRIDE` has the outermost run cancelled at every STRIDE-th step of the main thread.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from typing import Any
 
 from surefoot import flow, task
 from surefoot.core.os.signals import GATE
+from surefoot.engine.commands import cancel
+from surefoot.engine.reaching import ON
+from surefoot.exceptions import CancelledRun
 
 
 @task
@@ -185,6 +189,47 @@ def stop_at_every_step(call: Callable[[], Any], stride: int) -> None:
         checked(watched)
 
 
+def cancel_at_every_step(call: Callable[[], Any], stride: int) -> None:
+    main_thread = threading.main_thread()
+
+    def cancel_outermost() -> None:
+        for execution in list(ON.values()):
+            if execution.parent is None:
+                cancel(execution.run_id, "asked by the test")
+
+    left, step = 0, 0
+    while left <= 0:
+        step += stride
+        left = step
+        others: list[threading.Thread] = []
+
+        def look(frame: FrameType, event: str, _arg: Any, others: list[threading.Thread] = others) -> None:
+            nonlocal left
+            if event == "c_call" or not ON:
+                return
+            left -= 1
+            if not left:
+                sys.setprofile(None)
+                others.append(threading.Thread(target=cancel_outermost))
+                others[0].start()
+                others[0].join(0.05)  # where a step holds what it needs, it comes a little later
+
+        assert threading.current_thread() is main_thread
+        sys.setprofile(look)
+        try:
+            call()
+        except CancelledRun:
+            pass
+        finally:
+            sys.setprofile(None)
+        for other in others:
+            other.join()
+        assert not ON, ON
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGURG):
+            assert "surefoot" not in type(getattr(signal.getsignal(number), "__self__", None)).__module__
+        gc.collect()
+
+
 def be_killed(call: Callable[[], Any], count: int, shots: int) -> None:
     for _ in range(count):
         child = os.fork()
@@ -211,7 +256,12 @@ def main(what: str, how: str, *numbers: str) -> None:
     call()
     took_s = time.perf_counter() - began
     stops: dict[str, Callable[..., None]]
-    stops = {"every": stop_at_every_step, "random": stop_at_random, "killed": be_killed}
+    stops = {
+        "every": stop_at_every_step,
+        "random": stop_at_random,
+        "killed": be_killed,
+        "cancelled": cancel_at_every_step,
+    }
     stops[how](call, *map(int, numbers))
 
 

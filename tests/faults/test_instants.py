@@ -37,12 +37,17 @@ def stop(home: Path, what: str, *how: str) -> None:
     else:
         ends = {run.last.state_type for run in runs_in(home)}
         assert_all_ended(home)
-    assert StateType.CRASHED in ends
+    assert (StateType.CANCELLED if how[0] == "cancelled" else StateType.CRASHED) in ends
 
 
 @pytest.mark.parametrize("what", WHAT)
 def test_ctrl_c_at_any_step_leaves_no_run_open(what: str, home: Path) -> None:
     stop(home, what, "every", "17")
+
+
+@pytest.mark.parametrize("what", WHAT)
+def test_a_cancel_at_any_step_leaves_no_run_open(what: str, home: Path) -> None:
+    stop(home, what, "cancelled", "29")
 
 
 @pytest.mark.parametrize("what", WHAT)
@@ -57,7 +62,9 @@ def test_sigterm_at_any_time_leaves_no_run_open(what: str, home: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", ["every 1", "random 2000 1", "random 2000 3", "killed 500 1", "killed 500 2"])
+@pytest.mark.parametrize(
+    "how", ["every 1", "cancelled 1", "random 2000 1", "random 2000 3", "killed 500 1", "killed 500 2"]
+)
 @pytest.mark.parametrize("what", WHAT)
 def test_signals_in_full(what: str, how: str, home: Path) -> None:
     stop(home, what, *how.split())

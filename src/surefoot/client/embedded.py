@@ -5,6 +5,7 @@ May import: ledger, results, journal, core.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,6 +14,8 @@ from msgspec.structs import replace
 
 from surefoot.client.folding import take_in
 from surefoot.client.ledgers import ledger_of
+from surefoot.core.clock import get_clock
+from surefoot.core.os.host import host_name, user_name
 from surefoot.core.wire import (
     Deleted,
     Explanation,
@@ -24,6 +27,7 @@ from surefoot.core.wire import (
     Log,
     LogFilter,
     Page,
+    Request,
     RunCounts,
     RunResult,
     SortFlowRuns,
@@ -34,10 +38,12 @@ from surefoot.core.wire import (
     TaskRun,
     TaskRunFilter,
 )
+from surefoot.journal.commands import CANCEL, Command, send
 from surefoot.journal.home import Home
 from surefoot.ledger import Removed, queries
 from surefoot.ledger.decisions.deletion import count_below
-from surefoot.ledger.queries.rows import ids_bytes
+from surefoot.ledger.decisions.requests import ask_to_cancel
+from surefoot.ledger.queries.rows import id_bytes, ids_bytes, instant
 from surefoot.ledger.removal import Removal
 from surefoot.results import cleaning
 
@@ -154,6 +160,27 @@ class EmbeddedClient:
     def why(self, reference: str) -> Explanation:
         """Why a run is as it is."""
         return self._ask(lambda tx: queries.explain(tx, reference))
+
+    def cancel_flow_run(self, run_id: str) -> Request:
+        """Ask a flow run to stop, and all that it started."""
+        return self._cancel(run_id, is_task=False)
+
+    def cancel_task_run(self, run_id: str) -> Request:
+        """Ask one task run to stop."""
+        return self._cancel(run_id, is_task=True)
+
+    def _cancel(self, run_id: str, *, is_task: bool) -> Request:
+        self._take_in()  # the run's process may have died: then there is nothing to cancel
+        raw, now_us = id_bytes(run_id), get_clock().now_us()
+        who = f"{user_name()} (pid {os.getpid()} on {host_name() or 'this machine'})"
+        with self._ledger.decide() as tx:
+            asked = ask_to_cancel(tx, raw, who, now_us, is_task=is_task)
+        command = Command(
+            kind=CANCEL, run_id=raw.hex(), is_task=is_task, asked_by=asked.asked_by, asked_us=asked.asked_us
+        )
+        # If its process has ended meanwhile nobody reads that, and the next read ends the run.
+        send(os.path.join(self._home.writers_path, asked.writer_id.hex()), command)
+        return Request(kind=CANCEL, asked_by=asked.asked_by, asked=instant(asked.asked_us))
 
     def count_below(self, flow_run_ids: Sequence[str] = (), task_run_ids: Sequence[str] = ()) -> Deleted:
         """What the deletion of these runs would take with it."""

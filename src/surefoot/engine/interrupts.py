@@ -31,22 +31,26 @@ _shelters: dict[int, Shelter] = {}  # the innermost of each thread
 class Reach:
     """One call on this thread, into which others may raise one exception until it is over."""
 
-    __slots__ = ("_error", "_gate", "_lock")
+    __slots__ = ("_error", "_gate", "_level", "_lock")
 
     def __init__(self) -> None:
         gate = THIS_THREAD.gate
         if not isinstance(gate, ThreadGate):
             gate = THIS_THREAD.gate = ThreadGate()
         self._gate: ThreadGate | None = gate
+        self._level = gate.level
         self._lock = threading.Lock()
         self._error: BaseException | None = None
 
-    def interrupt(self, error: BaseException) -> None:
-        """Raise `error` in the call, if it is not over; once at most. A call into C code is not interrupted."""
+    def interrupt(self, error: BaseException, *, again: bool = False) -> None:
+        """Raise `error` in the call, if it is not over. A call into C code is not interrupted.
+
+        Once at most, unless `again`.
+        """
         with self._lock:
-            if self._gate is not None and self._error is None:
-                self._error = error
-                self._gate.interrupt(error)
+            if self._gate is not None and (self._error is None or again):
+                self._error = self._error or error
+                self._gate.interrupt(self._error, self._level)
 
     def over(self) -> None:
         """The call has ended: an exception that has not been met must not hit what comes next. The gate is shut."""

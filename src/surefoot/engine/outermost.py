@@ -20,6 +20,7 @@ from surefoot.core.os.threads import LOOP, SHUT, THIS_THREAD, ThreadGate
 from surefoot.core.os.wakeups import Wakeup
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FINAL
 from surefoot.engine.calling import STOP_GRACE_S
+from surefoot.engine.commands import listen
 from surefoot.engine.execution import Execution, stop_of
 from surefoot.engine.forking import is_inherited
 
@@ -36,6 +37,7 @@ def is_surrounded(execution: Execution) -> bool:
 def call_surrounded(execution: Execution, live: Callable[[Execution], T]) -> T:
     """Live a run, or a step of it, on this thread."""
     __tracebackhide__ = True
+    listen(execution)
     if not _is_main():
         gate = THIS_THREAD.gate
         if gate is None:
@@ -147,6 +149,7 @@ async def await_surrounded(execution: Execution, live: Callable[[Execution], Cor
     cancels it.
     """
     __tracebackhide__ = True
+    listen(execution)
     if not _is_main():
         try:
             return await live(execution)

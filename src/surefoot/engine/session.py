@@ -6,7 +6,7 @@ May import: journal, core, tending.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from surefoot.core.facts import LogWritten, RunFact
 from surefoot.core.settings import Settings
 from surefoot.engine.tending import tend
 from surefoot.journal import recorder as journal
+from surefoot.journal.commands import Command
 from surefoot.results.keeping import Keeper, Limits
 
 __all__ = ["Session", "adopt", "refusing_runs", "session"]
@@ -38,6 +39,7 @@ class RunRecorder(Protocol):
     def run(self, fact: RunFact) -> None: ...
     def log(self, fact: LogWritten) -> None: ...
     def flow_ended(self) -> None: ...
+    def listen(self, obey: Callable[[Command], None], is_wanted: Callable[[], bool]) -> None: ...
     def close(self) -> None: ...
 
 
@@ -88,6 +90,9 @@ class Unrecorded:
 
     def flow_ended(self) -> None:
         """Nothing to sync."""
+
+    def listen(self, obey: Callable[[Command], None], is_wanted: Callable[[], bool]) -> None:
+        """Nobody knows of the run, so nobody asks anything of it."""
 
     def close(self) -> None:
         """Nothing to close."""

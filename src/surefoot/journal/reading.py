@@ -18,6 +18,7 @@ from surefoot.core.errors import Refused
 from surefoot.core.facts import FORMAT, Fact, SegmentOpened, Unknown, decode
 from surefoot.core.os import space
 from surefoot.core.os.files import move, remove
+from surefoot.journal.commands import COMMANDS
 from surefoot.journal.frames import split
 from surefoot.journal.home import Home
 from surefoot.journal.pulse import BORN, PULSE, is_beating
@@ -195,7 +196,11 @@ def _changed_us(path: str) -> int:
 def _remove_tree(folder: str) -> None:
     try:
         for name in _names(folder):
-            remove(os.path.join(folder, name))
+            path = os.path.join(folder, name)
+            if name == COMMANDS:
+                _remove_tree(path)
+            else:
+                remove(path)
         os.rmdir(folder)
     except OSError:
         pass  # another process removes it too, or `sweep` will

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Final
 
-__all__ = ["NAMELESS", "boot_id", "host_name"]
+__all__ = ["NAMELESS", "boot_id", "host_name", "user_name"]
 
 NAMELESS: Final = frozenset({"", "localhost", "localhost.localdomain"})  # names that two machines may well share
 
@@ -21,6 +21,16 @@ def host_name() -> str:
     if sys.platform == "win32":
         return os.environ.get("COMPUTERNAME", "")
     return os.uname().nodename
+
+
+def user_name() -> str:
+    """Who runs this process, by name; else by number."""
+    from getpass import getuser  # only here: who asks for something tells who it is, a run does not
+
+    try:
+        return getuser()
+    except (ImportError, KeyError, OSError):  # a container's user without an entry
+        return f"user {os.getuid()}" if hasattr(os, "getuid") else "somebody"
 
 
 def boot_id() -> str:

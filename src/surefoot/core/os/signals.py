@@ -25,14 +25,17 @@ __all__ = ["GATE", "MainGate", "die_of"]
 
 _STUCK_S: Final = 3.0  # the gate is shut for moments; who asks again after so long is not to wait for it
 # Signals that end the process in which nobody took them over; on Windows Ctrl-Break, which is how others ask for that.
-# And signals that can be the alarm's, the first that the program does not use. Only SIGALRM rings by itself. Windows
-# knows seven in all, and never sends the two that stand here.
+# Signals that can be the alarm's, the first that the program does not use. Only SIGALRM rings by itself.
+# Signals that can call the main thread on behalf of another. The first does nothing where nobody is called any more.
+# Windows knows seven signals in all, and never sends the two that stand here.
 if sys.platform == "win32":
     _ENDS: Final = (signal.SIGTERM, signal.SIGBREAK)
     _BELLS: Final = (signal.SIGILL, signal.SIGFPE)
+    _CALLS: Final = (signal.SIGFPE, signal.SIGILL)
 else:
     _ENDS: Final = (signal.SIGTERM,)
     _BELLS: Final = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
+    _CALLS: Final = (signal.SIGURG, signal.SIGVTALRM, signal.SIGPROF)
 
 
 class MainGate(Gate):
@@ -42,6 +45,7 @@ class MainGate(Gate):
         super().__init__()
         self._depth = 0
         self._lock = threading.Lock()
+        self._thread = threading.main_thread().ident or 0
         self.reason: tuple[str, bool] | None = None  # why a signal is about to come, and whether that was asked for
         self.reset()
 
@@ -54,6 +58,8 @@ class MainGate(Gate):
         self._is_runner_told = False
         self._bell: signal.Signals | None = None
         self._waits_since_s = 0.0
+        self._call: signal.Signals | None = None  # the signal by which other threads call this one
+        self._called_for: Any = None  # what they want raised; it tells by `is_here()` whether here
         self.arrived: BaseException | None = None  # the last signal that came while installed
         self.terminated: TerminationSignal | None = None
         self.cancels: list[Callable[[], bool]] = []  # cancel a run in an event loop; False: the loop does not run
@@ -68,6 +74,7 @@ class MainGate(Gate):
         self._before.append({})
         try:
             if not self._depth:
+                self._answer_calls()
                 for number in _ENDS:
                     self._take(number, _signal.SIG_DFL)
             # A notebook puts in its own with each cell, also while a run that an earlier cell began goes on.
@@ -101,6 +108,8 @@ class MainGate(Gate):
 
     def _give_back(self) -> None:
         before = self._before.pop()
+        if not self._before:
+            self._answer_no_calls()
         while before:  # SIGINT is the last, since from then on it may be raised here
             number = next(iter(before))
             handler = before.pop(number)
@@ -118,6 +127,7 @@ class MainGate(Gate):
         if self._depth:
             self._depth = 0
             self._lock = threading.Lock()
+            self._thread = threading.get_ident()
             if self.deadlines:
                 self.deadlines = []
                 self._silence()
@@ -191,6 +201,49 @@ class MainGate(Gate):
         if not self._is_runner_told:
             self._cancel(self.arrived, signal.SIGINT, None)
         return True
+
+    # -- calls by other threads
+
+    def _answer_calls(self) -> None:
+        for number in _CALLS:
+            if _signal.getsignal(number) == _signal.SIG_DFL:
+                _signal.signal(number, self._called)
+                self._call = number
+                return
+
+    def _answer_no_calls(self) -> None:
+        number, self._call, self._called_for = self._call, None, None
+        if number is not None and _signal.getsignal(number) == self._called:
+            _signal.signal(number, _signal.SIG_DFL)
+
+    def interrupt(self, error: BaseException, level: int | None = None) -> None:
+        number = self._call
+        self._called_for = error
+        if number is None:  # the program has all of them: it is seen where our own code looks
+            self.pending = self.pending or error
+            if self.waker is not None:
+                self.waker()
+        elif hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(self._thread, number)  # ends a sleep too
+        else:
+            _thread.interrupt_main(number)
+
+    def _called(self, _number: int, _frame: FrameType | None) -> None:
+        error = self._called_for
+        if error is None or not error.is_here():
+            return
+        if self.opened > LOOP:
+            self._called_for = None
+            raise error
+        if self.opened == SHUT and (self.pending is None or isinstance(self.pending, OutOfTime)):
+            self.pending, self._called_for = error, None
+            if self.waker is not None:
+                self.waker()
+
+    def disown(self, owner: object) -> None:
+        super().disown(owner)
+        if getattr(self._called_for, "owner", None) is owner:
+            self._called_for = None
 
     # -- time limits
 

@@ -57,6 +57,7 @@ class Gate:
     """Decides when its thread may be interrupted."""
 
     sent = False  # an exception is under way that arrives however the gate stands
+    level = 0  # how many calls on this thread are covered by another that is none of theirs
 
     def __init__(self) -> None:
         self.opened = SHUT
@@ -123,6 +124,18 @@ class Gate:
         if self.pending is error:
             self.pending = None
 
+    def interrupt(self, error: BaseException, level: int | None = None) -> None:
+        """Raise `error` in this thread: now, or when its gate is next opened. For other threads to call.
+
+        `level` is that of the call that it is for: it waits while that one is covered.
+        """
+        self.pending = error
+
+    def disown(self, owner: object) -> None:
+        """Nothing that waits for this owner is wanted any more. The gate is shut."""
+        if getattr(self.pending, "owner", None) is owner:
+            self.pending = None
+
     def due(self) -> OutOfTime | None:
         """For the outermost of the calls whose time is up: its end is the end of all within it."""
         for deadline in self.deadlines:
@@ -139,11 +152,41 @@ class ThreadGate(Gate):
         self._id = threading.get_ident()
         self._lock = threading.Lock()  # never taken by its own thread while the gate is open
         self._met: BaseException | None = None
+        self._covered: list[tuple[int, BaseException]] = []  # by level: what waits until those calls are uncovered
 
-    def interrupt(self, error: BaseException) -> None:
-        """Raise `error` in this thread: now, or when its gate is next opened. For other threads to call."""
+    def interrupt(self, error: BaseException, level: int | None = None) -> None:
         with self._lock:
-            self._send(error)
+            if level is not None and level < self.level:
+                self._covered.append((level, error))
+            else:
+                self._send(error)
+
+    def cover(self) -> None:
+        """A call begins here that is none of those that are on here: what comes for these waits. The gate is shut."""
+        with self._lock:
+            if self.pending is not None:
+                self._covered.append((self.level, self.pending))
+                self.pending = None
+            self.level += 1
+
+    def uncover(self) -> None:
+        """That call has ended. The gate is shut."""
+        with self._lock:
+            self.level -= 1
+            for level, error in self._covered:
+                if level == self.level and (self.pending is None or isinstance(self.pending, OutOfTime)):
+                    self.pending = error
+            self._covered = [each for each in self._covered if each[0] < self.level]
+
+    def disown(self, owner: object) -> None:
+        with self._lock:
+            super().disown(owner)
+            self._covered = [each for each in self._covered if getattr(each[1], "owner", None) is not owner]
+
+    def drop(self, error: BaseException) -> None:
+        with self._lock:
+            super().drop(error)
+            self._covered = [each for each in self._covered if each[1] is not error]
 
     def _send(self, error: BaseException) -> None:
         send, interrupted, _ = _async_raise()
