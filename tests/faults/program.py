@@ -67,6 +67,15 @@ class Program:
                 return said.strip()
         raise AssertionError(f"The program never said {wanted!r}. {self.end()}")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_until_stopped(self) -> None:
+        """Return when a signal has stopped the program."""
+        _, status = os.waitpid(self.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), f"The program ended. {self.end()}"
+
     def send(self, number: int) -> None:
         self._process.send_signal(number)
 

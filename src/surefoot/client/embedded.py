@@ -46,13 +46,14 @@ class EmbeddedClient:
     Args:
         home: the folder.
         wait_s: how long a read may spend on taking in what is new; the rest is told as `behind`.
+        busy_s: how long another process that writes into the ledger is waited for, at most.
     """
 
-    def __init__(self, home: str | Path, *, wait_s: float = 2.0) -> None:
+    def __init__(self, home: str | Path, *, wait_s: float = 2.0, busy_s: float = 30.0) -> None:
         self._home = Home(str(home))
         self._home.ensure()
         self._wait_s = wait_s
-        self._ledger = Ledger.open(self._home.ledger_path, busy_s=max(wait_s, _BUSY_S_MIN))
+        self._ledger = Ledger.open(self._home.ledger_path, busy_s=min(max(wait_s, _BUSY_S_MIN), busy_s))
         self._behind = 0
         self._troubles: list[str] = []
 

@@ -1,9 +1,10 @@
 """Folding: before anybody reads, what the writers of a home have appended is taken into its ledger.
 
 One process folds at a time; another waits for it, as long as a reader waits at all, and then answers from what is
-there. A writer whose pulse is free is read to its end after that was seen, its open runs are ended, its folder goes
-when the ledger is safe from a power loss. Nothing that lies in a journal makes a reader fail. Keeps promises 1 and 4
-for a home. May import: ledger, journal, core.
+there, and names it. A writer whose pulse is free is read to its end after that was seen, its open runs are ended, its
+folder goes when the ledger is safe from a power loss. Nothing that lies in a journal makes a reader fail, nor does a
+ledger that takes nothing more: what is in it can still be read. Keeps promises 1 and 4 for a home.
+May import: ledger, journal, core.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Final, NamedTuple
 
+import msgspec
+
 from surefoot._version import __version__
 from surefoot.core.clock import get_clock
-from surefoot.core.errors import LedgerBusy
+from surefoot.core.errors import HomeUnwritable, LedgerBusy
 from surefoot.core.facts import FORMAT, Fact, SegmentOpened, Unknown, WriterEnded
-from surefoot.core.os.locks import is_locked, lock_for_life
+from surefoot.core.os.host import host_name
+from surefoot.core.os.locks import lock_at_once
 from surefoot.journal import reading
 from surefoot.journal.frames import split
 from surefoot.journal.home import Home
@@ -100,19 +104,23 @@ class _Taking:
             self.writers = [_Writer(folder) for folder in reading.writers(self.home)]
             self._look_up_positions()
             if not is_alone:
-                return self._result(0, self._all_segments())
+                return self._result(0, self._all_segments(), _who_folds(self.home))
             try:
                 folded = self.ledger.fold(self._batches()).count
                 self._end_the_dead()
                 self._let_go()
-            except LedgerBusy:  # somebody writes into the ledger, at length: what is there can still be read
+            except (LedgerBusy, HomeUnwritable) as error:  # what is there can still be read
                 self._look_up_positions()
-                return self._result(0, self._all_segments())
+                return self._result(0, self._all_segments(), f"{error} [{error.slug}]")
             return self._result(folded, self.unread)
 
     def is_late(self, grace_us: int = 0) -> bool:
         """Whether the reader has waited long enough."""
         return get_clock().mono_us() >= self.deadline_us + grace_us
+
+    def is_later(self, fact: Fact | Unknown) -> bool:
+        """Whether a fact was written after it was asked. One from the future was not: some clock was set back."""
+        return _is_later(fact, self.asked_us)
 
     def _look_up_positions(self) -> None:
         for writer in self.writers:
@@ -158,7 +166,7 @@ class _Taking:
                 if found.torn or not found.facts:
                     writer.finished.append(segment)
                     return
-            elif found.torn or not found.facts or _at_us(found.facts[-1]) >= self.asked_us:
+            elif found.torn or not found.facts or self.is_later(found.facts[-1]):
                 return  # the rest was not written yet when it was asked
 
     def _pass_by(self, segment: SegmentFile, header: SegmentOpened) -> None:
@@ -207,8 +215,11 @@ class _Taking:
         else:
             self.troubles.append(f"A piece of the journal is damaged: what stood behind it is kept in {kept}.")
 
-    def _result(self, folded: int, unread: list[tuple[_Writer, SegmentFile]]) -> TakenIn:
-        return TakenIn(folded, _count(unread, self.asked_us), tuple(self.troubles))
+    def _result(self, folded: int, unread: list[tuple[_Writer, SegmentFile]], why: str = "") -> TakenIn:
+        behind = _count(unread, self.asked_us)
+        if behind and why:
+            self.troubles.append(why)
+        return TakenIn(folded, behind, tuple(self.troubles))
 
 
 def _count(unread: list[tuple[_Writer, SegmentFile]], asked_us: int) -> int:
@@ -222,7 +233,7 @@ def _count(unread: list[tuple[_Writer, SegmentFile]], asked_us: int) -> int:
                 found = reading.read_segment(segment.path, at, _READ_BYTES)
                 if found.header is not None and found.header.destination:
                     break
-                facts += sum(_at_us(fact) < asked_us for fact in found.facts)
+                facts += sum(not _is_later(fact, asked_us) for fact in found.facts)
                 bytes_read += found.end - at
                 at = found.end
                 if not found.facts or found.torn:
@@ -234,22 +245,48 @@ def _count(unread: list[tuple[_Writer, SegmentFile]], asked_us: int) -> int:
     return facts + round(bytes_left * (facts / bytes_read if bytes_read else 1 / _FACT_BYTES))
 
 
-def _at_us(fact: Fact | Unknown) -> int:
-    return 0 if isinstance(fact, Unknown) else fact.at_us
+def _is_later(fact: Fact | Unknown, asked_us: int) -> bool:
+    return not isinstance(fact, Unknown) and asked_us <= fact.at_us <= get_clock().now_us()
 
 
 @contextmanager
 def _alone(home: Home, deadline_us: int) -> Iterator[bool]:
-    """Whether this process is the one that folds now. Waits for another until the deadline."""
+    """Whether this process is the one that folds now. Waits for another until the deadline, even if that is stopped."""
     clock = get_clock()
     fd = os.open(os.path.join(home.path, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        while is_locked(fd):
+        while not lock_at_once(fd):
             if clock.mono_us() >= deadline_us:
                 yield False
                 return
             clock.sleep(_LOCK_POLL_S)
-        lock_for_life(fd)  # if another was faster, this waits for it: it takes no longer than a reader waits
+        _sign(fd)
         yield True
     finally:
         os.close(fd)
+
+
+class _Folder(msgspec.Struct):
+    """Who folds: the lock of a file does not tell who has it."""
+
+    pid: int
+    host: str
+
+
+def _sign(fd: int) -> None:
+    try:
+        os.ftruncate(fd, 0)
+        os.write(fd, msgspec.json.encode(_Folder(os.getpid(), host_name())))
+    except OSError:  # a courtesy to others: a full disk must not stop what the lock was taken for
+        pass
+
+
+def _who_folds(home: Home) -> str:
+    try:
+        with open(os.path.join(home.path, _LOCK), "rb") as file:
+            folder = msgspec.json.decode(file.read(), type=_Folder)
+    except (OSError, msgspec.MsgspecError):
+        who = "another process"
+    else:
+        who = f"process {folder.pid} on {folder.host}"
+    return f"The journal of {home.path} is being taken in by {who}. If that does not end: end that process. [ledger-busy]"

@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import Final
 
-__all__ = ["identity", "is_locked", "lock_for_life"]
+__all__ = ["identity", "is_locked", "lock_at_once", "lock_for_life"]
 
 if sys.platform == "win32":
     import msvcrt
@@ -26,6 +27,7 @@ if sys.platform == "win32":
         _lock(fd)
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
 
+    _lock_at_once = _lock
     _HELD = (errno.EACCES, errno.EDEADLK)
 else:
     import fcntl
@@ -38,7 +40,13 @@ else:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(fd, fcntl.LOCK_UN)
 
+    def _lock_at_once(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     _HELD = (errno.EWOULDBLOCK, errno.EACCES)
+
+
+_NO_LOCKS: Final = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL)
 
 
 def lock_for_life(fd: int) -> bool:
@@ -49,9 +57,21 @@ def lock_for_life(fd: int) -> bool:
     try:
         _lock(fd)
     except OSError as error:
-        if error.errno in (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL):
+        if error.errno in _NO_LOCKS:
             return False
         raise
+    return True
+
+
+def lock_at_once(fd: int) -> bool:
+    """Lock like `lock_for_life`, unless somebody else holds it. True, too, where the file system knows no locks."""
+    try:
+        _lock_at_once(fd)
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        if error.errno not in _NO_LOCKS:
+            raise
     return True
 
 
