@@ -132,7 +132,7 @@ class Jumping(SystemClock):
 
     def __init__(self) -> None:
         self.begun_us = super().now_us()
-        self.answers = itertools.repeat(self.begun_us)
+        self.answers: Iterator[int] = itertools.repeat(self.begun_us)
 
     def ask(self) -> None:
         self.answers = itertools.chain([self.begun_us], itertools.repeat(self.begun_us + 120_000_000))

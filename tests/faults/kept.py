@@ -1,4 +1,4 @@
-"""What processes appended to their journals, kept aside by works.py, compared with what the ledger of their home holds."""
+"""What processes appended to their journals, kept aside by works.py, compared with what the ledger holds."""
 
 from __future__ import annotations
 

@@ -142,9 +142,10 @@ def test_an_empty_file_becomes_a_ledger(recorded: Path) -> None:
 
 def everything_of(client: EmbeddedClient) -> None:
     """Ask all that can be asked."""
-    for run in [*client.flow_runs().results, *client.task_runs().results]:
-        client.states(run.id)
-        client.why(run.id)
+    ids = [run.id for run in client.flow_runs().results] + [run.id for run in client.task_runs().results]
+    for run_id in ids:
+        client.states(run_id)
+        client.why(run_id)
     client.flows()
     client.logs()
     client.task_run_counts(TaskRunFilter())
@@ -167,7 +168,8 @@ def test_whatever_is_wrong_in_a_ledger_an_answer_or_an_error_of_ours_comes(recor
                 everything_of(client)
         except SurefootError as error:
             refused += 1
-            assert isinstance(error, LedgerDamaged) or "is not a ledger" in error.what, error
+            if not isinstance(error, LedgerDamaged) and "is not a ledger" not in error.what:
+                raise
         shutil.rmtree(copy)
     assert 0 < refused < count
 

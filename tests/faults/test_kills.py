@@ -1,4 +1,4 @@
-"""Processes that run flows, and readers that fold, are killed at random instants: the ledger is what the journal was."""
+"""Processes that run flows, and readers, are killed at random instants: the ledger is what the journal was."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from surefoot.client.embedded import EmbeddedClient
-from surefoot.core.os.locks import is_locked
-from surefoot.core.states import StateType
-from surefoot.core.wire import FlowRunFilter
-from surefoot.journal.home import Home
-from surefoot.journal.reading import writers
 from tests.faults.kept import assert_ledger_equals, kept_facts
 
 WORKS = Path(__file__).with_name("works.py")

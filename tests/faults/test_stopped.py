@@ -1,20 +1,17 @@
-"""Stopped processes: one that holds what a command needs is named, after a wait; one that runs a flow is alive still."""
+"""Stopped processes: one that holds what a command needs is waited for, and then named."""
 
 from __future__ import annotations
 
 import signal
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from surefoot.cli.app import app
-from surefoot.client import get_client
 from surefoot.core.errors import LedgerBusy
-from surefoot.core.states import StateType
 from surefoot.ledger import Ledger
-from tests.faults.program import Program, program
+from tests.faults.program import program
 
 HOLDS = {
     "the folding": """

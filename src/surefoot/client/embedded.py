@@ -1,17 +1,21 @@
 """The embedded client: straight on the ledger of a home, in this process. Every read folds first.
 
+A home that cannot be written is read all the same, from a copy of its ledger.
+
 May import: ledger, journal, core.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
-from surefoot.client.folding import take_in
+from surefoot.client.folding import TakenIn, take_in
+from surefoot.core.errors import HomeUnwritable
 from surefoot.core.wire import (
     Explanation,
     Flow,
@@ -31,7 +35,7 @@ from surefoot.core.wire import (
     TaskRunFilter,
 )
 from surefoot.journal.home import Home
-from surefoot.ledger import Ledger, queries
+from surefoot.ledger import Ledger, LedgerCopy, queries
 
 __all__ = ["EmbeddedClient"]
 
@@ -51,11 +55,36 @@ class EmbeddedClient:
 
     def __init__(self, home: str | Path, *, wait_s: float = 2.0, busy_s: float = 30.0) -> None:
         self._home = Home(str(home))
-        self._home.ensure()
         self._wait_s = wait_s
-        self._ledger = Ledger.open(self._home.ledger_path, busy_s=min(max(wait_s, _BUSY_S_MIN), busy_s))
+        self._busy_s = min(max(wait_s, _BUSY_S_MIN), busy_s)
         self._behind = 0
         self._troubles: list[str] = []
+        self._copy: LedgerCopy | None = None
+        try:
+            self._home.ensure()
+            self._ledger = Ledger.open(self._home.ledger_path, busy_s=self._busy_s)
+        except HomeUnwritable as error:
+            if not os.path.isdir(self._home.writers_path):
+                raise
+            self._read_a_copy(error)
+
+    def _read_a_copy(self, error: HomeUnwritable) -> None:
+        """What cannot be written can still be read: from a copy elsewhere, into which the journal is folded."""
+        try:
+            self._copy = LedgerCopy(Path(self._home.ledger_path))
+            self._ledger = Ledger.open(self._copy.path, busy_s=self._busy_s)
+        except (OSError, HomeUnwritable):
+            if self._copy is not None:
+                self._copy.close()
+            raise error from None
+        self._tell(f"{error} Until then this is read from a copy, which changes nothing.")
+
+    def _renew_copy(self) -> None:
+        """Another process, which may write there, has taken in more."""
+        if self._copy is not None and self._copy.is_old():
+            self.close()
+            self._copy = LedgerCopy(Path(self._home.ledger_path))
+            self._ledger = Ledger.open(self._copy.path, busy_s=self._busy_s)
 
     @property
     def behind(self) -> int:
@@ -137,15 +166,32 @@ class EmbeddedClient:
 
     def close(self) -> None:
         """Let go of the ledger's file."""
-        self._ledger.close()
+        if self._ledger is not None:
+            self._ledger.close()
+        if self._copy is not None:
+            self._copy.close()
 
     def _page(self, ask: Callable[[Any], Page[T]]) -> Page[T]:
         page = self._ask(ask)
         return replace(page, behind=self._behind) if self._behind else page
 
     def _ask(self, ask: Callable[[Any], T]) -> T:
-        taken = take_in(self._home, self._ledger, self._wait_s)
+        self._renew_copy()
+        try:
+            taken = self._take_in()
+        except HomeUnwritable as error:
+            if self._copy is not None:
+                raise
+            self._ledger.close()
+            self._read_a_copy(error)
+            taken = self._take_in()
         self._behind = taken.behind
-        self._troubles += [trouble for trouble in taken.troubles if trouble not in self._troubles]
+        self._tell(*taken.troubles)
         with self._ledger.read() as tx:
             return ask(tx)
+
+    def _take_in(self) -> TakenIn:
+        return take_in(self._home, self._ledger, self._wait_s, is_copy=self._copy is not None)
+
+    def _tell(self, *troubles: str) -> None:
+        self._troubles += [trouble for trouble in troubles if trouble not in self._troubles]

@@ -2,16 +2,15 @@
 
 One process folds at a time; another waits for it, as long as a reader waits at all, and then answers from what is
 there, and names it. A writer whose pulse is free is read to its end after that was seen, its open runs are ended, its
-folder goes when the ledger is safe from a power loss. Nothing that lies in a journal makes a reader fail, nor does a
-ledger that takes nothing more: what is in it can still be read. Keeps promises 1 and 4 for a home.
-May import: ledger, journal, core.
+folder goes when the ledger is safe from a power loss. Nothing that lies in a journal makes a reader fail. Keeps
+promises 1 and 4 for a home. May import: ledger, journal, core.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -19,13 +18,13 @@ import msgspec
 
 from surefoot._version import __version__
 from surefoot.core.clock import get_clock
-from surefoot.core.errors import HomeUnwritable, LedgerBusy
+from surefoot.core.errors import LedgerBusy
 from surefoot.core.facts import FORMAT, Fact, SegmentOpened, Unknown, WriterEnded
 from surefoot.core.os.host import host_name
 from surefoot.core.os.locks import lock_at_once
 from surefoot.journal import reading
 from surefoot.journal.frames import split
-from surefoot.journal.home import Home
+from surefoot.journal.home import Home, unwritable
 from surefoot.journal.reading import SegmentFile, WriterFolder
 from surefoot.ledger import Batch, Ledger
 
@@ -50,9 +49,14 @@ class TakenIn(NamedTuple):
     troubles: tuple[str, ...]  # what could not be read, one sentence each
 
 
-def take_in(home: Home, ledger: Ledger, wait_s: float) -> TakenIn:
-    """Fold what had been written when this was called, for at most about `wait_s` seconds."""
-    return _Taking(home, ledger, wait_s).run()
+def take_in(home: Home, ledger: Ledger, wait_s: float, *, is_copy: bool = False) -> TakenIn:
+    """Fold what had been written when this was called, for at most about `wait_s` seconds.
+
+    Raises HomeUnwritable where the ledger takes nothing more, LedgerDamaged where it is no longer whole.
+
+    `is_copy`: the ledger is but this process's copy of the home's own, so nothing in the home is changed.
+    """
+    return _Taking(home, ledger, wait_s, is_copy).run()
 
 
 class _Writer:
@@ -90,9 +94,10 @@ class _Writer:
 class _Taking:
     """One call of `take_in`."""
 
-    def __init__(self, home: Home, ledger: Ledger, wait_s: float) -> None:
+    def __init__(self, home: Home, ledger: Ledger, wait_s: float, is_copy: bool) -> None:
         self.home = home
         self.ledger = ledger
+        self.is_copy = is_copy
         self.asked_us = get_clock().now_us()
         self.deadline_us = get_clock().mono_us() + round(wait_s * 1e6)
         self.writers: list[_Writer] = []
@@ -100,7 +105,7 @@ class _Taking:
         self.troubles: list[str] = []
 
     def run(self) -> TakenIn:
-        with _alone(self.home, self.deadline_us) as is_alone:
+        with nullcontext(True) if self.is_copy else _alone(self.home, self.deadline_us) as is_alone:
             self.writers = [_Writer(folder) for folder in reading.writers(self.home)]
             self._look_up_positions()
             if not is_alone:
@@ -108,8 +113,9 @@ class _Taking:
             try:
                 folded = self.ledger.fold(self._batches()).count
                 self._end_the_dead()
-                self._let_go()
-            except (LedgerBusy, HomeUnwritable) as error:  # what is there can still be read
+                if not self.is_copy:
+                    self._let_go()
+            except LedgerBusy as error:  # somebody writes into it, at length: what is there can still be read
                 self._look_up_positions()
                 return self._result(0, self._all_segments(), f"{error} [{error.slug}]")
             return self._result(folded, self.unread)
@@ -253,7 +259,10 @@ def _is_later(fact: Fact | Unknown, asked_us: int) -> bool:
 def _alone(home: Home, deadline_us: int) -> Iterator[bool]:
     """Whether this process is the one that folds now. Waits for another until the deadline, even if that is stopped."""
     clock = get_clock()
-    fd = os.open(os.path.join(home.path, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fd = os.open(os.path.join(home.path, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise unwritable(home.path, error) from error
     try:
         while not lock_at_once(fd):
             if clock.mono_us() >= deadline_us:
@@ -289,4 +298,6 @@ def _who_folds(home: Home) -> str:
         who = "another process"
     else:
         who = f"process {folder.pid} on {folder.host}"
-    return f"The journal of {home.path} is being taken in by {who}. If that does not end: end that process. [ledger-busy]"
+    return (
+        f"The journal of {home.path} is being taken in by {who}. If that does not end: end that process. [ledger-busy]"
+    )

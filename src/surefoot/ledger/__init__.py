@@ -11,6 +11,7 @@ May import: core.
 """
 
 from surefoot.ledger.batches import Batch, Folded, Writer
+from surefoot.ledger.copying import LedgerCopy
 from surefoot.ledger.ledger import Ledger
 
-__all__ = ["Batch", "Folded", "Ledger", "Writer"]
+__all__ = ["Batch", "Folded", "Ledger", "LedgerCopy", "Writer"]

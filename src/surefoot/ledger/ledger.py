@@ -206,7 +206,7 @@ def _told(path: Path, busy_s: float) -> Iterator[None]:
     except (ValueError, OverflowError, msgspec.DecodeError) as error:
         if isinstance(error, SurefootError):
             raise
-        # Pages have no checksums: what is no text, no history, no state and no instant any more comes out as if it were.
+        # Pages have no checksums: what is no text, history, state or instant any more comes out as if it were.
         raise _damaged(path, str(error)) from error
 
 

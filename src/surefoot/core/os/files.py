@@ -5,6 +5,7 @@ May import: the standard library.
 
 from __future__ import annotations
 
+import errno
 import os
 
 __all__ = ["read_text", "write_text"]
@@ -28,6 +29,10 @@ def read_text(path: str) -> str | None:
         # In a folder that may not be searched, each name is refused, whether a file has it or not. On Windows this is
         # also what opening a folder answers.
         if not os.path.exists(path) or os.path.isdir(path):
+            return None
+        raise
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
             return None
         raise
     return raw.decode("utf-8-sig")
