@@ -298,6 +298,4 @@ def _who_folds(home: Home) -> str:
         who = "another process"
     else:
         who = f"process {folder.pid} on {folder.host}"
-    return (
-        f"The journal of {home.path} is being taken in by {who}. If that does not end: end that process. [ledger-busy]"
-    )
+    return f"What is in {home.path} is just taken in by {who}. If that never ends, end that process. [ledger-busy]"

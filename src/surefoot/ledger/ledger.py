@@ -198,6 +198,8 @@ def _told(path: Path, busy_s: float) -> Iterator[None]:
                 f"The ledger {path} cannot be written: {error.orig}.",
                 do="Make room there, or give yourself the right to.",
             ) from error
+        if sqlite.is_damaged(error):
+            raise _damaged(path, str(error.orig)) from error
         raise Unavailable(f"The ledger {path} does not answer: {error.orig}.", do="Try again.") from error
     except DBAPIError as error:
         if sqlite.is_damaged(error):

@@ -165,7 +165,8 @@ def is_foreign(error: DBAPIError) -> bool:
 
 def is_damaged(error: DBAPIError) -> bool:
     """Whether the file is no longer a whole database."""
-    return _name_of(error).startswith("SQLITE_CORRUPT")
+    # The second is said by the driver, of text that is none any more: pages have no checksums.
+    return _name_of(error).startswith("SQLITE_CORRUPT") or "Could not decode to UTF-8" in str(error.orig)
 
 
 def _name_of(error: DBAPIError) -> str:
