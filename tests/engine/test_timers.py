@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import signal
+import subprocess
 import sys
 import threading
 import weakref
 from functools import partial
-from types import FrameType
 
 import pytest
 from hypothesis import given, settings
@@ -98,54 +97,46 @@ def test_a_cancelled_call_keeps_nothing_alive_and_many_of_them_take_no_room() ->
     first.cancel()
 
 
+# Raises at one step of asking after another, as Ctrl-C does where no run is on, and one thread in another.
+INTERRUPTED = """
+import itertools, signal, sys, threading
+from surefoot.engine import timers
+class Interruption(BaseException): pass
+def interrupt(*_): raise Interruption
+signal.signal(signal.SIGUSR1, interrupt)
+for step in itertools.count(1):
+    own, left = timers._Timers(), step
+    own.call_later(0, int)  # starts the thread
+    later = own.call_later(0.01, int)
+    def look(frame, event, arg):
+        global left
+        if event == "c_call": return  # CPython lets nothing in there
+        left -= 1
+        if not left:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGUSR1)
+    try:
+        try:
+            sys.setprofile(look)
+            own.call_later(0.01, int) if sys.argv[1] == "call_later" else later.cancel()
+        finally:
+            sys.setprofile(None)
+    except Interruption:
+        pass
+    called = threading.Event()
+    own.call_later(0, called.set)
+    assert called.wait(20), f"after an exception at step {step} nothing is called any more"
+    if left > 0: break
+print("all is called")
+"""
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="the system has no such signal")
 @pytest.mark.parametrize("what", ["call_later", "cancel"])
 def test_an_exception_at_any_step_of_asking_leaves_the_timers_working(what: str) -> None:
-    """As Ctrl-C brings one where no run is on, and one thread another."""
-
-    class Interruption(BaseException):
-        pass
-
-    def interrupt(*_: object) -> None:
-        raise Interruption
-
-    before = signal.signal(signal.SIGUSR1, interrupt)
-    gc.disable()  # hypothesis has a callback there
-    try:
-        for step in itertools.count(1):
-            own, left = timers._Timers(), step
-            own.call_later(0, lambda: None)  # starts the thread: Python's own start of one can be spoilt
-
-            def look(_frame: FrameType, event: str, _arg: object) -> None:
-                nonlocal left
-                if event == "c_call":
-                    return  # CPython lets nothing in there
-                left -= 1
-                if not left:
-                    sys.setprofile(None)
-                    signal.raise_signal(signal.SIGUSR1)
-
-            later = own.call_later(0.01, lambda: None) if what == "cancel" else None
-            try:
-                try:
-                    sys.setprofile(look)
-                    if later is None:
-                        own.call_later(0.01, lambda: None)
-                    else:
-                        later.cancel()
-                finally:
-                    sys.setprofile(None)
-            except Interruption:
-                pass
-            called = threading.Event()
-            own.call_later(0, called.set)
-            assert called.wait(SOON), f"after an exception at step {step} nothing is called any more"
-            if left > 0:
-                break
-        assert step > 3
-    finally:
-        gc.enable()
-        signal.signal(signal.SIGUSR1, before)
+    command = [sys.executable, "-c", INTERRUPTED, what]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "all is called\n", done.stderr
 
 
 def test_a_finalizer_that_the_collector_calls_may_ask_in_the_midst_of_asking() -> None:
