@@ -50,7 +50,7 @@ test: lint types contracts house ## all that CI asks: lint, types, contracts, ho
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 test-long: lint types contracts house ## the same with the full counts of faults and promises
-	$(BIN)/pytest -n $(JOBS) -m "long or not long" --timeout 1800 $(ARGS)
+	SUREFOOT_TEST_POSTGRES=$${SUREFOOT_TEST_POSTGRES:-all} $(BIN)/pytest -n $(JOBS) -m "long or not long" --timeout 1800 $(ARGS)
 
 bench: bootstrap ## one JSON line a figure, beside its floor
 	@set -e; for script in benchmarks/[!_]*.py; do $(BIN)/python $$script; done

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.transitions"]
+pytest_plugins = ["tests.transitions", "tests.places"]
 
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
@@ -19,6 +19,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in os.environ:
         if name.startswith("SUREFOOT_") and not name.startswith("SUREFOOT_TEST_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("SUREFOOT_LEDGER_FOLD_AT_EXIT", "false")  # no test leaves a process behind
     folder = tmp_path / "home"
     monkeypatch.setenv("SUREFOOT_HOME", str(folder))
     return folder

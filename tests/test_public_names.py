@@ -34,6 +34,14 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.annotations": {"allow_failure", "quote", "unmapped"},
     "surefoot.exceptions": {"MissingContextError", "ParameterTypeError", "SurefootError"},
     "surefoot.entrypoints": {"load_flow"},
+    "surefoot.results": {
+        "Record", "ResultRecord", "ResultStore", "get_result_store", "load_result", "resolve_serializer",
+        "should_persist_result",
+    },
+    "surefoot.serializers": {
+        "CompressedJSONSerializer", "CompressedPickleSerializer", "CompressedSerializer", "JSONSerializer",
+        "PickleSerializer", "Serializer",
+    },
 }  # fmt: skip
 DOOR: dict[str, str] = vars(surefoot)["_DOOR"]
 STUB = Path(surefoot.__file__).with_suffix(".pyi")

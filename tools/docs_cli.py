@@ -14,10 +14,15 @@ import msgspec
 
 from surefoot.cli.app import app
 from surefoot.cli.commands.config import View
+from surefoot.cli.commands.db import Compacted, Upgrade
 from surefoot.cli.commands.profile import Profile, ProfilePage
+from surefoot.cli.commands.results import KeptOfRun, Removal, Shown
 from surefoot.cli.commands.version import Versions
 from surefoot.cli.mistakes import Exit
-from surefoot.core.wire import Explanation, Flow, FlowRun, Log, TaskRun
+from surefoot.client.database import DbStats, Emptied
+from surefoot.client.survey import HomeSurvey, RemovedHome
+from surefoot.client.upkeep import Upkept
+from surefoot.core.wire import Deleted, Explanation, Flow, FlowRun, Log, RunResult, TaskRun
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WIDTH: Final = 100
@@ -50,13 +55,26 @@ class ExplanationOfTaskRun(Explanation, frozen=True, kw_only=True):
 # What `-o json` prints: the file's name is the command's.
 DOCUMENTS: Final[dict[str, Any]] = {
     "config-view": View,
+    "db-fold": Upkept,
+    "db-reset": Emptied,
+    "db-stats": DbStats,
+    "db-upgrade": Upgrade,
+    "db-vacuum": Compacted,
     "flow-ls": list[Flow],
+    "flow-run-delete": Deleted,
     "flow-run-inspect": FlowRun,
     "flow-run-logs": list[Log],
     "flow-run-ls": list[FlowRun],
     "flow-run-watch": FlowRun,
+    "home": HomeSurvey,
+    "home-remove": RemovedHome,
     "profile-inspect": ProfilePage,
     "profile-ls": list[Profile],
+    "results-gc": Removal,
+    "results-ls": (list[KeptOfRun], list[RunResult]),
+    "results-rm": Removal,
+    "results-show": Shown,
+    "task-run-delete": Deleted,
     "task-run-inspect": TaskRun,
     "task-run-logs": list[Log],
     "task-run-ls": list[TaskRun],

@@ -36,12 +36,20 @@ LEDGER: Final = {
 }
 DOORS: Final = {
     "src/surefoot/__init__.py": "the lazy namespace",
+    "src/surefoot/engine/child.py": "the awaiting driver imports asyncio, wanted by the first asynchronous task only",
+    "src/surefoot/results/__init__.py": "a lazy namespace: a run that stores nothing loads none of it",
+    "src/surefoot/results/asking.py": "serializers and objects are wanted by decorators that name one",
+    "src/surefoot/results/loading.py": "objects are wanted where somebody stored some",
+    "src/surefoot/results/persistence.py": "objects are wanted where somebody asks to store one",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",
     "src/surefoot/engine/session.py": "our logging imports the standard one, wanted by the first run only",
     "src/surefoot/task_runners/": "threads and queues are wanted by the first submit only",
     "src/surefoot/cli/": "the parser imports no room; a command imports its own",
+    "src/surefoot/_doors.py": "fills the ports with what higher floors offer",
+    "src/surefoot/core/ports.py": "has the doors fill the ports when one is first asked for",
     "src/surefoot/client/__init__.py": "chooses one of two ways, and loads only that",
+    "src/surefoot/ledger/dialects/choice.py": "loads PostgreSQL, and its driver, for a ledger that is there only",
 }
 # Public names that users of the field know in both forms, as "package or class: awaiting name", and why.
 TWINS: Final[dict[str, str]] = {
@@ -51,10 +59,12 @@ TWINS: Final[dict[str, str]] = {
 # Modules that nothing in src imports, and who does.
 ENTRANCES: Final = {
     "surefoot.__main__": "`python -m surefoot`",
+    "surefoot._doors": "core.ports, by its name",
     "surefoot.cli": "the command",
     "surefoot.exceptions": "users",
     "surefoot.settings": "users",
     "surefoot.runtime": "users",
+    "surefoot.serializers": "users",
     "surefoot.testing": "the tests of users",
 }
 LOADED_BY_PATH: Final = {"src/surefoot/ledger/migrations/": "Alembic finds these itself"}

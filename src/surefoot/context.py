@@ -33,6 +33,9 @@ class FlowRunContext:
         flow = None if execution is None else execution.flow
         return None if flow is None else cls(flow)
 
+    def __repr__(self) -> str:
+        return f"<FlowRunContext of {self.execution.run_name!r}>"
+
 
 class TaskRunContext:
     """The task run that code is in: `.task`, `.task_run`, `.parameters`."""
@@ -52,6 +55,9 @@ class TaskRunContext:
         """The context here; None outside of tasks."""
         execution = current()
         return cls(execution) if execution is not None and execution.is_task else None
+
+    def __repr__(self) -> str:
+        return f"<TaskRunContext of {self.execution.run_name!r}>"
 
 
 def get_run_context() -> FlowRunContext | TaskRunContext:

@@ -17,7 +17,7 @@ from typing import Any
 from surefoot.core.errors import EntrypointError, SurefootError
 from surefoot.flows import Flow, flow
 
-__all__ = ["load_flow"]
+__all__ = ["load_file", "load_flow"]
 
 
 def load_flow(entrypoint: str) -> Flow[..., Any]:
@@ -31,7 +31,7 @@ def load_flow(entrypoint: str) -> Flow[..., Any]:
     Raises EntrypointError that names what is missing, and the flows that there are.
     """
     place, _, name = _split(entrypoint)
-    module = _load_file(place) if place.endswith(".py") or os.sep in place else _load_module(place)
+    module = load_file(place) if place.endswith(".py") or os.sep in place else _load_module(place)
     found = _find(module, name, place)
     if isinstance(found, Flow):
         return found
@@ -48,7 +48,11 @@ def _split(entrypoint: str) -> tuple[str, str, str]:
     return place, colon, name
 
 
-def _load_file(path: str) -> ModuleType:
+def load_file(path: str) -> ModuleType:
+    """The module that a Python file makes, loaded by its own name where that is free, never as `__main__`.
+
+    Raises EntrypointError if it is not there, or cannot be loaded.
+    """
     full = os.path.abspath(path)
     if not os.path.isfile(full):
         folder = os.path.dirname(full)

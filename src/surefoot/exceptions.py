@@ -5,6 +5,7 @@ from __future__ import annotations
 from surefoot.core.errors import (
     BadInput,
     CancelledRun,
+    ChildDied,
     CrashedRun,
     EntrypointError,
     FailedRun,
@@ -24,6 +25,7 @@ from surefoot.core.errors import (
     PausedRun,
     Refused,
     ReservedArgumentError,
+    ResultNotStored,
     RunError,
     SettingsError,
     SurefootError,
@@ -33,12 +35,15 @@ from surefoot.core.errors import (
     TooDeep,
     Unavailable,
     UnfinishedRun,
+    UnpicklableArgument,
+    UnpicklableResult,
     WouldDeadlock,
 )
 
 __all__ = [
     "BadInput",
     "CancelledRun",
+    "ChildDied",
     "CrashedRun",
     "EntrypointError",
     "FailedRun",
@@ -58,6 +63,7 @@ __all__ = [
     "PausedRun",
     "Refused",
     "ReservedArgumentError",
+    "ResultNotStored",
     "RunError",
     "SettingsError",
     "SurefootError",
@@ -67,5 +73,7 @@ __all__ = [
     "TooDeep",
     "Unavailable",
     "UnfinishedRun",
+    "UnpicklableArgument",
+    "UnpicklableResult",
     "WouldDeadlock",
 ]

@@ -2,21 +2,30 @@
 
     from surefoot import flow
 
-May import: core, engine, parameters, task_runners.
+May import: core, engine, parameters, results, task_runners.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
+from surefoot.core import ports, settings
 from surefoot.core.delays import DelaySpec
 from surefoot.core.errors import BadInput
 from surefoot.engine import running
 from surefoot.engine.definition import Definition, Hooks, RunName
 from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.resuming import Restart, restart_of
 from surefoot.parameters import Validate, hidden_in, validator_of
+from surefoot.results.asking import asked
 from surefoot.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from surefoot.results.serializing import Serializer
 
 __all__ = ["Flow", "flow"]
 
@@ -51,6 +60,9 @@ class Flow(Definition, Generic[P, R]):
         task_runner: TaskRunner | type[TaskRunner] | None = None,
         validate_parameters: bool = True,
         log_prints: bool | None = None,
+        persist_result: bool | None = None,
+        result_storage: str | os.PathLike[str] | None = None,
+        result_serializer: Serializer | type[Serializer] | str | None = None,
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_cancellation: Hooks = None,
@@ -77,6 +89,13 @@ class Flow(Definition, Generic[P, R]):
                 "crashed": on_crashed,
                 "running": on_running,
             },
+        )
+        self.asks = asked(
+            persist_result,
+            result_storage,
+            result_serializer,
+            parameters=None if self.open_ended else self.parameter_names,
+            owner=f"flow {self.name!r}",
         )
         runner = task_runner() if isinstance(task_runner, type) else task_runner
         if runner is not None and not isinstance(runner, TaskRunner):
@@ -130,6 +149,7 @@ class Flow(Definition, Generic[P, R]):
         value does not fit its annotation, and what the function raised. With `return_state=True` the final `State`
         comes back instead, and failures do not raise; Ctrl-C and `sys.exit` still do.
         """
+        __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:
@@ -137,7 +157,40 @@ class Flow(Definition, Generic[P, R]):
             return running.coroutine(lambda: self._execution(args, kwargs, wait_for), return_state)
         return running.run(self._execution(args, kwargs, wait_for), return_state)
 
-    def _execution(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any) -> FlowExecution:
+    def retry(self, run: str | UUID, *, parameters: Mapping[str, Any] | None = None, return_state: bool = False) -> Any:
+        """Go on with a run of this flow that failed, crashed or was cancelled: what completed in it is not done again.
+
+        The run keeps its id, name and parameters. A task that completed with the same inputs gives the value that was
+        kept; one whose code was changed since, or whose inputs are others, runs again. `surefoot why` says which.
+        From a terminal `surefoot flow-run retry RUN` does the same, and loads the file itself.
+
+        Args:
+            run: id or name of the run.
+            parameters: values to take in place of the recorded ones.
+            return_state: whether the final `State` comes back, and failures do not raise.
+
+        Gives what a call gives: for an asynchronous flow a coroutine. Raises NotFound, Ambiguous, and Refused before
+        anything runs: if the run completed, has not ended, is another flow's, or its parameters could not be kept.
+        """
+        runs = ports.earlier_runs()
+        try:
+            retryable = runs.retryable(str(run))
+        finally:
+            runs.close()
+        home = settings.refresh().get("home")
+        return self.start_again(restart_of(self, retryable, home, parameters or {}), return_state)
+
+    def start_again(self, restart: Restart, return_state: bool = False) -> Any:
+        """Go on with a run that is known to be one of this flow's."""
+        if self.isgenerator:
+            return running.stream(self._execution((), {}, None, restart))
+        if self.isasync:
+            return running.coroutine(lambda: self._execution((), {}, None, restart), return_state)
+        return running.run(self._execution((), {}, None, restart), return_state)
+
+    def _execution(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, restart: Restart | None = None
+    ) -> FlowExecution:
         validate, hidden = self._checked_by()
         return FlowExecution(
             self,
@@ -147,6 +200,7 @@ class Flow(Definition, Generic[P, R]):
             hidden=hidden,
             runner=self.task_runner,
             wait_for=wait_for,
+            restart=restart,
         )
 
     def _checked_by(self) -> tuple[Validate, frozenset[str]]:
@@ -177,6 +231,9 @@ def flow(
     task_runner: TaskRunner | type[TaskRunner] | None = None,
     validate_parameters: bool = True,
     log_prints: bool | None = None,
+    persist_result: bool | None = None,
+    result_storage: str | os.PathLike[str] | None = None,
+    result_serializer: Serializer | type[Serializer] | str | None = None,
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_cancellation: Hooks = None,
@@ -201,6 +258,12 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
         task_runner: where submitted tasks run; `ThreadPoolTaskRunner()` if left out.
         validate_parameters: whether values are checked and coerced by their annotations.
         log_prints: whether `print` writes log lines of the run. None: as the flow around it does, or the setting.
+        persist_result: whether the result is stored as a file of its own, and so those of its tasks that do not say.
+            None: True if one of the next two is given, else as the flow around it does, or the setting
+            `results.persist_by_default`.
+        result_storage: the folder for it. The default is the setting `results.local_storage_path`.
+        result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is the setting
+            `results.default_serializer`.
         on_completion, on_failure, on_cancellation, on_crashed, on_running: lists of hooks `(flow, flow_run, state)`.
 
     >>> @flow(flow_run_name="load-{day}")

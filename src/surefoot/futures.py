@@ -13,11 +13,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+from surefoot.core.cards import card, state_mark
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import BadInput
 from surefoot.core.ids import to_uuid
 from surefoot.engine.waiting import Needs, ended, wait_for
-from surefoot.states import State
+from surefoot.states import State, StateType
 
 if TYPE_CHECKING:
     from surefoot.engine.execution import Execution
@@ -107,6 +108,7 @@ class Future(Generic[R]):
         Raises what the task raised (returns it instead with `raise_on_failure=False`), and TimeoutError when it is not
         there after `timeout` seconds.
         """
+        __tracebackhide__ = True
         if self._state is None:
             wait_for(self, _checked(timeout))
             if self._state is None:
@@ -139,9 +141,11 @@ class Future(Generic[R]):
 
     async def ended(self) -> None:
         """Wait in an event loop until the task run has ended."""
+        __tracebackhide__ = True
         await ended(self)
 
     def __await__(self) -> Generator[Any, None, R]:
+        __tracebackhide__ = True
         yield from self.ended().__await__()
         assert self._state is not None
         value: R = self._state.result()
@@ -149,6 +153,10 @@ class Future(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<Future {self.run_name!r} {self.state.name}>"
+
+    def _repr_html_(self) -> str:
+        state = self.state
+        return card(f"Task run {self.run_name}", [state_mark(state.type, state.name)], {"Message": state.message})
 
 
 class FutureList(list[Future[R]]):
@@ -166,6 +174,7 @@ class FutureList(list[Future[R]]):
         Raises the failure of the first that ends so; with `raise_on_failure=False` exceptions stand in the list
         instead.
         """
+        __tracebackhide__ = True
         if raise_on_failure:
             try:
                 for future in as_completed(self, timeout=timeout):
@@ -180,12 +189,31 @@ class FutureList(list[Future[R]]):
                 )
         return [future.result(raise_on_failure=raise_on_failure) for future in self]
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count:,} {name}" for (_, name), count in self._counts())
+        return f"<{type(self).__name__} of {len(self):,}{': ' * bool(counts)}{counts}>"
+
+    def _repr_html_(self) -> str:
+        marks = [state_mark(kind, f"{count:,} {name}") for (kind, name), count in self._counts()]
+        return card(f"{len(self):,} task runs", marks)
+
+    def _counts(self) -> list[tuple[tuple[StateType, str], int]]:
+        """How many are in each state, most first."""
+        counts: dict[tuple[StateType, str], int] = {}
+        for future in self:
+            state = future.state
+            counts[state.type, state.name] = counts.get((state.type, state.name), 0) + 1
+        return sorted(counts.items(), key=lambda counted: -counted[1])
+
 
 class DoneAndNotDone(NamedTuple):
     """What `wait` found."""
 
     done: set[Future[Any]]
     not_done: set[Future[Any]]
+
+    def __repr__(self) -> str:
+        return f"<{len(self.done):,} done, {len(self.not_done):,} not done>"
 
 
 def wait(futures: Iterable[Future[Any]], timeout: float | None = None) -> DoneAndNotDone:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from surefoot.core.cards import card, cut, state_mark
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import (
     BadInput,
@@ -181,6 +182,7 @@ class State:
         `raise_on_failure=False` that exception is returned instead. Raises UnfinishedRun or PausedRun if it has not
         ended, MissingResult if it completed and its value is not here.
         """
+        __tracebackhide__ = True
         if self.type is StateType.COMPLETED:
             if self.data is NO_DATA:
                 raise MissingResult(f"{self!r} carries no value.", do="Ask the run itself, or store its result.")
@@ -198,8 +200,13 @@ class State:
         return State(self.type, self.name, self.message, self.data)
 
     def __repr__(self) -> str:
-        message = f", message={self.message!r}" if self.message else ""
+        message = f", message={cut(self.message)!r}" if self.message else ""
         return f"{self.name}(type={self.type.value}{message})"
+
+    def _repr_html_(self) -> str:
+        run = f"{self.run_name} of {self.run_of}" if self.run_of and self.run_name else None
+        since = f"{self.timestamp:%Y-%m-%d %H:%M:%S} UTC"
+        return card("State", [state_mark(self.type, self.name)], {"Message": self.message, "Run": run, "Since": since})
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, State):

@@ -2,13 +2,14 @@
 
     from surefoot import task
 
-May import: core, engine, futures.
+May import: core, engine, futures, results.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
 from surefoot.annotations import Annotation, allow_failure, quote, unmapped
 from surefoot.core.delays import DelaySpec, exponential_backoff
@@ -22,7 +23,11 @@ from surefoot.engine.scope import current
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.telling import map_ended
 from surefoot.futures import Future, FutureList
+from surefoot.results.asking import asked
 from surefoot.states import State
+
+if TYPE_CHECKING:
+    from surefoot.results.serializing import Serializer
 
 __all__ = ["Task", "exponential_backoff", "task"]
 
@@ -52,6 +57,10 @@ class Task(Definition, Generic[P, R]):
         retry_condition_fn: Callable[..., Any] | None = None,
         timeout_seconds: float | None = None,
         log_prints: bool | None = None,
+        persist_result: bool | None = None,
+        result_storage: str | os.PathLike[str] | None = None,
+        result_serializer: Serializer | type[Serializer] | str | None = None,
+        result_storage_key: str | None = None,
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_running: Hooks = None,
@@ -70,6 +79,14 @@ class Task(Definition, Generic[P, R]):
             timeout_seconds=timeout_seconds,
             log_prints=log_prints,
             hooks={"completion": on_completion, "failure": on_failure, "running": on_running},
+        )
+        self.asks = asked(
+            persist_result,
+            result_storage,
+            result_serializer,
+            result_storage_key,
+            parameters=None if self.open_ended else self.parameter_names,
+            owner=f"task {self.name!r}",
         )
         inner = self.fn
         self.task_key = f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
@@ -101,6 +118,7 @@ class Task(Definition, Generic[P, R]):
         With `return_state=True` the final `State` comes back instead, and failures do not raise. `wait_for` takes
         futures whose ends are waited for although their values are not used.
         """
+        __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:
@@ -184,6 +202,7 @@ class Task(Definition, Generic[P, R]):
         rows = self._rows(args, kwargs)
         if rows and not self.fits(*rows[0]):
             self.bind(*rows[0])  # a call that does not fit is refused before the first run
+        (flow.pool or flow.open_pool()).check(self, rows)
         map_id = new_id()
         progress = MapProgress(self.name, len(rows))
         futures: FutureList[R] = FutureList()
@@ -272,6 +291,10 @@ def task(
     retry_condition_fn: Callable[..., Any] | None = None,
     timeout_seconds: float | None = None,
     log_prints: bool | None = None,
+    persist_result: bool | None = None,
+    result_storage: str | os.PathLike[str] | None = None,
+    result_serializer: Serializer | type[Serializer] | str | None = None,
+    result_storage_key: str | None = None,
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_running: Hooks = None,
@@ -293,6 +316,12 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         timeout_seconds: how long one call may take; then the run fails as TimedOut, and is retried if there are
             retries.
         log_prints: whether `print` writes log lines of the run. None: as the flow does.
+        persist_result: whether the result is stored as a file of its own. None: True if one of the next three is given,
+            else as the flow does, or the settings `tasks.default_persist_result` and `results.persist_by_default`.
+        result_storage: the folder for it. The default is that of the flow, or `results.local_storage_path`.
+        result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is that of the flow, or
+            `results.default_serializer`.
+        result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out.
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
 
     >>> @task(retries=3, retry_delay_seconds=exponential_backoff(10))

@@ -21,6 +21,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    monkeypatch.delenv("SUREFOOT_LEDGER_FOLD_AT_EXIT")  # which all tests have set, and here it would be seen
     return folder
 
 

@@ -156,3 +156,10 @@ def test_watching_stops_in_time_and_says_how_to_go_on(home: Path, recorder: Reco
     assert result.exit_code == 1
     assert "Running" in result.stdout
     assert "surefoot flow-run watch brave-otter" in result.stderr
+
+
+def test_where_lines_were_deleted_because_of_their_age_that_is_said(surefoot: Surefoot, home: Path) -> None:
+    days = 86_400_000_000
+    recorded(home, a_flow_run("old-otter", began_us=get_clock().now_us() - 15 * days), a_flow_run("young-otter"))
+    assert "lines are kept for 14 days" in surefoot("flow-run", "logs", "old-otter").stderr
+    assert surefoot("flow-run", "logs", "young-otter").stderr == "Nothing was logged.\n"

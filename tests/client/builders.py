@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from surefoot._version import __version__
+from surefoot.client.embedded import EmbeddedClient
 from surefoot.core.clock import get_clock
 from surefoot.core.facts import (
     Fact,
@@ -27,7 +29,7 @@ from surefoot.journal.frames import split
 from surefoot.journal.home import Home
 from surefoot.ledger import Batch, Ledger
 
-__all__ = ["a_flow_run", "a_line", "a_task_run", "id_of", "recorded", "spoilt"]
+__all__ = ["a_client", "a_flow_run", "a_line", "a_task_run", "id_of", "recorded", "spoilt"]
 
 MINUTE_US = 60_000_000
 TYPE_OF = {name: kind for kind, names in NAMES.items() for name in names}
@@ -122,13 +124,18 @@ def recorded(home: Path, *runs: Iterable[Fact] | Fact) -> None:
     home.mkdir(parents=True, exist_ok=True)
     writer_id, now_us = new_id(), get_clock().now_us()
     facts = list(_flat(runs))
-    with Ledger.open(Home(str(home)).ledger_path) as ledger:
+    with Ledger.open(os.environ.get("SUREFOOT_LEDGER_URL") or Home(str(home)).ledger_path) as ledger:
         for stream in ("runs", "logs"):
             opened = SegmentOpened(writer_id, stream, 0, now_us, now_us, "here", "boot", 1, __version__)
             own = [fact for fact in facts if isinstance(fact, LogWritten) is (stream == "logs")]
             ended = [WriterEnded(now_us, now_us)] if stream == "runs" else []
             numbered = [(n * 8, fact) for n, fact in enumerate([opened, *own, *ended])]
             ledger.fold([Batch(writer_id, stream, 0, 0, len(numbered) * 8, numbered)])
+
+
+def a_client(home: Path, *, wait_s: float = 2.0) -> EmbeddedClient:
+    """A client for a home, and the ledger that the environment names."""
+    return EmbeddedClient(home, wait_s=wait_s, url=os.environ.get("SUREFOOT_LEDGER_URL"))
 
 
 def spoilt(home: Path, number: int, place: int = 0) -> Path:

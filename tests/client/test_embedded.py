@@ -16,9 +16,11 @@ from surefoot.core.settings import temporary_settings
 from surefoot.core.wire import FlowFilter, FlowRunFilter, LogFilter, TaskRunFilter
 from tests.client.builders import a_flow_run, a_line, a_task_run, id_of, recorded
 
+pytestmark = pytest.mark.usefixtures("each_ledger")
+
 
 @pytest.fixture
-def client(home: Path) -> Iterator[Client]:
+def client(home: Path, each_ledger: None) -> Iterator[Client]:
     run = a_flow_run(state="Failed", why="upload: no")
     task = a_task_run(run, state="Failed", why="no")
     recorded(home, run, task, a_line(run, "one"), a_line(task, "two", level=40, after_s=2), a_flow_run("calm-heron"))

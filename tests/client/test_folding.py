@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from surefoot.journal.home import Home
 from surefoot.journal.pulse import PULSE, Holder
 from surefoot.journal.reading import writers
 from surefoot.journal.recorder import Budgets, Recorder
-from tests.client.builders import a_flow_run, a_line, a_task_run, id_of, spoilt
+from tests.client.builders import a_client, a_flow_run, a_line, a_task_run, id_of, spoilt
 
 
 @pytest.fixture
@@ -38,8 +39,10 @@ def recorder(home: Path) -> Iterator[Recorder]:
 
 
 @pytest.fixture
-def client(home: Path) -> Iterator[EmbeddedClient]:
-    client = EmbeddedClient(home)
+def client(request: pytest.FixtureRequest, home: Path) -> Iterator[EmbeddedClient]:
+    if "each_ledger" in request.fixturenames:
+        request.getfixturevalue("each_ledger")  # first: it names the ledger
+    client = a_client(home)
     yield client
     client.close()
 
@@ -66,6 +69,7 @@ def test_a_home_that_is_not_there_is_made(home: Path, client: EmbeddedClient) ->
     assert home.is_dir()
 
 
+@pytest.mark.usefixtures("each_ledger")
 def test_what_a_living_process_wrote_is_seen_at_once(recorder: Recorder, client: EmbeddedClient, home: Path) -> None:
     created, running, ended = a_flow_run()
     write(recorder, created, running)
@@ -75,6 +79,7 @@ def test_what_a_living_process_wrote_is_seen_at_once(recorder: Recorder, client:
     assert folders(home) == [recorder.writer_id.hex()], "its folder stays while it lives"
 
 
+@pytest.mark.usefixtures("each_ledger")
 def test_a_process_that_ended_in_order_leaves_no_folder(recorder: Recorder, client: EmbeddedClient, home: Path) -> None:
     run = a_flow_run()
     write(recorder, *run, a_line(run, "done"))
@@ -89,7 +94,7 @@ import os, signal, sys
 from surefoot.journal.home import Home
 from surefoot.journal.pulse import PULSE, Holder
 from surefoot.journal.recorder import Recorder
-from tests.client.builders import a_flow_run, a_line, a_task_run
+from tests.client.builders import a_client, a_flow_run, a_line, a_task_run
 recorder = Recorder(Home(sys.argv[1]))
 run = a_flow_run(state="Running")
 task = a_task_run(run, state="Running")
@@ -103,6 +108,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.usefixtures("each_ledger")
 @pytest.mark.parametrize("how", ["exit", "kill"])
 def test_a_killed_process_leaves_a_crashed_run_and_its_last_line(home: Path, client: EmbeddedClient, how: str) -> None:
     done = subprocess.run(
@@ -115,6 +121,7 @@ def test_a_killed_process_leaves_a_crashed_run_and_its_last_line(home: Path, cli
     assert folders(home) == []
 
 
+@pytest.mark.usefixtures("each_ledger")
 def test_a_process_whose_folder_was_removed_leaves_no_run_running(
     recorder: Recorder, client: EmbeddedClient, home: Path
 ) -> None:
@@ -158,20 +165,20 @@ def test_only_what_was_written_before_the_question_is_waited_for(recorder: Recor
     assert len(client.flow_runs(limit=10_000).results) > taken
 
 
-def test_what_was_written_before_a_clock_was_set_back_is_taken_in_all_the_same(
-    recorder: Recorder, client: EmbeddedClient
-) -> None:
+def test_what_was_written_before_a_clock_was_set_back_is_taken_in_all_the_same(recorder: Recorder, home: Path) -> None:
     tomorrow = get_clock().now_us() + 86_400_000_000
     for number in range(6000):
         write(recorder, *a_flow_run(f"before-{number}", state="Pending", began_us=tomorrow))
+    client = EmbeddedClient(home, wait_s=60)
     page = client.flow_runs(limit=10_000)
+    client.close()
     assert (len(page.results), page.behind) == (6000, 0)
 
 
 def test_without_time_the_answer_says_how_far_it_is_behind(recorder: Recorder, home: Path) -> None:
     run = a_flow_run()
     write(recorder, *run, *a_task_run(run))
-    client = EmbeddedClient(home, wait_s=0.0)
+    client = a_client(home, wait_s=0.0)
     page = client.flow_runs()
     assert page.results == []
     assert page.behind == 1 + 3 + 3  # the segment's own first fact, the flow run's three, the task run's three
@@ -180,7 +187,7 @@ def test_without_time_the_answer_says_how_far_it_is_behind(recorder: Recorder, h
 
 def test_while_another_process_folds_a_reader_waits_and_then_answers(recorder: Recorder, home: Path) -> None:
     write(recorder, *a_flow_run())
-    client = EmbeddedClient(home, wait_s=0.1)
+    client = a_client(home, wait_s=0.1)
     fd = os.open(home / "folding.lock", os.O_RDWR | os.O_CREAT)
     lock_for_life(fd)
     assert client.flow_runs().behind == 4
@@ -190,6 +197,7 @@ def test_while_another_process_folds_a_reader_waits_and_then_answers(recorder: R
     client.close()
 
 
+@pytest.mark.usefixtures("each_ledger")
 def test_sealed_segments_of_a_living_process_are_removed_when_they_are_in(home: Path, client: EmbeddedClient) -> None:
     recorder = Recorder(Home(str(home)), Budgets(segment_bytes=1 << 16))
     for number in range(2000):
@@ -273,6 +281,7 @@ def test_a_segment_that_cannot_be_read_is_told_and_left(home: Path, client: Embe
     assert path.exists()
 
 
+@pytest.mark.usefixtures("each_ledger")
 def test_many_readers_at_once_take_in_each_fact_once(recorder: Recorder, home: Path) -> None:
     for number in range(50):
         run = a_flow_run(f"run-{number}")
@@ -280,7 +289,7 @@ def test_many_readers_at_once_take_in_each_fact_once(recorder: Recorder, home: P
     recorder.close()
 
     def read(_: int) -> tuple[int, int, int, int]:
-        client = EmbeddedClient(home)
+        client = a_client(home)
         page = client.flow_runs(limit=100)
         counts = len(page.results), len(client.task_runs(limit=100).results), len(client.logs(limit=100).results)
         client.close()
@@ -303,7 +312,7 @@ def test_a_reader_that_is_killed_harms_nothing(recorder: Recorder, home: Path) -
             while not os.path.exists(home / "folding.lock") and reader.poll() is None:
                 pass
             reader.kill()
-    client = EmbeddedClient(home, wait_s=30)
+    client = a_client(home, wait_s=30)
     runs = client.flow_runs(limit=10_000).results
     assert {run.name for run in runs} == {f"run-{number}" for number in range(8000)}
     assert {run.state_name for run in runs} == {"Completed"}
@@ -316,7 +325,7 @@ import sys
 from surefoot.journal.home import Home
 from surefoot.journal.pulse import PULSE, Holder
 from surefoot.journal.recorder import Recorder
-from tests.client.builders import a_flow_run, a_line
+from tests.client.builders import a_client, a_flow_run, a_line
 recorder = Recorder(Home(sys.argv[1]))
 for number in range(300):
     run = a_flow_run(f"{sys.argv[2]}-{number}")
@@ -327,9 +336,10 @@ recorder.close()
 """
 
 
+@pytest.mark.usefixtures("each_ledger")
 def test_processes_write_and_read_at_once_and_nothing_is_lost(home: Path, client: EmbeddedClient) -> None:
     writing = [subprocess.Popen([sys.executable, "-c", WRITER, str(home), name]) for name in "ab"]
-    other = EmbeddedClient(home)
+    other = a_client(home)
     while any(process.poll() is None for process in writing):
         with ThreadPoolExecutor(2) as pool:
             for done in (pool.submit(client.flow_runs), pool.submit(other.logs)):
@@ -352,7 +362,7 @@ def test_it_does_not_matter_when_somebody_reads(
     recorder = Recorder(Home(str(home)))
     runs = [a_flow_run(f"run-{n}", state="Completed" if end else "Running") for n, end in enumerate(ends)]
     facts = [fact for run in runs for fact in (*run, *a_task_run(run), a_line(run, "x"))]
-    client = EmbeddedClient(home)
+    client = a_client(home)
     for number, fact in enumerate(facts):
         if number in reads:
             client.flow_runs()
@@ -363,3 +373,23 @@ def test_it_does_not_matter_when_somebody_reads(
     assert len(client.logs().results) == len(runs)
     recorder.close()
     client.close()
+
+
+def test_homes_that_share_a_ledger_leave_each_others_writers_alone(
+    recorder: Recorder, home: Path, tmp_path: Path, each_ledger: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "SUREFOOT_LEDGER_URL" not in os.environ:
+        monkeypatch.setenv("SUREFOOT_LEDGER_URL", f"sqlite:///{tmp_path}/shared.db")
+    write(recorder, *a_flow_run("here", state="Running"))
+    neighbour = Recorder(Home(str(tmp_path / "next-door")))
+    write(neighbour, *a_flow_run("next-door", state="Running"))
+    here, there = a_client(home), a_client(tmp_path / "next-door")
+    assert states(here) == {"here": "Running"}
+    assert states(there) == {"here": "Running", "next-door": "Running"}
+    assert states(here) == {"here": "Running", "next-door": "Running"}
+    shutil.rmtree(tmp_path / "next-door" / "writers" / neighbour.writer_id.hex())
+    assert states(here) == {"here": "Running", "next-door": "Running"}, "that is not ours to see"
+    assert states(there) == {"here": "Running", "next-door": "Crashed"}
+    neighbour.close()
+    here.close()
+    there.close()

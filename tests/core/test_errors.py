@@ -125,6 +125,8 @@ def test_what_a_user_would_catch_catches_them() -> None:
         "LedgerBusy": TimeoutError,
         "HomeUnwritable": OSError,
         "NotFound": LookupError,
+        "UnpicklableArgument": TypeError,
+        "UnpicklableResult": TypeError,
     }
     for name, kind in wanted.items():
         assert issubclass(getattr(errors, name), kind), name
@@ -136,6 +138,7 @@ SLUGS = {
     "Ambiguous": "ambiguous",
     "BadInput": "bad-input",
     "CancelledRun": "cancelled-run",
+    "ChildDied": "child-died",
     "CrashedRun": "crashed-run",
     "Defect": "defect",
     "EntrypointError": "entrypoint",
@@ -157,6 +160,7 @@ SLUGS = {
     "PausedRun": "paused-run",
     "Refused": "refused",
     "ReservedArgumentError": "reserved-argument",
+    "ResultNotStored": "result-not-stored",
     "RunError": "run-error",
     "SettingsError": "settings",
     "SurefootError": "error",
@@ -165,5 +169,7 @@ SLUGS = {
     "TooDeep": "too-deep",
     "Unavailable": "unavailable",
     "UnfinishedRun": "unfinished-run",
+    "UnpicklableArgument": "unpicklable-argument",
+    "UnpicklableResult": "unpicklable-result",
     "WouldDeadlock": "would-deadlock",
 }

@@ -13,6 +13,7 @@ from surefoot.core import facts
 from surefoot.core.facts import (
     Fact,
     LogWritten,
+    ResultAt,
     RunStart,
     StateEntered,
     TaskRunCreated,
@@ -25,6 +26,7 @@ from surefoot.core.ids import new_id
 from surefoot.core.states import StateType
 
 KINDS: tuple[type[Any], ...] = typing.get_args(Fact)
+PARTS = (RunStart, ResultAt)
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     bytes: st.binary(max_size=16),
     str: st.text(max_size=30),
@@ -43,7 +45,7 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
         return st.lists(values_of(inner[0]), max_size=3).map(tuple)
     if origin is tuple:
         return st.tuples(*map(values_of, inner))
-    return structs(hint) if hint is RunStart else PLAIN[hint]
+    return structs(hint) if hint in PARTS else PLAIN[hint]
 
 
 def structs(kind: type[Any]) -> st.SearchStrategy[Any]:
@@ -69,8 +71,8 @@ def test_texts_that_utf_8_cannot_hold_are_written_with_escapes(kind: type[Any]) 
             return damaged(inner[0])
         if origin is tuple:
             return (damaged(inner[0]),) if inner[-1] is Ellipsis else tuple(map(damaged, inner))
-        if hint is RunStart:
-            return RunStart(*map(damaged, typing.get_type_hints(RunStart).values()))
+        if hint in PARTS:
+            return hint(*map(damaged, typing.get_type_hints(hint).values()))
         return {str: Text("caf\udce9"), bytes: b"1", int: 1, bool: True, StateType: StateType.FAILED}[hint]
 
     fact = kind(*map(damaged, typing.get_type_hints(kind).values()))
@@ -134,7 +136,7 @@ def test_no_two_kinds_share_a_tag_and_all_are_known() -> None:
     assert sorted(tags) == list(range(1, len(KINDS) + 1))
     here = [value for value in vars(facts).values() if isinstance(value, type)]
     structs_here = {value.__name__ for value in here if issubclass(value, msgspec.Struct)}
-    assert structs_here == {kind.__name__ for kind in KINDS} | {"RunStart", "Unknown"}
+    assert structs_here == {kind.__name__ for kind in KINDS} | {"RunStart", "ResultAt", "Unknown"}
 
 
 def test_facts_are_small() -> None:

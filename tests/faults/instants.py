@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import FrameType
@@ -100,7 +101,9 @@ CALLS: dict[str, Callable[[], Any]] = {
     "gathered": lambda: asyncio.run(gathered()),
     "generated-in-a-loop": lambda: asyncio.run(take_all()),
 }
-LONGEST = 40_000  # how often a thread turns round, at most, before it sends its signal: longer than any of these takes
+
+
+took_s = 0.0  # how long the call takes that is to be stopped
 
 
 def shoot(shots: int, number: int, begins: threading.Event, is_over: threading.Event) -> None:
@@ -109,7 +112,8 @@ def shoot(shots: int, number: int, begins: threading.Event, is_over: threading.E
     assert main is not None
     begins.wait()
     for shot in range(shots):
-        for _ in range(random.randrange(LONGEST // (4 if shot else 1))):
+        until = time.perf_counter() + random.uniform(0, took_s / (4 if shot else 1))
+        while time.perf_counter() < until:
             pass
         if is_over.is_set():
             return
@@ -199,6 +203,10 @@ def be_killed(call: Callable[[], Any], count: int, shots: int) -> None:
 def main(what: str, how: str, *numbers: str) -> None:
     call = CALLS[what]
     call()  # what is imported is imported
+    global took_s
+    began = time.perf_counter()
+    call()
+    took_s = time.perf_counter() - began
     stops: dict[str, Callable[..., None]]
     stops = {"every": stop_at_every_step, "random": stop_at_random, "killed": be_killed}
     stops[how](call, *map(int, numbers))

@@ -1,4 +1,4 @@
-"""A ledger of the test's own, and how to read it."""
+"""A ledger of the test's own, of each kind in turn, and how to read it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 
 from surefoot.ledger import Ledger
+from tests.places import Ledgers
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(tmp_path / "ledger.db") as opened:
+def ledger(ledgers: Ledgers) -> Iterator[Ledger]:
+    with ledgers.opened() as opened:
+        yield opened
+
+
+@pytest.fixture
+def file_ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger in a file alone, for what only a file does."""
+    with Ledger.open(tmp_path / "only.db") as opened:
         yield opened
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +25,7 @@ from surefoot.core.wire import FlowFilter, FlowRun
 from surefoot.ledger import Batch, Folded, Ledger, queries
 from surefoot.ledger.tables import tombstones
 from tests.ledger.builders import FRAME, SECOND, T0, Pen, Run, a_flow_run, a_task_run, dump
+from tests.places import Ledgers
 
 
 @st.composite
@@ -79,21 +78,26 @@ def _step(draw: st.DrawFn, run: Run, runs: list[Run]) -> None:
     run.enter(kind, name, draw(st.sampled_from([None, "ValueError: so it is"])), **fields)
 
 
-@given(data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-def test_any_order_of_batches_gives_the_same_tables(data: st.DataObject) -> None:
-    _check_order(data)
+def test_any_order_of_batches_gives_the_same_tables(ledgers: Ledgers) -> None:
+    _check_orders(ledgers, 12 if ledgers.on_a_server else 60)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@given(data=st.data())
-@settings(max_examples=3000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-def test_any_order_of_batches_gives_the_same_tables_many_times(data: st.DataObject) -> None:
-    _check_order(data)
+def test_any_order_of_batches_gives_the_same_tables_many_times(ledgers: Ledgers) -> None:
+    _check_orders(ledgers, 600 if ledgers.on_a_server else 3000)
 
 
-def _check_order(data: st.DataObject) -> None:
+def _check_orders(ledgers: Ledgers, number: int) -> None:
+    @given(data=st.data())
+    @settings(max_examples=number, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    def check(data: st.DataObject) -> None:
+        _check_order(ledgers, data)
+
+    check()
+
+
+def _check_order(ledgers: Ledgers, data: st.DataObject) -> None:
     pens = data.draw(lives())
     dead = data.draw(st.sets(st.sampled_from([pen.id for pen in pens])))
     straight = [batch for pen in pens for batch in pen.batches()]
@@ -102,24 +106,23 @@ def _check_order(data: st.DataObject) -> None:
     ]
     events: list[Batch | bytes] = [*pieces, *data.draw(st.lists(st.sampled_from(pieces), max_size=4)), *dead]
     shuffled = data.draw(st.permutations(events))
-    with tempfile.TemporaryDirectory() as folder:
-        with Ledger.open(Path(folder, "straight.db")) as ledger:
-            once = ledger.fold(straight)
-            for writer_id in dead:
-                ledger.end_writer(writer_id, T0 + 99 * SECOND)
-            expected = dump(ledger)
-            assert ledger.fold(straight) == Folded(0, 0, 0)
-            assert dump(ledger) == expected
-        with Ledger.open(Path(folder, "shuffled.db")) as ledger:
-            illegal = 0
-            for event in shuffled:
-                if isinstance(event, bytes):
-                    ledger.end_writer(event, T0 + 99 * SECOND)
-                else:
-                    illegal += ledger.fold([event]).illegal
-            ledger.fold(straight)  # a reader comes back for what lay behind a gap
-            assert dump(ledger) == expected
-            assert illegal == once.illegal == sum(row[0] for row in _illegal(ledger))
+    with ledgers.opened() as ledger:
+        once = ledger.fold(straight)
+        for writer_id in dead:
+            ledger.end_writer(writer_id, T0 + 99 * SECOND)
+        expected = dump(ledger)
+        assert ledger.fold(straight) == Folded(0, 0, 0)
+        assert dump(ledger) == expected
+    with ledgers.opened() as ledger:
+        illegal = 0
+        for event in shuffled:
+            if isinstance(event, bytes):
+                ledger.end_writer(event, T0 + 99 * SECOND)
+            else:
+                illegal += ledger.fold([event]).illegal
+        ledger.fold(straight)  # a reader comes back for what lay behind a gap
+        assert dump(ledger) == expected
+        assert illegal == once.illegal == sum(row[0] for row in _illegal(ledger))
 
 
 def _illegal(ledger: Ledger) -> list[Any]:
@@ -220,18 +223,18 @@ def test_a_fact_of_an_older_epoch_extends_history_only(ledger: Ledger, ask: Any)
     ]  # fmt: skip
 
 
-def test_an_unknown_fact_is_kept_and_folded_after_an_upgrade(tmp_path: Path) -> None:
+def test_an_unknown_fact_is_kept_and_folded_after_an_upgrade(ledgers: Ledgers) -> None:
     pen = Pen()
     run = a_flow_run(pen)
     pen.write(Unknown(encode(StateEntered(run.id, False, 0, 1, T0, 0, RUNNING, "Running", run_count=1))))
     pen.write(Unknown(b"\x91\xcd\x01\x00"))  # of kind 256
-    path = tmp_path / "ledger.db"
+    path = ledgers.new()
     with Ledger.open(path) as ledger:
         ledger.fold(pen.batches())
         assert len(dump(ledger)["unknown_facts"]) == 2
         with ledger.read() as connection:
             assert queries.find_flow_run(connection, run.name).state_type is PENDING
-            connection.exec_driver_sql("ROLLBACK")
+        with ledger._write() as connection:
             connection.exec_driver_sql("UPDATE meta SET value = '0.0.1' WHERE key = 'folded_by'")
     with Ledger.open(path) as ledger:
         ledger.fold([])
@@ -288,9 +291,8 @@ def test_parameters_that_are_no_json_do_not_hide_the_run(ledger: Ledger, ask: An
 def test_a_deleted_run_does_not_come_back(ledger: Ledger, ask: Any) -> None:
     pen = Pen()
     kept, gone = a_flow_run(pen, "kept").enter(RUNNING), a_flow_run(pen, "gone").enter(RUNNING)
-    with ledger.read() as connection:
+    with ledger._write() as connection:
         connection.execute(insert(tombstones), {"workspace_id": 0, "run_id": gone.id, "deleted_us": T0})
-        connection.commit()
     ledger.fold(pen.batches())
     assert [run.id for run in ask(queries.list_flow_runs).results] == [kept.text_id]
 

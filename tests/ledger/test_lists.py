@@ -6,7 +6,6 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from random import Random
 from typing import Any, get_args
 
@@ -33,6 +32,7 @@ from surefoot.ledger import Ledger, queries
 from surefoot.ledger.queries.paging import write_cursor
 from surefoot.ledger.queries.rows import instant
 from tests.ledger.builders import SECOND, T0, Pen, Run, a_flow_run, a_task_run
+from tests.places import KINDS, Ledgers
 
 Runs = list[FlowRun] | list[TaskRun]
 
@@ -41,8 +41,8 @@ TAGS = ["blue", "red", 'with "quotes"']
 MAPS = [bytes([9] * 16), bytes([8] * 16)]
 
 
-@pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture(scope="module", params=KINDS)
+def full(request: pytest.FixtureRequest, ledgers_of: Any) -> Any:
     """A ledger with some of everything; equal names and instants among them."""
     random = Random(7)
     pen = Pen()
@@ -61,8 +61,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Any:
         parent = random.choice(flow_runs[:5]) if random.random() < 0.9 else None
         at_us = T0 + random.randint(0, 9) * SECOND
         _lived(a_task_run(pen, parent, f"task-{number % 17}", at_us=at_us, **fields), random)
-    path = tmp_path_factory.mktemp("lists") / "ledger.db"
-    with Ledger.open(path) as ledger:
+    with ledgers_of(request.param) as ledgers, ledgers.opened() as ledger:
         ledger.fold(pen.batches(50))
         yield ledger
 
@@ -148,9 +147,16 @@ def _shared_filters(runs: Runs) -> dict[str, st.SearchStrategy[Any]]:
     }
 
 
-@settings(max_examples=150)
-@given(data=st.data(), limit=st.integers(1, 50))
-def test_flow_runs_are_filtered_sorted_and_paged(full: Ledger, data: st.DataObject, limit: int) -> None:
+def test_flow_runs_are_filtered_sorted_and_paged(full: Ledger) -> None:
+    @settings(max_examples=40 if full.name.startswith("postgresql") else 150)
+    @given(data=st.data(), limit=st.integers(1, 50))
+    def check(data: st.DataObject, limit: int) -> None:
+        _check_flow_runs(full, data, limit)
+
+    check()
+
+
+def _check_flow_runs(full: Ledger, data: st.DataObject, limit: int) -> None:
     everything: list[FlowRun] = _every(full, queries.list_flow_runs)
     assert len(everything) == 40
     fields = _shared_filters(everything) | {
@@ -164,9 +170,16 @@ def test_flow_runs_are_filtered_sorted_and_paged(full: Ledger, data: st.DataObje
     assert found == _expected(everything, where, sort, OF_FLOW_RUNS)
 
 
-@settings(max_examples=150)
-@given(data=st.data(), limit=st.integers(1, 50))
-def test_task_runs_are_filtered_sorted_and_paged(full: Ledger, data: st.DataObject, limit: int) -> None:
+def test_task_runs_are_filtered_sorted_and_paged(full: Ledger) -> None:
+    @settings(max_examples=40 if full.name.startswith("postgresql") else 150)
+    @given(data=st.data(), limit=st.integers(1, 50))
+    def check(data: st.DataObject, limit: int) -> None:
+        _check_task_runs(full, data, limit)
+
+    check()
+
+
+def _check_task_runs(full: Ledger, data: st.DataObject, limit: int) -> None:
     everything: list[TaskRun] = _every(full, queries.list_task_runs)
     assert len(everything) == 120
     fields = _shared_filters(everything) | {
@@ -218,11 +231,11 @@ def test_flows_are_filtered_by_name(full: Ledger) -> None:
     assert [flow.name for flow in _every(full, queries.list_flows, FlowFilter(name_like="_%"))] == ["Ünïcode_%"]
 
 
-def test_runs_made_while_someone_pages_do_not_move_the_pages(tmp_path: Path) -> None:
+def test_runs_made_while_someone_pages_do_not_move_the_pages(ledgers: Ledgers) -> None:
     pen = Pen()
     for number in range(10):
         a_flow_run(pen, f"old-{number}")
-    with Ledger.open(tmp_path / "ledger.db") as ledger:
+    with ledgers.opened() as ledger:
         ledger.fold(pen.batches())
         with ledger.read() as connection:
             first = queries.list_flow_runs(connection, limit=5)

@@ -15,6 +15,7 @@ from surefoot.core.wire import Log, LogFilter
 from surefoot.ledger import Ledger, queries
 from surefoot.ledger.queries.rows import instant
 from tests.ledger.builders import SECOND, T0, Pen, a_flow_run, a_task_run
+from tests.places import Ledgers
 
 
 def _messages(ask: Any, where: LogFilter | None = None, **options: Any) -> list[str]:
@@ -43,15 +44,20 @@ def test_a_clock_set_back_does_not_change_the_order_of_a_writers_lines(ledger: L
     assert [line.timestamp for line in _all(ask)][:3] == [instant(T0 + s * SECOND) for s in (0, 5, 2)]
 
 
-@settings(max_examples=40)
-@given(times=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 20)), max_size=25), size=st.integers(1, 5))
-def test_pages_hold_every_line_once_in_writers_order(
-    tmp_path_factory: pytest.TempPathFactory, times: list[tuple[int, int]], size: int
-) -> None:
+def test_pages_hold_every_line_once_in_writers_order(ledgers: Ledgers) -> None:
+    @settings(max_examples=10 if ledgers.on_a_server else 40)
+    @given(times=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 20)), max_size=25), size=st.integers(1, 5))
+    def check(times: list[tuple[int, int]], size: int) -> None:
+        _check_pages(ledgers, times, size)
+
+    check()
+
+
+def _check_pages(ledgers: Ledgers, times: list[tuple[int, int]], size: int) -> None:
     pens = [Pen() for _ in range(3)]
     for number, (which, second) in enumerate(times):
         pens[which].log(LogWritten(T0 + second, 20, "test", f"{which}/{number:03}"))
-    with Ledger.open(tmp_path_factory.mktemp("logs") / "ledger.db") as ledger:
+    with ledgers.opened() as ledger:
         ledger.fold([batch for pen in pens for batch in pen.batches(size)])
         with ledger.read() as connection:
             found: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -12,36 +13,79 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy import insert, inspect
 
 import surefoot
 from surefoot.core.errors import BadInput, HomeUnwritable, LedgerBusy, LedgerTooNew, Unavailable
 from surefoot.core.ids import new_id
 from surefoot.core.states import COMPLETED, RUNNING
 from surefoot.ledger import Folded, Ledger, queries
-from surefoot.ledger.dialects import sqlite
+from surefoot.ledger.dialects.choice import place_of
 from surefoot.ledger.indexes import metadata
 from surefoot.ledger.migrate import run_migrations, upgrade
+from surefoot.ledger.tables import HEAD, writers
 from tests.ledger.builders import Pen, a_flow_run, a_task_run, dump
+from tests.places import Ledgers
 
 
-def _schema(path: Path) -> dict[str, str]:
-    with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
-        return dict(rows.fetchall())
+def _schema(where: str) -> dict[str, Any]:
+    """What there is, without the order in which columns came to be."""
+    place = place_of(where, 1.0)
+    with place.engine.connect() as connection:
+        if place.engine.name == "sqlite":
+            query = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+            rows = connection.exec_driver_sql(query).all()
+            found = {row.name: sorted(re.split(r",\s+(?![^(]*\))", row.sql)) for row in rows if row.sql}
+        else:
+            shown = inspect(connection)
+            found = {
+                name: sorted(map(str, shown.get_columns(name))) + sorted(map(str, shown.get_check_constraints(name)))
+                for name in shown.get_table_names()
+            }
+            query = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()"
+            found |= {row.indexname: row.indexdef for row in connection.exec_driver_sql(query)}
+    place.engine.dispose()
+    return found
 
 
-def test_migrating_from_nothing_makes_the_same_tables_as_a_new_ledger(tmp_path: Path) -> None:
-    Ledger.open(tmp_path / "new.db").close()
-    engine = sqlite.engine_for(tmp_path / "migrated.db", 1.0)
-    with engine.connect() as connection, sqlite.writing(connection).begin():
-        run_migrations(connection)
-    engine.dispose()
-    migrated = _schema(tmp_path / "migrated.db")
-    assert migrated == _schema(tmp_path / "new.db")
+def _ours_and(folder: Path, name: str, more: str) -> Path:
+    """The project's migrations, and one more that follows the last of them."""
+    versions = folder / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    for own in (Path(surefoot.__file__).parent / "ledger" / "migrations" / "versions").glob("r*.py"):
+        (versions / own.name).write_text(own.read_text())
+    (versions / f"r{NEXT}_{name}.py").write_text(
+        f"import sqlalchemy as sa\nfrom alembic import op\nrevision = '{NEXT}'\ndown_revision = '{HEAD}'\n"
+        f"def upgrade() -> None:\n    op.add_column('flow_runs', sa.Column('labels', sa.Text()))\n    {more}\n"
+    )
+    return versions.parent
+
+
+NEXT = f"{int(HEAD) + 1:04}"
+
+
+def test_a_ledger_of_the_first_revision_is_brought_to_what_a_new_one_is(ledgers: Ledgers, bare: str) -> None:
+    new = ledgers.new()
+    Ledger.open(new).close()
+    place = place_of(bare, 1.0)
+    writer_id = new_id()
+    with place.engine.connect() as connection, place.dialect.writing(connection).begin():
+        run_migrations(connection, "0001")
+        connection.exec_driver_sql("INSERT INTO meta (key, value) VALUES ('surefoot', '0.1.0')")
+        connection.exec_driver_sql("INSERT INTO workspaces (id, name) VALUES (0, 'default')")
+        writer = {"workspace_id": 0, "id": writer_id, "heard_us": 1, "received_us": 1, "lost": 0, "host": "box"}
+        connection.execute(insert(writers).values(writer))
+    place.engine.dispose()
+    with Ledger.open(bare) as ledger:  # which upgrades it
+        found = ledger.writer(writer_id)
+        assert found is not None
+        assert found.host == "box"
+        pen = Pen()
+        a_flow_run(pen)
+        assert ledger.fold(pen.batches()).count == 2
+    migrated = _schema(bare)
+    assert migrated == _schema(new)
     assert len(migrated) > 20
-    Ledger.open(tmp_path / "migrated.db").close()  # it is stamped, too
 
 
 def test_a_new_ledger_does_not_import_alembic_nor_the_orm(tmp_path: Path) -> None:
@@ -53,15 +97,6 @@ def test_a_new_ledger_does_not_import_alembic_nor_the_orm(tmp_path: Path) -> Non
         [sys.executable, "-c", code, tmp_path / "ledger.db"], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
-
-
-def test_every_table_can_be_made_on_postgresql() -> None:
-    make: Any = postgresql.dialect
-    dialect = make()
-    for table in metadata.sorted_tables:
-        assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
-        for index in table.indexes:
-            assert "CREATE" in str(CreateIndex(index).compile(dialect=dialect))
 
 
 def test_workspace_stands_first_in_every_key_and_index() -> None:
@@ -83,10 +118,21 @@ def test_a_ledger_is_opened_by_path_and_by_url(tmp_path: Path) -> None:
     assert (tmp_path / "ledger.db").stat().st_mode & 0o077 == 0 or sys.platform == "win32"
 
 
-@pytest.mark.parametrize("url", ["postgresql://box/db", "sqlite://", "nonsense://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://me:hush@box/db",
+        "sqlite://",
+        "nonsense://me:hush@box",
+        "postgresql+asyncpg://me:hush@box/db",
+        "postgresql://me:hush@box:port/db",
+        "://hush@",
+    ],
+)
 def test_another_database_is_refused(url: str) -> None:
-    with pytest.raises(BadInput, match="sqlite:///PATH"):
+    with pytest.raises(BadInput, match="sqlite:///PATH, or postgresql://USER") as caught:
         Ledger.open(url)
+    assert "hush" not in caught.value.what
 
 
 def test_a_file_that_is_no_ledger_is_left_alone(tmp_path: Path) -> None:
@@ -117,17 +163,15 @@ def test_a_damaged_ledger_is_said_so(tmp_path: Path) -> None:
         ledger.fold(Pen().batches())
 
 
-def test_a_newer_ledger_is_refused_with_the_version_it_needs(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    Ledger.open(path).close()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0999'")
-        connection.execute("UPDATE meta SET value = '7.1.0' WHERE key = 'surefoot'")
-        connection.commit()
-    with pytest.raises(LedgerTooNew) as caught:
-        Ledger.open(path)
-    assert "Surefoot 7.1.0 (revision 0999)" in caught.value.what
-    assert caught.value.do == "Run: pip install 'surefoot>=7.1.0'"
+def test_a_newer_ledger_is_refused_with_the_version_it_needs(bare: str) -> None:
+    with Ledger.open(bare) as ledger:
+        with ledger._write() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
+            connection.exec_driver_sql("UPDATE meta SET value = '7.1.0' WHERE key = 'surefoot'")
+        with pytest.raises(LedgerTooNew) as caught:
+            Ledger.open(bare)
+        assert "Surefoot 7.1.0 (revision 0999)" in caught.value.what
+        assert caught.value.do == "Run: pip install 'surefoot>=7.1.0'"
 
 
 def test_an_older_ledger_is_upgraded_after_a_copy(tmp_path: Path) -> None:
@@ -136,44 +180,28 @@ def test_an_older_ledger_is_upgraded_after_a_copy(tmp_path: Path) -> None:
     run = a_flow_run(pen)
     with Ledger.open(path) as ledger:
         ledger.fold(pen.batches())
-    versions = tmp_path / "migrations" / "versions"
-    versions.mkdir(parents=True)
-    first = Path(surefoot.__file__).parent / "ledger" / "migrations" / "versions" / "r0001_first.py"
-    (versions / first.name).write_text(first.read_text())
-    (versions / "r0002_labels.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '0002'\ndown_revision = '0001'\n"
-        "def upgrade() -> None:\n    op.add_column('flow_runs', sa.Column('labels', sa.Text()))\n"
-    )
-    engine = sqlite.engine_for(path, 1.0)
-    copy = upgrade(engine, path, head="0002", migrations=versions.parent)
-    assert copy == tmp_path / "ledger.db.before-0002"
-    assert upgrade(engine, path, head="0002", migrations=versions.parent) is None
-    engine.dispose()
-    assert "labels" in _schema(path)["flow_runs"]
+    migrations = _ours_and(tmp_path, "labels", "")
+    place = place_of(path, 1.0)
+    copy = upgrade(place, head=NEXT, migrations=migrations)
+    assert copy == tmp_path / f"ledger.db.before-{NEXT}"
+    assert upgrade(place, head=NEXT, migrations=migrations) is None
+    place.engine.dispose()
+    assert "labels" in str(_schema(str(path))["flow_runs"])
     with Ledger.open(copy) as ledger, ledger.read() as connection:
         assert queries.find_flow_run(connection, run.name)
     with pytest.raises(LedgerTooNew):
         Ledger.open(path)
 
 
-def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    Ledger.open(path).close()
-    before = _schema(path)
-    versions = tmp_path / "migrations" / "versions"
-    versions.mkdir(parents=True)
-    first = Path(surefoot.__file__).parent / "ledger" / "migrations" / "versions" / "r0001_first.py"
-    (versions / first.name).write_text(first.read_text())
-    (versions / "r0002_broken.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\nrevision = '0002'\ndown_revision = '0001'\n"
-        "def upgrade() -> None:\n    op.add_column('flow_runs', sa.Column('labels', sa.Text()))\n    1 / 0\n"
-    )
-    engine = sqlite.engine_for(path, 1.0)
+def test_an_upgrade_that_fails_changes_nothing(bare: str, tmp_path: Path) -> None:
+    Ledger.open(bare).close()
+    before = _schema(bare)
+    place = place_of(bare, 1.0)
     with pytest.raises(ZeroDivisionError):
-        upgrade(engine, path, head="0002", migrations=versions.parent)
-    engine.dispose()
-    assert _schema(path) == before
-    Ledger.open(path).close()
+        upgrade(place, head=NEXT, migrations=_ours_and(tmp_path, "broken", "1 / 0"))
+    place.engine.dispose()
+    assert _schema(bare) == before
+    Ledger.open(bare).close()
 
 
 _HOLD = """
@@ -186,8 +214,8 @@ with ledger._write():
 """
 
 
-def test_a_busy_ledger_names_its_holder(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
+def test_a_busy_ledger_names_its_holder(ledgers: Ledgers) -> None:
+    path = ledgers.new()
     pen = Pen()
     a_flow_run(pen)
     with subprocess.Popen(
@@ -196,7 +224,7 @@ def test_a_busy_ledger_names_its_holder(tmp_path: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with Ledger.open(path, busy_s=0.1) as ledger:
-            with pytest.raises(LedgerBusy, match=f"is held by process {holder.pid} on .*; waited 0.1 s"):
+            with pytest.raises(LedgerBusy, match=rf"is held by process {holder.pid} on .*; waited 0\.1 s"):
                 ledger.fold(pen.batches())
             with ledger.read() as connection:  # who reads does not wait
                 assert queries.list_flow_runs(connection).results == []
@@ -204,7 +232,7 @@ def test_a_busy_ledger_names_its_holder(tmp_path: Path) -> None:
             assert ledger.fold(pen.batches()).count == 2
 
 
-def _fold_much(path: Path, barrier: Any, pens: list[Pen]) -> None:
+def _fold_much(path: str, barrier: Any, pens: list[Pen]) -> None:
     barrier.wait()
     with Ledger.open(path) as ledger:
         for pen in pens:
@@ -212,7 +240,7 @@ def _fold_much(path: Path, barrier: Any, pens: list[Pen]) -> None:
                 ledger.fold([batch])
 
 
-def test_processes_that_create_and_fold_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+def test_processes_that_create_and_fold_at_the_same_time_lose_nothing(bare: str, ledgers: Ledgers) -> None:
     pens = []
     for _ in range(4):
         pen = Pen()
@@ -222,19 +250,24 @@ def test_processes_that_create_and_fold_at_the_same_time_lose_nothing(tmp_path: 
         pens.append(pen)
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(3)
-    path = tmp_path / "ledger.db"
-    folders = [context.Process(target=_fold_much, args=(path, barrier, pens)) for _ in range(3)]
+    folders = [context.Process(target=_fold_much, args=(bare, barrier, pens)) for _ in range(3)]
     for process in folders:
         process.start()
     for process in folders:
         process.join(60)
         assert process.exitcode == 0
-    with Ledger.open(path) as together, Ledger.open(tmp_path / "alone.db") as alone:
+    with Ledger.open(bare) as together, ledgers.opened() as alone:
         alone.fold([batch for pen in pens for batch in pen.batches()])
         assert dump(together) == dump(alone)
 
 
-def test_make_durable_can_be_called_at_any_time(tmp_path: Path) -> None:
+def test_make_durable_can_be_called_at_any_time(ledger: Ledger) -> None:
+    ledger.make_durable()
+    ledger.fold(Pen().batches())
+    ledger.make_durable()
+
+
+def test_a_file_is_not_synchronised_at_each_commit(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.db") as ledger:
         ledger.make_durable()
         ledger.fold(Pen().batches())
@@ -244,22 +277,45 @@ def test_make_durable_can_be_called_at_any_time(tmp_path: Path) -> None:
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
-def test_a_reader_sees_one_moment(tmp_path: Path) -> None:
+def test_a_reader_sees_one_moment(ledger: Ledger) -> None:
     pen = Pen()
     a_flow_run(pen, "first")
-    with Ledger.open(tmp_path / "ledger.db") as ledger:
+    ledger.fold(pen.batches())
+    with ledger.read() as connection:
+        assert len(queries.list_flow_runs(connection).results) == 1
+        a_flow_run(pen, "second")
         ledger.fold(pen.batches())
-        with ledger.read() as connection:
-            assert len(queries.list_flow_runs(connection).results) == 1
-            a_flow_run(pen, "second")
-            ledger.fold(pen.batches())
-            assert len(queries.list_flow_runs(connection).results) == 1
-        with ledger.read() as connection:
-            assert len(queries.list_flow_runs(connection).results) == 2
+        assert len(queries.list_flow_runs(connection).results) == 1
+    with ledger.read() as connection:
+        assert len(queries.list_flow_runs(connection).results) == 2
 
 
-def test_nothing_to_fold_is_fine(tmp_path: Path) -> None:
-    with Ledger.open(tmp_path / "ledger.db") as ledger:
-        assert ledger.fold([]) == Folded(0, 0, 0)
-        assert ledger.positions(new_id()) == {}
-        assert ledger.open_writers() == []
+def test_nothing_to_fold_is_fine(ledger: Ledger) -> None:
+    assert ledger.fold([]) == Folded(0, 0, 0)
+    assert ledger.positions(new_id()) == {}
+    assert ledger.open_writers() == []
+
+
+def test_room_that_deleted_rows_took_is_given_back(ledger: Ledger) -> None:
+    pen = Pen()
+    for number in range(500):
+        a_flow_run(pen, f"run-{number}", parameters=b'{"x": "%b"}' % os.urandom(500).hex().encode())
+    ledger.fold(pen.batches())
+    full = ledger.contents()
+    assert full.rows["flow_runs"] == 500
+    with ledger._write() as connection:
+        connection.exec_driver_sql("DELETE FROM flow_runs")
+    ledger.compact()
+    now = ledger.contents()
+    assert 0 < now.bytes < full.bytes
+    assert now.table_bytes.get("flow_runs", 0) <= full.table_bytes.get("flow_runs", 0)
+
+
+def test_writers_of_other_homes_are_left_to_these(ledgers: Ledgers) -> None:
+    mine, other = Pen(), Pen()
+    where = ledgers.new()
+    with Ledger.open(where) as ledger, Ledger.open(where, home_id=b"m" * 16) as shared:
+        shared.fold(mine.batches())
+        ledger.fold(other.batches())
+        assert [writer.id for writer in shared.open_writers()] == [mine.id]
+        assert [writer.id for writer in ledger.open_writers()] == sorted([mine.id, other.id])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -34,7 +35,8 @@ class Plans:
 
 
 @pytest.fixture
-def plans(ledger: Ledger) -> Iterator[Plans]:
+def plans(tmp_path: Path) -> Iterator[Plans]:
+    """SQLite's, which is told what is typical; PostgreSQL's stand in test_postgres_plans.py."""
     pen = Pen()
     for number in range(30):
         run = a_flow_run(pen, f"run-{number}", at_us=T0 + number * SECOND).enter(RUNNING)
@@ -43,9 +45,10 @@ def plans(ledger: Ledger) -> Iterator[Plans]:
         if number % 2:
             task_run.enter(FAILED, message="ValueError: no such thing")
             run.enter(FAILED, message="ValueError: no such thing", cause_id=task_run.id)
-    ledger.fold(pen.batches())
-    with ledger.read() as connection:
-        yield Plans(connection)
+    with Ledger.open(tmp_path / "ledger.db") as ledger:
+        ledger.fold(pen.batches())
+        with ledger.read() as connection:
+            yield Plans(connection)
 
 
 @pytest.mark.parametrize("page", [1, 2])
@@ -77,6 +80,7 @@ def test_a_filter_that_finds_few_is_what_the_planner_goes_by(plans: Plans) -> No
     assert "COVERING INDEX task_runs_of_flow_run " in plans.of(queries.count_task_runs, of_run)
     failed = TaskRunFilter(flow_run_id=[run.id], state_type=[FAILED])
     assert "task_runs_of_flow_run_by_state" in plans.of(queries.list_task_runs, failed)
+    assert "task_runs_of_flow_run_by_state" in plans.of(queries.list_failures, run.id)
     assert "task_runs_by_state" in plans.of(queries.list_task_runs, TaskRunFilter(state_type=[FAILED]))
     assert "flow_runs_by_state" in plans.of(queries.list_flow_runs, FlowRunFilter(state_type=[FAILED, RUNNING]))
     assert "flow_runs_of_flow" in plans.of(queries.list_flow_runs, FlowRunFilter(flow_name=["backup"]))

@@ -219,7 +219,10 @@ CASES: dict[str, Case] = {
         a_map_with_failures,
         "11 of 40 states failed",
         f"{FLOW} failed: 11 of 40 states failed.",
-        ("10 task runs of score failed: no grid for 0", "1 task run of score failed: KeyError: 'x'"),
+        (
+            "10 task runs of score failed: no grid for …, for example score-0, score-4, score-8",
+            "1 task run of score failed: KeyError: 'x'",
+        ),
         ("1 task run was cancelled",),
     ),
     "in a subflow": Case(
@@ -379,6 +382,7 @@ def test_what_to_type_leads_to_the_root(ledger: Ledger, ask: Any) -> None:
     assert told.do == [
         f"surefoot task-run logs {task_id}",
         "surefoot flow-run logs calm-heron",
+        "surefoot flow-run retry calm-heron",
         "surefoot flow-run inspect calm-heron",
     ]
     assert told.traceback == "Traceback of upload"

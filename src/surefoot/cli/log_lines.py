@@ -15,9 +15,11 @@ import click
 import msgspec
 
 from surefoot.cli.output import PAGE, Output, note, output_option, say, walk, write_array
+from surefoot.cli.reading import now_here
 from surefoot.cli.table import one_line
 from surefoot.cli.times import clock_time
 from surefoot.client.protocol import Client
+from surefoot.core import settings
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import BadInput
 from surefoot.core.wire import FlowRunFilter, Log, LogFilter, TaskRunFilter
@@ -53,8 +55,12 @@ def print_logs(
     last: int | None,
     output: Output,
     is_over: Callable[[], bool] | None,
+    since: datetime,
 ) -> None:
-    """Print the lines that `where` selects; those to come as well if `is_over` is given, until it says so."""
+    """Print the lines that `where` selects; those to come as well if `is_over` is given, until it says so.
+
+    `since`: when the run was made, to which they belong.
+    """
     if first is not None and (last is not None or is_over):
         raise BadInput("--head does not go with --tail or --follow.", do="Leave one of them out.")
     if is_over and output == "json":
@@ -69,7 +75,14 @@ def print_logs(
         count += len(logs)
         say(writer.lines(logs))
     if not count:
-        note("Nothing was logged." if level is None else f"Nothing was logged at {level.upper()} or above.")
+        note(_nothing(level, since))
+
+
+def _nothing(level: str | None, since: datetime) -> str:
+    days = settings.refresh().retention.logs_days
+    if days is not None and now_here() - since > timedelta(days=days):
+        return f"No line is left: lines are kept for {days:g} days, see the setting retention.logs_days."
+    return "Nothing was logged." if level is None else f"Nothing was logged at {level.upper()} or above."
 
 
 def _lines(

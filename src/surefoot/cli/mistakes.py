@@ -14,6 +14,7 @@ import click
 
 from surefoot.core.errors import (
     BadInput,
+    MissingResult,
     NotFound,
     Refused,
     RunError,
@@ -42,6 +43,7 @@ class Exit(IntEnum):
 # The first row that fits decides.
 _CODES: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (NotFound, Exit.NOT_FOUND),
+    (MissingResult, Exit.NOT_FOUND),
     (BadInput, Exit.BAD_INPUT),
     (click.UsageError, Exit.BAD_INPUT),
     (click.ClickException, Exit.BAD_INPUT),

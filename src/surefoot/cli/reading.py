@@ -16,16 +16,15 @@ from surefoot.client import get_client
 from surefoot.client.protocol import Client
 from surefoot.core import settings
 from surefoot.core.clock import get_clock
+from surefoot.core.settings import Settings
 
-__all__ = ["nothing_recorded", "now_here", "reading"]
+__all__ = ["here", "nothing_recorded", "now_here", "reading"]
 
 
 @contextmanager
 def reading() -> Iterator[Client]:
     """A client for the length of a command, with colours as the settings want them."""
-    ctx = click.get_current_context()
-    if not settings.refresh().cli.colors:
-        ctx.color = False
+    here()
     client = get_client()
     try:
         yield client
@@ -35,6 +34,14 @@ def reading() -> Iterator[Client]:
             note(f"{client.behind:,} facts are not taken in yet, so this is that much behind. Ask again in a moment.")
         for trouble in client.troubles:
             note(trouble)
+
+
+def here() -> Settings:
+    """The settings in force, with colours as they want them."""
+    current = settings.refresh()
+    if not current.cli.colors:
+        click.get_current_context().color = False
+    return current
 
 
 def now_here() -> datetime:

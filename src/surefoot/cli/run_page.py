@@ -6,7 +6,6 @@ May import: click, msgspec, core, client (the protocol).
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections import Counter
@@ -23,13 +22,12 @@ from surefoot.cli.times import clock_time, duration, full_time
 from surefoot.client.protocol import Client
 from surefoot.core.colours import STATE_COLOURS
 from surefoot.core.states import NAMES, StateType, is_final
-from surefoot.core.wire import FlowRun, FlowRunFilter, RunCounts, State, TaskRun, TaskRunFilter
+from surefoot.core.wire import FailureGroup, FlowRun, FlowRunFilter, RunCounts, State, TaskRun, TaskRunFilter
 
 __all__ = ["counts_cell", "flow_run_page", "task_run_page", "took", "typed"]
 
 ONE_BY_ONE_MAX: Final = 50  # task runs up to which each has a line of its own; beyond, each task has one
 LINES_MAX: Final = 40  # of a timeline
-FAILURES_READ_MAX: Final = 1000
 ERRORS_MAX: Final = 10
 INPUTS_MAX: Final = 5
 TEXT_MAX: Final = 500  # of parameters; `-o json` has them all
@@ -240,24 +238,24 @@ def _block() -> str:
 def _failures(client: Client, run: FlowRun, counts: RunCounts) -> list[str]:
     if not any(_TYPE_OF.get(name, StateType.FAILED) in _FAILED for name, count in counts.by_name.items() if count):
         return []
-    where = TaskRunFilter(flow_run_id=[run.id], state_type=_FAILED)
-    page = client.task_runs(where, sort="EXPECTED_START_TIME_ASC", limit=FAILURES_READ_MAX)
-    by_error: dict[str, list[TaskRun]] = {}
-    for task_run in page.results:
-        by_error.setdefault(_kind_of_error(task_run), []).append(task_run)
-    if not by_error:
+    found = client.failures(run.id)
+    if not found.groups:
         return []
-    groups = sorted(by_error.values(), key=len, reverse=True)
-    rows = [[f"{len(group):,}", group[0].name, group[0].reason or group[0].state_name] for group in groups[:ERRORS_MAX]]
-    lines = ["", heading("Failures"), *table(["RUNS", "FOR EXAMPLE", "WHY"], rows, width=screen_width())]
-    if page.after or len(groups) > ERRORS_MAX:
+    rows = [
+        [f"{group.count:,}", group.task_name, _examples(group), group.message] for group in found.groups[:ERRORS_MAX]
+    ]
+    lines = ["", heading("Failures"), *table(["RUNS", "TASK", "FOR EXAMPLE", "WHY"], rows, width=screen_width())]
+    if found.rest or len(found.groups) > ERRORS_MAX:
         lines.append(dim(f"All: surefoot task-run ls --flow-run {run.id} --state FAILED --limit 0"))
-    return lines
+    return [*lines, dim(f"One of them: surefoot why {found.groups[0].examples[0].id}")]
 
 
-def _kind_of_error(run: TaskRun) -> str:
-    """The reason without what differs from one item to the next: numbers and quoted values."""
-    return re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "_", run.reason or run.state_name)
+def _examples(group: FailureGroup) -> str:
+    """The first few of them: by item in a map, else by name."""
+    items = [f"{run.item:,}" for run in group.examples if run.item is not None]
+    if len(items) < len(group.examples):
+        return ", ".join(run.name for run in group.examples)
+    return f"item{'s' * (len(items) > 1)} {', '.join(items)}"
 
 
 def _history(states: Iterable[State]) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
-__all__ = ["clock_time", "day_and_time", "duration", "full_time"]
+__all__ = ["clock_time", "day_and_time", "duration", "full_time", "instant_before"]
 
 _DAYS: Final = {-1: "yesterday", 0: "today", 1: "tomorrow"}
 
@@ -81,3 +82,26 @@ def duration(seconds: float | None) -> str:
     if minutes:
         return f"{minutes}m {rest:02}s"
     return f"{rest}s"
+
+
+_AGE: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]+)?)\s*([smhdw])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def instant_before(text: str, now: datetime) -> datetime:
+    """The instant that people mean by an age (`30d`), or by a day or instant of ISO 8601, here local if it has no zone.
+
+    Raises ValueError for anything else.
+
+    >>> from datetime import timezone
+    >>> now = datetime(2025, 3, 5, 9, 30, tzinfo=timezone.utc)
+    >>> str(instant_before("12h", now)), str(instant_before("2025-01-31T10:00Z", now).astimezone(timezone.utc))
+    ('2025-03-04 21:30:00+00:00', '2025-01-31 10:00:00+00:00')
+    """
+    age = _AGE.fullmatch(text.strip().lower())
+    if age is None:
+        return datetime.fromisoformat(text.strip()).astimezone()
+    try:
+        return now - timedelta(seconds=float(age[1]) * _SECONDS[age[2]])
+    except OverflowError:
+        raise ValueError from None

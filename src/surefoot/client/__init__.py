@@ -1,4 +1,4 @@
-"""client: asks what is recorded. One protocol, whichever way it reaches the ledger; here, the home's own file.
+"""client: asks what is recorded. One protocol, whichever way it reaches the ledger; here, straight on its database.
 
 The database toolkit is loaded when a client is asked for, not before. May import: ledger, journal, core.
 """
@@ -26,4 +26,6 @@ def get_client() -> Client:
     from surefoot.client.embedded import EmbeddedClient
 
     ledger = current.ledger
-    return EmbeddedClient(current.home, wait_s=ledger.fold_wait_seconds, busy_s=ledger.busy_timeout_seconds)
+    return EmbeddedClient(
+        current.home, wait_s=ledger.fold_wait_seconds, busy_s=ledger.busy_timeout_seconds, url=ledger.url
+    )

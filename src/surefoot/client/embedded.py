@@ -1,8 +1,8 @@
-"""The embedded client: straight on the ledger of a home, in this process. Every read folds first.
+"""The embedded client: straight on the ledger, in this process. Every read folds first.
 
 A home that cannot be written is read all the same, from a copy of its ledger.
 
-May import: ledger, journal, core.
+May import: ledger, results, journal, core.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from surefoot.client.folding import TakenIn, take_in
+from surefoot.client.ledgers import ledger_of
 from surefoot.core.errors import HomeUnwritable
 from surefoot.core.wire import (
+    Deleted,
     Explanation,
+    FailureGroups,
     Flow,
     FlowFilter,
     FlowRun,
@@ -26,6 +29,7 @@ from surefoot.core.wire import (
     LogFilter,
     Page,
     RunCounts,
+    RunResult,
     SortFlowRuns,
     SortFlows,
     SortLogs,
@@ -35,7 +39,11 @@ from surefoot.core.wire import (
     TaskRunFilter,
 )
 from surefoot.journal.home import Home
-from surefoot.ledger import Ledger, LedgerCopy, queries
+from surefoot.ledger import Ledger, LedgerCopy, Removed, queries
+from surefoot.ledger.decisions.deletion import count_below
+from surefoot.ledger.queries.rows import ids_bytes
+from surefoot.ledger.removal import Removal
+from surefoot.results import cleaning
 
 __all__ = ["EmbeddedClient"]
 
@@ -45,26 +53,28 @@ T = TypeVar("T")
 
 
 class EmbeddedClient:
-    """A `Client` for the ledger of a home, which is made if it is not there.
+    """A `Client` for a home and its ledger, which are made if they are not there.
 
     Args:
         home: the folder.
         wait_s: how long a read may spend on taking in what is new; the rest is told as `behind`.
         busy_s: how long another process that writes into the ledger is waited for, at most.
+        url: the ledger's database, which other homes may use too; None for a file in the home.
     """
 
-    def __init__(self, home: str | Path, *, wait_s: float = 2.0, busy_s: float = 30.0) -> None:
+    def __init__(self, home: str | Path, *, wait_s: float = 2.0, busy_s: float = 30.0, url: str | None = None) -> None:
         self._home = Home(str(home))
         self._wait_s = wait_s
         self._busy_s = min(max(wait_s, _BUSY_S_MIN), busy_s)
         self._behind = 0
         self._troubles: list[str] = []
         self._copy: LedgerCopy | None = None
+        self._why_copy: HomeUnwritable | None = None  # why nothing can be changed
         try:
             self._home.ensure()
-            self._ledger = Ledger.open(self._home.ledger_path, busy_s=self._busy_s)
+            self._ledger = ledger_of(self._home, url, busy_s=self._busy_s)
         except HomeUnwritable as error:
-            if not os.path.isdir(self._home.writers_path):
+            if url is not None or not os.path.isdir(self._home.writers_path):
                 raise
             self._read_a_copy(error)
 
@@ -77,6 +87,7 @@ class EmbeddedClient:
             if self._copy is not None:
                 self._copy.close()
             raise error from None
+        self._why_copy = error
         self._tell(f"{error} Until then this is read from a copy, which changes nothing.")
 
     def _renew_copy(self) -> None:
@@ -148,6 +159,10 @@ class EmbeddedClient:
         """How many task runs are in each state."""
         return self._ask(lambda tx: queries.count_task_runs(tx, where))
 
+    def failures(self, flow_run_id: str) -> FailureGroups:
+        """What failed in a flow run, by what went wrong."""
+        return self._ask(lambda tx: queries.list_failures(tx, flow_run_id))
+
     def find_flow_run(self, reference: str) -> FlowRun:
         """The flow run that goes by an id, a prefix of one, or a name."""
         return self._ask(lambda tx: queries.find_flow_run(tx, reference))
@@ -160,14 +175,46 @@ class EmbeddedClient:
         """The flow run or task run that goes by `reference`."""
         return self._ask(lambda tx: queries.find_run(tx, reference))
 
+    def results(self, flow_run_id: str, *, limit: int = 200, after: str | None = None) -> Page[RunResult]:
+        """A page of the results of a flow run and its task runs that are kept or stored."""
+        return self._page(lambda tx: queries.list_results(tx, flow_run_id, limit=limit, after=after))
+
+    def find_result(self, reference: str) -> RunResult:
+        """Where the result of a run is."""
+        return self._ask(lambda tx: queries.find_result(tx, reference))
+
     def why(self, reference: str) -> Explanation:
         """Why a run is as it is."""
         return self._ask(lambda tx: queries.explain(tx, reference))
 
+    def count_below(self, flow_run_ids: Sequence[str] = (), task_run_ids: Sequence[str] = ()) -> Deleted:
+        """What the deletion of these runs would take with it."""
+        flow_runs, task_runs = ids_bytes(flow_run_ids), ids_bytes(task_run_ids)
+        return _deleted(self._ask(lambda tx: count_below(tx, flow_runs, task_runs)))
+
+    def delete_flow_runs(self, ids: Sequence[str]) -> Deleted:
+        """Delete flow runs with all that is theirs. Raises NotFound and Refused."""
+        return self._delete(lambda found: self._ledger.delete_flow_runs(found), ids)
+
+    def delete_task_runs(self, ids: Sequence[str]) -> Deleted:
+        """Delete task runs with all that is theirs. Raises NotFound and Refused."""
+        return self._delete(lambda found: self._ledger.delete_task_runs(found), ids)
+
+    def _delete(self, delete: Callable[[Sequence[bytes]], Removal], ids: Sequence[str]) -> Deleted:
+        self._take_in()
+        if self._why_copy is not None:
+            raise self._why_copy
+        removal = delete(ids_bytes(ids))
+        for run_id in removal.flow_runs:
+            try:
+                cleaning.remove(self._home.path, run_id)
+            except OSError as error:
+                self._troubles.append(f"Results of a deleted run stay: {error}. Try: surefoot results gc")
+        return _deleted(removal.removed)
+
     def close(self) -> None:
-        """Let go of the ledger's file."""
-        if self._ledger is not None:
-            self._ledger.close()
+        """Let go of the ledger."""
+        self._ledger.close()
         if self._copy is not None:
             self._copy.close()
 
@@ -176,22 +223,29 @@ class EmbeddedClient:
         return replace(page, behind=self._behind) if self._behind else page
 
     def _ask(self, ask: Callable[[Any], T]) -> T:
+        self._take_in()
+        with self._ledger.read() as tx:
+            return ask(tx)
+
+    def _take_in(self) -> None:
         self._renew_copy()
         try:
-            taken = self._take_in()
+            taken = self._taken()
         except HomeUnwritable as error:
             if self._copy is not None:
                 raise
             self._ledger.close()
             self._read_a_copy(error)
-            taken = self._take_in()
+            taken = self._taken()
         self._behind = taken.behind
         self._tell(*taken.troubles)
-        with self._ledger.read() as tx:
-            return ask(tx)
 
-    def _take_in(self) -> TakenIn:
+    def _taken(self) -> TakenIn:
         return take_in(self._home, self._ledger, self._wait_s, is_copy=self._copy is not None)
 
     def _tell(self, *troubles: str) -> None:
         self._troubles += [trouble for trouble in troubles if trouble not in self._troubles]
+
+
+def _deleted(removed: Removed) -> Deleted:
+    return Deleted(flow_runs=removed.flow_runs, task_runs=removed.task_runs, logs=removed.logs)

@@ -28,10 +28,10 @@ from surefoot.journal.home import Home, unwritable
 from surefoot.journal.reading import SegmentFile, WriterFolder
 from surefoot.ledger import Batch, Ledger
 
-__all__ = ["TakenIn", "take_in"]
+__all__ = ["ASIDE", "TakenIn", "fold_no_more", "take_in"]
 
 _LOCK: Final = "folding.lock"
-_ASIDE: Final = "damaged"  # where segments with damage are kept
+ASIDE: Final = "damaged"  # where segments with damage are kept
 _READ_BYTES: Final = 256 << 10  # of a segment at once: about 2,500 facts
 _LOCK_POLL_S: Final = 0.02
 _FACT_BYTES: Final = 100  # as good a guess as any, where nothing was counted
@@ -49,14 +49,19 @@ class TakenIn(NamedTuple):
     troubles: tuple[str, ...]  # what could not be read, one sentence each
 
 
-def take_in(home: Home, ledger: Ledger, wait_s: float, *, is_copy: bool = False) -> TakenIn:
+def take_in(home: Home, ledger: Ledger, wait_s: float, *, may_count: bool = True, is_copy: bool = False) -> TakenIn:
     """Fold what had been written when this was called, for at most about `wait_s` seconds.
 
     Raises HomeUnwritable where the ledger takes nothing more, LedgerDamaged where it is no longer whole.
 
-    `is_copy`: the ledger is but this process's copy of the home's own, so nothing in the home is changed.
+    Args:
+        home: whose journal it is.
+        ledger: what it is folded into.
+        wait_s: for how long, in seconds.
+        may_count: whether what is left may be counted, which takes time; else it is reckoned from the files' sizes.
+        is_copy: the ledger is but this process's copy of the home's own, so nothing in the home is changed.
     """
-    return _Taking(home, ledger, wait_s, is_copy).run()
+    return _Taking(home, ledger, wait_s, _COUNT_US if may_count else 0, is_copy).run()
 
 
 class _Writer:
@@ -94,9 +99,10 @@ class _Writer:
 class _Taking:
     """One call of `take_in`."""
 
-    def __init__(self, home: Home, ledger: Ledger, wait_s: float, is_copy: bool) -> None:
+    def __init__(self, home: Home, ledger: Ledger, wait_s: float, count_us: int, is_copy: bool) -> None:
         self.home = home
         self.ledger = ledger
+        self.count_us = count_us
         self.is_copy = is_copy
         self.asked_us = get_clock().now_us()
         self.deadline_us = get_clock().mono_us() + round(wait_s * 1e6)
@@ -129,8 +135,9 @@ class _Taking:
         return _is_later(fact, self.asked_us)
 
     def _look_up_positions(self) -> None:
+        found = self.ledger.positions_of([writer.folder.writer_id for writer in self.writers])
         for writer in self.writers:
-            writer.at = self.ledger.positions(writer.folder.writer_id)
+            writer.at = found[writer.folder.writer_id]
             writer.is_known = bool(writer.at)
 
     def _all_segments(self) -> list[tuple[_Writer, SegmentFile]]:
@@ -211,26 +218,28 @@ class _Taking:
         reading.sweep(self.home)
 
     def _keep_aside(self, writer: _Writer, segment: SegmentFile) -> None:
-        aside = os.path.join(self.home.path, _ASIDE)
+        aside = os.path.join(self.home.path, ASIDE)
         kept = os.path.join(aside, f"{writer.folder.writer_id.hex()}-{os.path.basename(segment.path)}")
         try:
             os.makedirs(aside, 0o700, exist_ok=True)
             os.replace(segment.path, kept)
+            now_ns = get_clock().now_us() * 1000
+            os.utime(kept, ns=(now_ns, now_ns))  # for so long it is kept from now on
         except OSError as error:
             self.troubles.append(f"{segment.path} is damaged, and could not be put aside: {error.strerror}.")
         else:
             self.troubles.append(f"A piece of the journal is damaged: what stood behind it is kept in {kept}.")
 
     def _result(self, folded: int, unread: list[tuple[_Writer, SegmentFile]], why: str = "") -> TakenIn:
-        behind = _count(unread, self.asked_us)
+        behind = _count(unread, self.asked_us, self.count_us)
         if behind and why:
             self.troubles.append(why)
         return TakenIn(folded, behind, tuple(self.troubles))
 
 
-def _count(unread: list[tuple[_Writer, SegmentFile]], asked_us: int) -> int:
+def _count(unread: list[tuple[_Writer, SegmentFile]], asked_us: int, count_us: int) -> int:
     """How many facts stand unread in these segments. Where counting takes too long, the rest is reckoned from sizes."""
-    until_us = get_clock().mono_us() + _COUNT_US
+    until_us = get_clock().mono_us() + count_us
     facts, bytes_read, bytes_left = 0, 0, 0
     for writer, segment in unread:
         at = writer.at.get((segment.stream, segment.number), 0)
@@ -299,3 +308,10 @@ def _who_folds(home: Home) -> str:
     else:
         who = f"process {folder.pid} on {folder.host}"
     return f"What is in {home.path} is just taken in by {who}. If that never ends, end that process. [ledger-busy]"
+
+
+@contextmanager
+def fold_no_more(home: Home, wait_s: float) -> Iterator[bool]:
+    """Whether nobody folds while this is entered. Waits so long for another that does."""
+    with _alone(home, get_clock().mono_us() + round(wait_s * 1e6)) as is_alone:
+        yield is_alone

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from surefoot.core.wire import (
+    Deleted,
     Explanation,
+    FailureGroups,
     Flow,
     FlowFilter,
     FlowRun,
@@ -19,6 +21,7 @@ from surefoot.core.wire import (
     LogFilter,
     Page,
     RunCounts,
+    RunResult,
     SortFlowRuns,
     SortFlows,
     SortLogs,
@@ -32,7 +35,7 @@ __all__ = ["Client"]
 
 
 class Client(Protocol):
-    """Reads what is recorded. Every read first takes in what had been written before it was asked."""
+    """Reads what is recorded, and deletes it. All first take in what had been written before they were asked."""
 
     @property
     def behind(self) -> int:
@@ -96,6 +99,10 @@ class Client(Protocol):
         """How many task runs are in each state."""
         ...
 
+    def failures(self, flow_run_id: str) -> FailureGroups:
+        """What failed in a flow run, by what went wrong."""
+        ...
+
     def find_flow_run(self, reference: str) -> FlowRun:
         """The flow run that goes by an id, a prefix of one (4 characters or more), or a name.
 
@@ -111,8 +118,35 @@ class Client(Protocol):
         """The flow run or task run that goes by `reference`; a flow run is looked for first."""
         ...
 
+    def results(self, flow_run_id: str, *, limit: int = 200, after: str | None = None) -> Page[RunResult]:
+        """A page of the results of a flow run and its task runs that are kept or stored; the flow run's own first."""
+        ...
+
+    def find_result(self, reference: str) -> RunResult:
+        """Where the result of the run is that goes by `reference`. Raises as `find_run`.
+
+        Raises MissingResult, which says why, if it is neither kept nor stored.
+        """
+        ...
+
     def why(self, reference: str) -> Explanation:
         """Why a run is as it is."""
+        ...
+
+    def count_below(self, flow_run_ids: Sequence[str] = (), task_run_ids: Sequence[str] = ()) -> Deleted:
+        """What the deletion of these runs would take with it: themselves, what they called, and all lines."""
+        ...
+
+    def delete_flow_runs(self, ids: Sequence[str]) -> Deleted:
+        """Delete flow runs, with their task runs, the flow runs that they called, lines, and results kept for resuming.
+
+        Nothing brings them back. Raises NotFound for one that is not there, and Refused for one that has not ended, or
+        below which something has not; then nothing is deleted.
+        """
+        ...
+
+    def delete_task_runs(self, ids: Sequence[str]) -> Deleted:
+        """Delete task runs, with what they called and their lines. Raises as `delete_flow_runs`."""
         ...
 
     def close(self) -> None:

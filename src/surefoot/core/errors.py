@@ -10,6 +10,7 @@
     │   ├── TemplateError             a run-name template that cannot be filled in
     │   ├── MappingMissingIterable    `.map` with nothing to map over
     │   ├── MappingLengthMismatch     `.map` over iterables of unequal length
+    │   ├── UnpicklableArgument       what a task is called with cannot be sent to another process
     │   ├── MissingContextError       something that needs a run, called outside of one
     │   ├── NotFound                  no such run, flow, profile, file ...
     │   ├── Ambiguous                 a name or prefix that fits several
@@ -24,10 +25,13 @@
     │   └── LedgerTooNew              the ledger was written by a newer version
     ├── RunError                      a run did not complete, and its result was asked for
     │   ├── FailedRun
+    │   │   ├── ResultNotStored       it ran, and its result could not be stored as was asked
     │   │   ├── NotReadyRun           it never ran: an upstream did not complete, or parameters were refused
     │   │   ├── TaskRunTimeoutError   (also a TimeoutError)
-    │   │   └── FlowRunTimeoutError   (also a TimeoutError)
+    │   │   ├── FlowRunTimeoutError   (also a TimeoutError)
+    │   │   └── UnpicklableResult     what a task returned cannot be brought back from its process
     │   ├── CrashedRun
+    │   │   └── ChildDied             the process in which a task was called ended in the midst of it
     │   ├── CancelledRun
     │   ├── PausedRun
     │   ├── UnfinishedRun
@@ -46,6 +50,7 @@ __all__ = [
     "Ambiguous",
     "BadInput",
     "CancelledRun",
+    "ChildDied",
     "CrashedRun",
     "Defect",
     "EntrypointError",
@@ -67,6 +72,7 @@ __all__ = [
     "PausedRun",
     "Refused",
     "ReservedArgumentError",
+    "ResultNotStored",
     "RunError",
     "SettingsError",
     "SurefootError",
@@ -76,6 +82,8 @@ __all__ = [
     "TooDeep",
     "Unavailable",
     "UnfinishedRun",
+    "UnpicklableArgument",
+    "UnpicklableResult",
     "WouldDeadlock",
 ]
 
@@ -165,6 +173,15 @@ class MappingLengthMismatch(BadInput, ValueError):
     """`.map` got iterables of unequal length. Make them equal, or wrap what is to be repeated in `unmapped`."""
 
     slug = "mapping-length-mismatch"
+
+
+class UnpicklableArgument(BadInput, TypeError):
+    """What a task is called with cannot be sent to another process.
+
+    Pass what it is made from, and make it in the task; or use ThreadPoolTaskRunner.
+    """
+
+    slug = "unpicklable-argument"
 
 
 class MissingContextError(BadInput, RuntimeError):
@@ -260,6 +277,12 @@ class NotReadyRun(FailedRun):
     slug = "not-ready"
 
 
+class ResultNotStored(FailedRun):
+    """The run's function returned, but its result could not be stored where, and as, the decorator asks."""
+
+    slug = "result-not-stored"
+
+
 class TaskRunTimeoutError(FailedRun, TimeoutError):
     """A task took longer than its `timeout_seconds`."""
 
@@ -272,10 +295,22 @@ class FlowRunTimeoutError(FailedRun, TimeoutError):
     slug = "flow-run-timeout"
 
 
+class UnpicklableResult(FailedRun, TypeError):
+    """What a task returned cannot be brought back from the process that it was called in."""
+
+    slug = "unpicklable-result"
+
+
 class CrashedRun(RunError):
     """The run ended CRASHED: interrupted, terminated, or its process died."""
 
     slug = "crashed-run"
+
+
+class ChildDied(CrashedRun):
+    """The process in which a task was called ended in the midst of the call. The message says how."""
+
+    slug = "child-died"
 
 
 class CancelledRun(RunError):
@@ -297,7 +332,7 @@ class UnfinishedRun(RunError):
 
 
 class MissingResult(RunError):
-    """The run completed, but its result is not in this process and was not stored."""
+    """The run completed, but its result is not in this process and was not stored, or what was stored is damaged."""
 
     slug = "missing-result"
 
@@ -310,6 +345,9 @@ class Defect(SurefootError):
 
 class TerminationSignal(BaseException):
     """SIGTERM arrived while a run was on. Derives from BaseException so that `except Exception` does not swallow it."""
+
+    why = ""  # told by whoever sent it
+    asked = False  # whether somebody with the right to asked for the end
 
     def __init__(self, signal: int) -> None:
         self.signal = signal

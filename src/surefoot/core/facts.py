@@ -25,6 +25,7 @@ __all__ = [
     "FlowRunCreated",
     "LogWritten",
     "LogsCut",
+    "ResultAt",
     "RunFact",
     "RunStart",
     "SegmentOpened",
@@ -48,6 +49,18 @@ class RunStart(msgspec.Struct, array_like=True, frozen=True, gc=False):
     qualname: str  # where the flow stands in it
     cwd: str
     argv: tuple[str, ...] = ()
+
+
+class ResultAt(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where the value that a run returned is kept, and how it was written. Never the value itself."""
+
+    place: str  # a pack, relative to the home ("results/..."), or the URL or path of an object
+    offset: int = 0  # in a pack; an object begins at 0
+    length: int = 0
+    serializer: str = "pickle"
+    source: str | None = None  # hash of the source of the task or flow that made it
+    epoch: int = 0  # in which it was made; a later one may have taken it over
+    inputs: bytes | None = None  # hash of which results of other runs it was made from
 
 
 class SegmentOpened(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=1):
@@ -87,6 +100,10 @@ class FlowRunCreated(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     start: RunStart | None = None
     description: str | None = None
     inputs: tuple[tuple[str, tuple[bytes, ...]], ...] = ()  # parameter -> the task runs that its value came from
+    key: bytes | None = None  # of a subflow: what it is found by when its parent is run again
+    message: str | None = None  # why this run of it, where it is not the first
+    parameters_at: ResultAt | None = None  # where the parameters are kept that JSON cannot give back
+    unkept: tuple[tuple[str, str], ...] = ()  # parameters that could not be kept, each with the reason
 
 
 class TaskRunCreated(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=3):
@@ -109,6 +126,9 @@ class TaskRunCreated(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
     inputs: tuple[tuple[str, tuple[bytes, ...]], ...] = ()  # parameter (or "wait_for") -> upstream runs
     map_id: bytes | None = None  # shared by the task runs of one `.map` call
     retries: int = 0
+    key: bytes | None = None  # what it is found by when its flow run is run again: task, inputs, how-manieth of these
+    message: str | None = None  # why this run of it, where it is not the first
+    unkeyed: str | None = None  # why it has no key: the input that cannot be told from another
 
 
 class StateEntered(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=4):
@@ -135,6 +155,8 @@ class StateEntered(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_f
     cause_id: bytes | None = None  # the task run or flow run because of which this happened
     traceback: str | None = None
     until_us: int | None = None  # SCHEDULED: when the run is to go on
+    result: ResultAt | None = None  # COMPLETED: where its value is kept
+    unkept: str | None = None  # COMPLETED: why its value is not kept, where it should have been
 
 
 class LogWritten(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=5):

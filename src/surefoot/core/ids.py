@@ -13,7 +13,7 @@ import os
 import time
 from uuid import UUID
 
-__all__ = ["instant_us", "new_id", "state_id", "to_text", "to_uuid"]
+__all__ = ["id_at", "instant_us", "new_id", "state_id", "to_text", "to_uuid"]
 
 _MASK_62 = (1 << 62) - 1
 # An odd number near 2**62 / golden ratio: multiples of it walk all of the 62 bits, so neighbours look unlike each
@@ -87,3 +87,12 @@ def instant_us(raw: bytes) -> int:
     """
     fraction = int.from_bytes(raw[6:8], "big") & 0x0FFF
     return int.from_bytes(raw[:6], "big") * 1000 + fraction * 1000 // 4096
+
+
+def id_at(us: int) -> bytes:
+    """The least id of the millisecond of an instant: what was made before sorts before it.
+
+    >>> id_at(0).hex(), id_at(1_700_000_000_000_000) < new_id()
+    ('00000000000070008000000000000000', True)
+    """
+    return ((us // 1000) << 80 | 0x7 << 76 | 0b10 << 62).to_bytes(16, "big")

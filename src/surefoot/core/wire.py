@@ -16,6 +16,7 @@ import msgspec
 from surefoot.core.states import StateType
 
 __all__ = [
+    "Deleted",
     "Explanation",
     "Flow",
     "FlowFilter",
@@ -25,6 +26,7 @@ __all__ = [
     "LogFilter",
     "Page",
     "RunCounts",
+    "RunResult",
     "State",
     "TaskInput",
     "TaskRun",
@@ -53,7 +55,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     description: str | None = None
-    run_count: int = 0  # flow runs recorded
+    run_count: int = 0  # flow runs recorded, those deleted because of their age too
     last_run: FlowRun | None = None
 
 
@@ -139,6 +141,31 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     task_run_id: str | None = None
 
 
+class FailedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One task run among those that failed alike."""
+
+    id: str
+    name: str
+    item: int | None = None  # which item of the map it is for, the first being 0; None if it is not of a map
+
+
+class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Task runs of one task that failed alike: their messages differ in numbers, ids and quoted values only."""
+
+    task_name: str
+    state_name: str
+    message: str  # with "…" for what differs
+    count: int
+    examples: list[FailedRun] = []  # the first few
+
+
+class FailureGroups(msgspec.Struct, frozen=True, kw_only=True):
+    """The failures in a flow run by what went wrong, most first."""
+
+    groups: list[FailureGroup] = []
+    rest: int = 0  # how many failed besides: a page has a limit
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run is as it is: a sentence, the chain of causes, and what to type next."""
 
@@ -148,6 +175,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     blocked: list[str] = []  # what did not run because of it
     do: list[str] = []  # commands to type
     traceback: str | None = None
+    failures: FailureGroups = FailureGroups()  # of a flow run: what failed in it
 
 
 class RunCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +183,29 @@ class RunCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     by_name: dict[str, int] = {}
     total: int = 0
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the value of a completed run is kept or stored. `surefoot.results.load_result` loads it."""
+
+    run_id: str
+    run_name: str
+    run_type: Literal["flow-run", "task-run"]
+    name: str  # of its flow or task
+    flow_run_id: str | None = None
+    place: str  # a pack, relative to the home ("results/..."), or the path of an object
+    offset: int = 0
+    length: int  # bytes
+    serializer: str
+    end_time: datetime | None = None
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """How much was deleted, or would be: the runs themselves, what they called, and all lines."""
+
+    flow_runs: int = 0
+    task_runs: int = 0
+    logs: int = 0
 
 
 T = TypeVar("T")
@@ -187,6 +238,7 @@ class FlowRunFilter(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str] | None = None  # has all of these
     start_time_after: datetime | None = None
     start_time_before: datetime | None = None
+    expected_start_time_before: datetime | None = None  # also those that never started
     parent_flow_run_id: list[str] | None = None
     is_root: bool | None = None  # True: not called by another flow
 
@@ -205,6 +257,7 @@ class TaskRunFilter(msgspec.Struct, frozen=True, kw_only=True):
     map_id: list[str] | None = None
     start_time_after: datetime | None = None
     start_time_before: datetime | None = None
+    expected_start_time_before: datetime | None = None  # also those that never started
 
 
 class LogFilter(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,6 +42,7 @@ __all__ = ["drive", "drive_on", "guarded_await", "perform"]
 
 async def drive(execution: Execution) -> None:
     """Live the whole life of a run in this event loop. Raises what stopped it, the same object."""
+    __tracebackhide__ = True
     stop = await drive_on(execution, None)
     execution.finished()
     if stop is not None:
@@ -66,6 +67,7 @@ async def drive_on(execution: Execution, outcome: Any) -> Stopped | None:
 
 async def guarded_await(execution: Execution, awaitable: Awaitable[Any], timeout_s: float | None = None) -> Outcome:
     """Await in the run's context, for at most so long, and put whatever happens into an outcome."""
+    __tracebackhide__ = True
     alarm = _Alarm(timeout_s) if timeout_s is not None else None
     outcome: Outcome
     try:
@@ -121,6 +123,7 @@ class InContext:
         self._context = context
 
     def __await__(self) -> Generator[Any, Any, Any]:
+        __tracebackhide__ = True
         run = self._context.run
         steps: Any = self._awaitable if hasattr(self._awaitable, "send") else self._awaitable.__await__()
         step: Callable[..., Any] = steps.send
@@ -184,6 +187,7 @@ async def _call(execution: Execution, effect: Call) -> Outcome:
 
 
 async def _called(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    __tracebackhide__ = True
     value = fn(*args, **kwargs)
     if hasattr(value, "__aiter__"):  # submitted: nobody takes its values one by one
         return [item async for item in value]

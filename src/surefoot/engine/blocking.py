@@ -20,6 +20,8 @@ from surefoot.engine.effects import (
     Enter,
     Finish,
     Hook,
+    Keep,
+    LookUp,
     NotReady,
     Outcome,
     Prepare,
@@ -39,6 +41,7 @@ __all__ = ["drive", "perform", "step"]
 
 def drive(execution: Execution) -> None:
     """Live the whole life of a run on this thread. Raises what stopped it, the same object."""
+    __tracebackhide__ = True
     gate = THIS_THREAD.gate
     opened = SHUT if gate is None else gate.shut()
     stop = None
@@ -88,6 +91,14 @@ def _wait_all(futures: list[Any]) -> None:
 def _call(execution: Execution, effect: Call) -> Outcome:
     args, kwargs = execution.call_arguments()
     return guarded(execution, effect.timeout_s, execution.definition.fn, *args, **kwargs)
+
+
+def _look_up(execution: Execution, _effect: LookUp) -> Verdict | str | None:
+    return execution.look_up()
+
+
+def _keep(execution: Execution, effect: Keep) -> Verdict:
+    return execution.keep(effect.verdict)
 
 
 def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
@@ -169,7 +180,9 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     Resolve: _resolve,
     Prepare: _prepare,
     Call: _call,
+    LookUp: _look_up,
     Settle: _settle,
+    Keep: _keep,
     AskRetry: _ask_retry,
     Sleep: _sleep,
     Hook: _hook,

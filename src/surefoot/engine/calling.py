@@ -31,6 +31,7 @@ def guarded(
     execution: Execution, timeout_s: float | None, fn: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> Outcome:
     """Call `fn` in the run's context, and put whatever happens into an outcome."""
+    __tracebackhide__ = True
     limit = None if timeout_s is None else _Limit(execution, timeout_s)
     gate = THIS_THREAD.gate
     before = SHUT if gate is None else gate.opened

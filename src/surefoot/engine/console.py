@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Final
+from typing import Any, Final
 
 from surefoot.engine.progress import clear_moving, draw_moving, is_terminal, one_at_a_time
 
@@ -35,11 +35,12 @@ class ConsoleHandler(logging.Handler):
             return
         try:
             text = self.format_line(record, self._colors and is_terminal(stream))
-            with one_at_a_time:
-                clear_moving(stream)
-                stream.write(text + "\n")
-                stream.flush()
-                draw_moving(stream, force=True)
+            execution = getattr(record, "surefoot_execution", None)
+            if execution is None:
+                _write(stream, text)
+            else:
+                # A notebook shows what is written under the cell that the context was made in, whatever thread writes.
+                execution.context.copy().run(_write, stream, text)
         except Exception:
             self.handleError(record)
 
@@ -55,6 +56,14 @@ class ConsoleHandler(logging.Handler):
             stamp = f"{_DIM}{stamp}{_RESET}"
             level = f"{color}{level}{_RESET}" if color else level
         return f"{stamp} {level} {where} | {text}" if where else f"{stamp} {level} | {text}"
+
+
+def _write(stream: Any, text: str) -> None:
+    with one_at_a_time:
+        clear_moving(stream)
+        stream.write(text + "\n")
+        stream.flush()
+        draw_moving(stream, force=True)
 
 
 _plain: Final = logging.Formatter()

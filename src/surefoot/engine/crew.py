@@ -41,7 +41,7 @@ class Crew:
         self._idle: list[threading.Lock] = []  # the bells of threads without work
         self._threads: set[threading.Thread] = set()
         self._numbers = 0
-        self._useful = max(4, os.cpu_count() or 1)  # so many threads at work may be of use
+        self.useful = max(4, os.cpu_count() or 1)  # so many threads at work may be of use
         self._begun = 0
         self._ended = 0
         self._is_watched = False
@@ -51,7 +51,7 @@ class Crew:
 
     def may_come(self, waiting: int) -> bool:
         """Whether one more thread is of use, when so many tasks wait for one."""
-        return self._coming < waiting and self.working < self._useful
+        return self._coming < waiting and self.working < self.useful
 
     def comes(self) -> Step:
         """Have a thread come for a task. It holds a slot from now on."""
@@ -61,7 +61,7 @@ class Crew:
 
     def watched(self) -> list[Step]:
         """Have it looked after whether more threads are of use."""
-        if self._is_watched or self.working < self._useful:
+        if self._is_watched or self.working < self.useful:
             return []
         self._is_watched = True
         return [self._start_watch]
@@ -76,7 +76,7 @@ class Crew:
                 self._slots.give_back()
                 self.working -= 1
                 self._coming -= 1
-                self._useful = max(self.working, 1)
+                self.useful = max(self.working, 1)
             call_later(LOOK_S, self._try_again)
 
     def _start(self, target: Callable[[], None]) -> None:
@@ -168,7 +168,7 @@ class Crew:
                     return
                 if not look.more_are_of_use(self._begun, self._ended):
                     continue
-                self._useful = min(max(self._useful, self.working) * 2, slots.limit)
+                self.useful = min(max(self.useful, self.working) * 2, slots.limit)
                 steps = slots.employ()
             _do(steps)
 

@@ -1,6 +1,6 @@
 """What a decorated function is, flow or task alike: its name, shape, rules, hooks, and how it is bound to an instance.
 
-May import: core, lifecycle, scope.
+May import: core, importable, lifecycle, scope.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ import os
 import sys
 from _random import Random
 from collections.abc import Callable, Iterable, Mapping
+from copyreg import __newobj__  # type: ignore[attr-defined]  # what pickle itself rebuilds objects by
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, SupportsIndex, TypeVar
 
+from surefoot.core.cards import card
 from surefoot.core.delays import DelaySpec, delays_of
 from surefoot.core.errors import BadInput, ParameterBindError, ReservedArgumentError, TemplateError
 from surefoot.core.names import check_name, fill_template
+from surefoot.engine.importable import import_named, is_module_importable, standing_at
+from surefoot.engine.keys import Keys, identity_of, source_hash
 from surefoot.engine.lifecycle import Rules
 from surefoot.engine.scope import check_tags
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     import inspect
 
     from surefoot.core.settings import Settings
+    from surefoot.results.asking import Asked
 
 __all__ = ["Definition", "Hooks", "RunName"]
 
@@ -50,6 +55,7 @@ class Definition:
 
     name: str
     fn: Callable[..., Any]
+    asks: Asked  # how its results are to be stored
 
     def __init__(
         self,
@@ -103,6 +109,8 @@ class Definition:
             hook: check_hooks(functions, f"on_{hook}", self) for hook, functions in hooks.items()
         }
         self.run_name = self._check_run_name(run_name)
+        self._source: str | None = None
+        self._identity: bytes | None = None
         self._rules: Rules | None = None
         self._rules_for: Settings | None = None
         self._signatures: dict[bool, inspect.Signature] = {}  # shared by all that are bound to instances
@@ -110,6 +118,27 @@ class Definition:
             if hasattr(fn, attribute):
                 setattr(self, attribute, getattr(fn, attribute))
         self.__wrapped__ = fn
+
+    # -- in other processes
+
+    def is_importable(self) -> bool:
+        """Whether other processes find it under its name."""
+        module, qualname = getattr(self, "__module__", None), getattr(self, "__qualname__", None)
+        if self._bound or not module or not qualname or not is_module_importable(module):
+            return False
+        found = standing_at(module, qualname)
+        return isinstance(found, Definition) and found.fn is self.fn and found.name == self.name
+
+    def __copy__(self: D) -> D:
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        return new
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        if self.is_importable():
+            return import_named, (self.__module__, getattr(self, "__qualname__"))  # noqa: B009  # not every callable has one
+        made_anew: dict[str, Any] = {"_rules": None, "_rules_for": None, "_signatures": {}}
+        return __newobj__, (type(self),), {**self.__dict__, **made_anew}
 
     @classmethod
     def decorate(cls, fn: Any, options: dict[str, Any]) -> Any:
@@ -228,6 +257,36 @@ class Definition:
             bound.apply_defaults()
         return bound.arguments
 
+    @property
+    def is_of_instance(self) -> bool:
+        """Whether it is a method of an object, and so nobody else's to call."""
+        return bool(self._bound) and self._binding == "instance"
+
+    # -- what its runs are found by
+
+    @property
+    def source(self) -> str:
+        """A hash of the function's own code."""
+        if self._source is None:
+            self._source = source_hash(self.fn)
+        return self._source
+
+    @property
+    def identity(self) -> bytes:
+        """What its runs are told from those of other tasks and flows by, in any process."""
+        if self._identity is None:
+            self._identity = identity_of(self)
+        return self._identity
+
+    def key(self, keys: Keys, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> tuple[bytes, str | None]:
+        """The key of a run that is called like this, and why it cannot be relied on, if so."""
+        if self._bound:
+            args = (*self._bound, *args)
+        return keys.key(self.identity, parent_id, self._name_of, args, kwargs)
+
+    def _name_of(self, position: int) -> str:
+        return self.name_at(position - len(self._bound))
+
     # -- rules and hooks
 
     def rules(self, settings: Settings) -> Rules:
@@ -313,6 +372,14 @@ class Definition:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name!r}>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "About": self.description,
+            "Parameters": ", ".join(self.parameter_names),
+            "Tags": ", ".join(sorted(self.tags)),
+        }
+        return card(f"{self.kind} {self.name}", facts=facts)
 
 
 class BadInputType(BadInput, TypeError):

@@ -17,6 +17,8 @@ __all__ = [
     "Enter",
     "Finish",
     "Hook",
+    "Keep",
+    "LookUp",
     "Next",
     "NotReady",
     "Outcome",
@@ -156,6 +158,27 @@ class Finish(Effect):
         self.stop = stop
 
 
+class LookUp(Effect):
+    """Look whether the run completed in an earlier epoch, with the same code and inputs, and its value is still there.
+
+    Answer: `Verdict` with that value; else why it is to be called again, or None if it is called for the first time.
+    """
+
+    __slots__ = ()
+
+
+class Keep(Effect):
+    """Keep the value of a run that is about to complete, for whoever wants it later. Answer: `Verdict`, as it is then.
+
+    A value that cannot be kept for resuming changes nothing; one that the user asked to persist fails the run.
+    """
+
+    __slots__ = ("verdict",)
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+
+
 class Returned:
     """The function returned."""
 
@@ -166,13 +189,14 @@ class Returned:
 
 
 class Raised:
-    """The function raised an exception, or ran out of time."""
+    """The function raised an exception, or ran out of time, or its process died under it."""
 
-    __slots__ = ("error", "timed_out")
+    __slots__ = ("died", "error", "timed_out")
 
-    def __init__(self, error: Exception, timed_out: bool = False) -> None:
+    def __init__(self, error: Exception, timed_out: bool = False, died: bool = False) -> None:
         self.error = error
         self.timed_out = timed_out
+        self.died = died
 
 
 class Stopped:

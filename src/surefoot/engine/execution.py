@@ -1,38 +1,42 @@
 """One run that this process executes: its identity, its state, its inputs. Records each state it enters as a fact.
 
 Knows nothing of retries (lifecycle) or of threads and loops (drivers). May import: journal, core, lifecycle, inputs,
-links.
+links, tracebacks.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
-
 from surefoot.core.clock import get_clock
-from surefoot.core.errors import Defect
-from surefoot.core.facts import RunFact, StateEntered
+from surefoot.core.errors import Defect, ResultNotStored
+from surefoot.core.facts import ResultAt, RunFact, StateEntered
 from surefoot.core.ids import new_id
+from surefoot.core.ports import Earlier
 from surefoot.core.states import COMPLETED, CRASHED, FAILED, FINAL, PENDING, RUNNING
 from surefoot.engine import scope, telling
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Enter, NotReady, Settle, Stopped, Verdict
 from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, unready, value_of
+from surefoot.engine.keys import short_hash
 from surefoot.engine.lifecycle import Life, reason
+from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
+from surefoot.engine.tracebacks import traceback_text
+from surefoot.results.asking import Persistence, tell_here
+from surefoot.results.persistence import keep_for
 from surefoot.states import NO_DATA, State, aggregate
 
 if TYPE_CHECKING:
     from surefoot.engine.flow_execution import FlowExecution
 
-__all__ = ["Execution", "parameters_json", "pending_in", "stop_of"]
+__all__ = ["Execution", "pending_in", "stop_of"]
 
 _OVER = Context()
+_NONE_MADE: Mapping[bytes, int] = {}
 TRACEBACK_CHARS_MAX = 20_000
 MESSAGE_CHARS_MAX = 10_000
 
@@ -53,6 +57,7 @@ class Execution:
         "context",
         "data",
         "definition",
+        "earlier",
         "ended",
         "epoch",
         "flow",
@@ -64,12 +69,16 @@ class Execution:
         "n",
         "new_name",
         "parent",
+        "persistence",
         "ran_us",
         "references",
+        "result",
         "run_count",
         "run_id",
+        "run_key",
         "run_name",
         "running_since",
+        "runs_before",
         "sealed",
         "session",
         "start_us",
@@ -77,6 +86,8 @@ class Execution:
         "state_type",
         "stop",
         "tags",
+        "unkept",
+        "unkeyed",
     )
 
     def __init__(
@@ -96,7 +107,13 @@ class Execution:
         if parent is None:
             session.outermost_begins()
         self.run_id = new_id()
-        self.epoch = 0
+        self.epoch: int = 0 if parent is None else parent.epoch
+        self.run_name: str
+        self.run_key: bytes | None = None  # what it is found by when its flow run is started again
+        self.unkeyed: str | None = None  # why that cannot be relied on
+        self.earlier: Earlier | None = None  # the same run, as earlier epochs left it
+        self.result: ResultAt | None = None  # where its value is kept
+        self.unkept: str | None = None  # why it is not
         self.n = -1
         self.state_type = PENDING
         self.state_name = "Pending"
@@ -107,6 +124,7 @@ class Execution:
         self._state: State | None = None
         self._run: Run | None = None
         self.run_count = 0
+        self.runs_before = 0  # how many of these were in earlier epochs
         self.start_us: int | None = None
         self.ran_us = 0
         self.running_since: int | None = None
@@ -121,6 +139,9 @@ class Execution:
         if log_prints is None:
             log_prints = parent.log_prints if parent is not None else bool(session.settings.get("logging.log_prints"))
         self.log_prints: bool = log_prints
+        # What counts for how results are stored: of this run, and of those in it that do not say.
+        around = None if parent is None else parent.persistence
+        self.persistence: Persistence = definition.asks.in_force(around, session.settings, is_task=self.is_task)
         self.life: Life = self.begin()
         self.context: Context = copy_context()
         self.context.run(scope.enter, self)
@@ -128,6 +149,86 @@ class Execution:
     def begin(self) -> Life:
         """The life of this run."""
         raise Defect("An execution is either a task's or a flow's.")
+
+    @property
+    def attempt(self) -> int:
+        """How often the function has been called in this epoch."""
+        return self.run_count - self.runs_before
+
+    def take_over(self, earlier: Earlier) -> None:
+        """Be the same run as in earlier epochs, started again."""
+        self.earlier = earlier
+        self.run_id = earlier.run_id
+        self.run_count = self.runs_before = earlier.run_count
+        self.start_us = earlier.start_us
+        self.ran_us = earlier.ran_us
+
+    def look_up(self) -> Verdict | str | None:
+        """The value that the run completed with in an earlier epoch; else why it is called again, if it is."""
+        flow = self.flow
+        assert flow is not None
+        resuming = flow.resuming
+        if self.earlier is None or resuming is None:
+            return None
+        found = resuming.look_up(self.earlier, self.definition.source, self.made_from(), self.unkeyed)
+        if not isinstance(found, Kept):
+            return found
+        self.result = found.at
+        if self.is_task:
+            flow.links.add(found.value, self.run_id)
+        return Verdict(COMPLETED, "Cached", f"it had completed in epoch {found.at.epoch}", found.value)
+
+    def made_from(self) -> bytes | None:
+        """A hash of which results of other runs, of which epochs, this one is made from. None: of none."""
+        ids = {run_id for name, runs in self.inputs if name != "wait_for" for run_id in runs}
+        if not ids:
+            return None
+        resuming = self.flow.resuming if self.flow is not None else None
+        made = resuming.made if resuming is not None else _NONE_MADE
+        epoch = self.epoch
+        return short_hash(b"".join([run_id + made.get(run_id, epoch).to_bytes(4, "big") for run_id in sorted(ids)]))
+
+    def keep(self, verdict: Verdict) -> Verdict:
+        """Keep the value that the run completes with."""
+        definition, keeper = self.definition, None if self.flow is None else self.flow.keeper
+        if definition.isgenerator:
+            self.unkept = "it is a generator, whose values are handed on one by one"
+            return verdict
+        inputs = self.made_from() if self.inputs else None
+        kept: ResultAt | str | None
+        if not self.persistence.persist:
+            assert keeper is not None
+            kept = keeper.keep(verdict.data, definition.source, self.epoch, inputs)
+        else:
+            try:
+                kept = keep_for(
+                    definition.asks,
+                    self.persistence,
+                    keeper,
+                    verdict.data,
+                    settings=self.session.settings,
+                    run_id=self.run_id,
+                    name=definition.name,
+                    source=definition.source,
+                    epoch=self.epoch,
+                    inputs=inputs,
+                    key_fields=self._key_fields,
+                )
+            except ResultNotStored as error:
+                return Verdict(FAILED, "Failed", error.what, error)
+        if isinstance(kept, str):
+            self.unkept = kept
+        else:
+            self.result = kept
+        return verdict
+
+    def _key_fields(self) -> dict[str, Any]:
+        flow = self.flow
+        return {
+            "parameters": self.parameters(),
+            "task_run": self.run if self.is_task else None,
+            "flow_run": None if flow is None else flow.run,
+        }
 
     def created(self, at_us: int, mono_us: int, effect: Enter) -> RunFact:
         """The fact that this run exists, in its state 0."""
@@ -171,7 +272,7 @@ class Execution:
             if self.cause_id is None:
                 self.cause_id = cause_id
             if self.start_us is not None:
-                traceback = telling.traceback_text(effect.data)[-TRACEBACK_CHARS_MAX:]
+                traceback = traceback_text(effect.data)[-TRACEBACK_CHARS_MAX:]
         if message is not None and len(message) > MESSAGE_CHARS_MAX:
             message = message[:MESSAGE_CHARS_MAX] + " [cut]"
         self.session.recorder.run(
@@ -192,9 +293,16 @@ class Execution:
                 self.cause_id,
                 traceback,
                 None if effect.wait_s is None else at_us + int(effect.wait_s * 1e6),
+                self.result,
+                self.unkept,
             )
         )
         telling.entered(self, effect)
+        if traceback is not None:
+            self.keep_little_of(effect.data)
+
+    def keep_little_of(self, error: BaseException) -> None:
+        """A run has failed with this exception, and all is told of it."""
 
     def _cause_of(self, error: BaseException) -> bytes | None:
         """The run that this exception ended first, if it came here out of that run; and tie it to this one.
@@ -381,6 +489,7 @@ class Execution:
 
     def outcome_value(self, return_state: bool) -> Any:
         """What the caller gets: the value, the state, or the exception raised."""
+        __tracebackhide__ = True
         if return_state:
             return self.state
         if self.state_type is COMPLETED:
@@ -396,6 +505,14 @@ class Execution:
             self.sealed = True
 
 
+def _persistence_here() -> Persistence | None:
+    here = scope.current()
+    return None if here is None else here.persistence
+
+
+tell_here(_persistence_here)
+
+
 def pending_in(references: list[Reference]) -> list[Any]:
     """The futures among references that have not ended."""
     return [future for future in (reference.pending for reference in references) if future is not None]
@@ -404,39 +521,3 @@ def pending_in(references: list[Reference]) -> list[Any]:
 def stop_of(error: BaseException) -> Stopped:
     """What a BaseException that left the user's function means."""
     return Stopped(error, telling.why_stopped(error), bool(getattr(error, "asked", False)))
-
-
-def parameters_json(parameters: Mapping[str, Any], hidden: frozenset[str] = frozenset()) -> bytes:
-    """Parameters as JSON for the record. What cannot be written is named by its class, what is huge by its size."""
-    encoder = msgspec.json.Encoder(enc_hook=_plain)
-    written: dict[str, Any] = {}
-    for name, value in parameters.items():
-        if name in hidden and not hasattr(type(value), "model_dump"):
-            value = "**********"
-        if isinstance(value, _SIZED) and len(value) > PARAMETER_ITEMS_MAX:
-            value = f"<{type(value).__name__} of {len(value)}>"
-        try:
-            raw = encoder.encode(value)
-        except Exception:  # recursive, or of a type whose own encoding fails: the record must not stop the run
-            raw = encoder.encode(_class_name(value))
-        if len(raw) > PARAMETER_BYTES_MAX:
-            raw = encoder.encode(f"<{type(value).__name__} of {len(raw)} bytes>")
-        written[name] = msgspec.Raw(raw)
-    return encoder.encode(written)
-
-
-_SIZED = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
-PARAMETER_ITEMS_MAX = 100_000
-PARAMETER_BYTES_MAX = 512 * 1024
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if hasattr(type(value), "model_dump"):  # a pydantic model, which masks its own secrets
-        return value.model_dump(mode="json")
-    return _class_name(value)
-
-
-def _class_name(value: Any) -> str:
-    return f"<{type(value).__name__}>"

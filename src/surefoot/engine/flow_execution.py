@@ -1,6 +1,6 @@
 """A flow run in the hands of this process: what its tasks share, and the pool that they are submitted to.
 
-May import: execution, links.
+May import: execution, links, sources, tracebacks.
 """
 
 from __future__ import annotations
@@ -8,20 +8,27 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from surefoot.core.errors import MissingContextError
-from surefoot.core.facts import FlowRunCreated, RunFact, RunStart
+from surefoot.core.facts import FlowRunCreated, ResultAt, RunFact, RunStart
 from surefoot.core.names import two_words
+from surefoot.core.ports import Earlier
 from surefoot.core.states import FINAL
 from surefoot.engine.effects import Enter, NotReady, Raised
-from surefoot.engine.execution import Execution, parameters_json
+from surefoot.engine.execution import Execution
+from surefoot.engine.keys import Keys
 from surefoot.engine.lifecycle import Life, flow_life
 from surefoot.engine.links import Links
+from surefoot.engine.recorded_parameters import is_json, parameters_json
+from surefoot.engine.resuming import Restart, Resuming, expected_restart
 from surefoot.engine.runs import FlowRun, Run
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
+from surefoot.engine.sources import source_file, source_version
+from surefoot.engine.tracebacks import SharedFrames
+from surefoot.results.keeping import Keeper
 
 if TYPE_CHECKING:
     from surefoot.core.settings import Settings
@@ -46,7 +53,21 @@ class FlowExecution(Execution):
     is_task = False
     view: ClassVar[type[Run]] = FlowRun
 
-    __slots__ = ("_indexes", "hidden", "links", "pool", "runner", "validate")
+    __slots__ = (
+        "_earlier_runs",
+        "_indexes",
+        "hidden",
+        "keeper",
+        "keys",
+        "links",
+        "parameters_at",
+        "pool",
+        "resuming",
+        "runner",
+        "shared_frames",
+        "unkept_parameters",
+        "validate",
+    )
 
     links: Links
 
@@ -60,22 +81,100 @@ class FlowExecution(Execution):
         hidden: frozenset[str],
         runner: PoolMaker,
         wait_for: Any = None,
+        restart: Restart | None = None,
     ) -> None:
-        parameters = flow.bind(args, kwargs)
         parent = current()
-        super().__init__(flow, (), parameters, parent, session() if parent is None else parent.session)
+        if restart is None and parent is None:
+            restart = expected_restart(flow)
+        parameters = dict(restart.parameters) if restart is not None else flow.bind(args, kwargs)
+        found = session() if parent is None else parent.session
+        outer = None if parent is None else parent.flow
+        self.hidden = hidden  # parameters whose values are not recorded
+        self.resuming: Resuming | None = None
+        self.keeper: Keeper | None = None
+        self.keys: Keys | None = None
+        self._earlier_runs: Mapping[bytes, Earlier] = {}
+        self.parameters_at: ResultAt | None = None
+        self.unkept_parameters: dict[str, str] = {}
+        if outer is not None:
+            self.links, self.resuming, self.keeper = outer.links, outer.resuming, outer.keeper
+        else:
+            self.links = Links()
+            if restart is not None:
+                self.resuming = Resuming.begin(restart, found)
+        super().__init__(flow, (), parameters, parent, found)
         self.flow = self
-        self.links = Links() if parent is None or parent.flow is None else parent.flow.links
         self._indexes: dict[str, int] = {}
         self.validate = validate
-        self.hidden = hidden  # parameters whose values are not recorded
         self.runner = runner
         self.pool: Pool | None = None
+        self.shared_frames = SharedFrames()
+        if restart is not None and self.resuming is not None:
+            self.epoch = self.resuming.epoch
+            self.take_over(restart.retryable.run)
+            self.tags |= frozenset(restart.retryable.tags)
+            restart.execution = self
+        elif outer is not None and outer.keys is not None and parent is not None:
+            outer.identify(self, b"" if parent is outer else parent.run_id, (), parameters)
+        if outer is None:
+            self.keeper = found.keeper(self.run_id)
+            if self.keeper is not None:
+                self._keep_parameters(self.keeper)
+        if self.keeper is not None:
+            self.keys = Keys(self.links)
+        if self.resuming is not None and self.earlier is not None:
+            self._earlier_runs = self.resuming.runs_of(self.run_id)
         self.run_name = two_words(int.from_bytes(self.run_id[8:], "big") & 0x3FFFFFFFFFFFFFFF)
         self.look_for_inputs(wait_for)
 
     def begin(self) -> Life:
-        return flow_life(self.definition.rules(self.session.settings))
+        is_part = self.parent is not None and self.parent.flow is not None
+        rules = self.definition.rules(self.session.settings)
+        keeps = self.persistence.persist or (is_part and self.keeper is not None)
+        return flow_life(rules, keeps, is_part and self.resuming is not None)
+
+    def identify(self, run: Execution, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> None:
+        """Give a run within this one its key, and let it be the run that had this key when it was started before."""
+        assert self.keys is not None
+        run.run_key, run.unkeyed = run.definition.key(self.keys, parent_id, args, kwargs)
+        earlier = self._earlier_runs.get(run.run_key)
+        if earlier is not None:
+            run.take_over(earlier)
+
+    @property
+    def can_be_started_again(self) -> bool:
+        """Whether a new process can go on with this run, should it not complete."""
+        is_whole = self.keeper is not None and not self.unkept_parameters
+        return is_whole and source_file(self.definition.fn) is not None
+
+    def _keep_parameters(self, keeper: Keeper) -> None:
+        """Keep the parameters that JSON cannot give back as they are, for the run to be started again with them."""
+        others: dict[str, Any] = {}
+        if self.definition.is_of_instance:
+            self.unkept_parameters["self"] = "the object that it was called on is not kept"
+        for name, value in self.kwargs.items():
+            if name in self.hidden:
+                self.unkept_parameters[name] = "it is secret"
+            elif not is_json(value):
+                others[name] = value
+        if not others:
+            return
+        kept = keeper.keep(others, None)
+        if type(kept) is ResultAt:
+            self.parameters_at = kept
+            return
+        for name, value in others.items():
+            kept = keeper.keep(value, None)
+            if type(kept) is str:
+                self.unkept_parameters[name] = kept
+
+    def finished(self) -> None:
+        super().finished()
+        if self.parent is None or self.parent.flow is None:
+            if self.keeper is not None:
+                self.keeper.close()
+            if self.resuming is not None:
+                self.resuming.end()
 
     def parameters(self) -> dict[str, Any]:
         return self.kwargs
@@ -134,36 +233,11 @@ class FlowExecution(Execution):
             run_start(flow.fn, self.hidden) if parent is None else None,
             flow.description,
             self.inputs,
+            self.run_key,
+            f"started again (epoch {self.epoch})" if self.earlier is not None and outer is None else None,
+            self.parameters_at,
+            tuple(self.unkept_parameters.items()),
         )
-
-
-_versions: dict[str, str | None] = {}
-
-
-def source_version(fn: Callable[..., Any]) -> str | None:
-    """A hash of the file that defines `fn`; None where there is no file."""
-    file = source_file(fn)
-    if file is None:
-        return None
-    if file not in _versions:
-        from hashlib import blake2b
-
-        try:
-            with open(file, "rb") as source:
-                _versions[file] = blake2b(source.read(), digest_size=16).hexdigest()
-        except OSError:
-            _versions[file] = None
-    return _versions[file]
-
-
-def source_file(fn: Callable[..., Any]) -> str | None:
-    """The file that defines `fn`; None for a REPL, a notebook or standard input."""
-    code = getattr(fn, "__code__", None)
-    file = getattr(code, "co_filename", None)
-    if file is None or file.startswith("<"):
-        return None
-    file = os.path.abspath(file)
-    return file if os.path.isfile(file) else None
 
 
 def run_start(fn: Callable[..., Any], hidden: frozenset[str]) -> RunStart:

@@ -82,7 +82,7 @@ def _walk(value: Any, found: list[Reference], allowed: bool, seen: set[int]) -> 
     kind = type(value)
     if kind in PLAIN:
         return False
-    if _is_reference(kind):
+    if is_reference(kind):
         found.append(Reference(value, allowed))
         return True
     if issubclass(kind, Annotation):
@@ -101,7 +101,7 @@ def _walk(value: Any, found: list[Reference], allowed: bool, seen: set[int]) -> 
     return marked
 
 
-def _is_reference(kind: type) -> bool:
+def is_reference(kind: type) -> bool:
     return getattr(kind, "_surefoot_future", False) or kind is State
 
 
@@ -135,7 +135,7 @@ def _replace(value: Any, replacement: Callable[[Any, bool], Any], allowed: bool,
     kind = type(value)
     if kind in PLAIN:
         return value
-    if _is_reference(kind):
+    if is_reference(kind):
         return replacement(value, allowed)
     if issubclass(kind, Annotation):
         if issubclass(kind, quote):

@@ -28,6 +28,8 @@ from surefoot.engine.effects import (
     Enter,
     Finish,
     Hook,
+    Keep,
+    LookUp,
     Next,
     NotReady,
     Prepare,
@@ -75,36 +77,68 @@ _RUNNING = Enter(RUNNING, "Running")
 _RESOLVE = Resolve()
 _PREPARE = Prepare()
 _NEXT = Next()
+_LOOK_UP = LookUp()
 _FINISH = Finish()
 _CANCEL = Finish(True)
 
 
-def task_life(rules: Rules) -> Life:
-    """The life of one task run. Returns the stop that is to be raised again, if one ended it."""
+def task_life(rules: Rules, keeps: bool = False, resumes: bool = False) -> Life:
+    """The life of one task run. Returns the stop that is to be raised again, if one ended it.
+
+    Args:
+        rules: what its task asks.
+        keeps: its value is to be kept.
+        resumes: its flow run was started again, so it may have completed already.
+    """
     yield _PENDING
     not_ready = yield _RESOLVE
     if not_ready is not None:
         return (yield from _never_ran(not_ready))
-    stop, verdict = yield from _attempts(rules)
+    first = _RUNNING
+    if resumes:
+        found = yield _LOOK_UP
+        if type(found) is Verdict:
+            return (yield from _had_completed(found))
+        first = _again(found)
+    stop, verdict = yield from _attempts(rules, first)
+    if keeps and stop is None and verdict.state_type is COMPLETED:
+        verdict = yield Keep(verdict)
     return (yield from _end(rules, stop, verdict))
 
 
-def flow_life(rules: Rules) -> Life:
+def flow_life(rules: Rules, keeps: bool = False, resumes: bool = False) -> Life:
     """The life of one flow run: as a task's, and its parameters are checked first,
     its own tasks brought to their ends last.
     """
     yield _PENDING
     not_ready = yield _RESOLVE
+    first = _RUNNING
+    if not_ready is None and resumes:
+        found = yield _LOOK_UP
+        if type(found) is Verdict:
+            return (yield from _had_completed(found))
+        first = _again(found)
     if not_ready is None:
         not_ready = yield _PREPARE
         if type(not_ready) is Stopped:  # it was under way, if not yet in the user's function
             return (yield from _end(rules, not_ready, _STOPPED))
     if not_ready is not None:
         return (yield from _never_ran(not_ready))
-    stop, verdict = yield from _attempts(rules)
+    stop, verdict = yield from _attempts(rules, first)
     late_stop = yield _finish(stop, verdict)
     stop = stop or late_stop
+    if keeps and stop is None and verdict.state_type is COMPLETED:
+        verdict = yield Keep(verdict)
     return (yield from _end(rules, stop, verdict))
+
+
+def _had_completed(found: Verdict) -> Life:
+    yield Enter(COMPLETED, "Cached", found.message, found.data)
+    return None
+
+
+def _again(why: str | None) -> Enter:
+    return _RUNNING if why is None else Enter(RUNNING, "Rerunning", why)
 
 
 def _finish(stop: Stopped | None, verdict: Verdict) -> Finish:
@@ -127,13 +161,13 @@ def _never_ran(why: NotReady | Raised | Stopped) -> Life:
     return None
 
 
-def _attempts(rules: Rules) -> Generator[Effect, Any, tuple[Stopped | None, Verdict]]:
+def _attempts(rules: Rules, first: Enter) -> Generator[Effect, Any, tuple[Stopped | None, Verdict]]:
     """Call until it completes, fails for good, or is stopped."""
     attempt = 0
     why = None  # the last attempt failed: told by the state before the next, whichever that is
     while True:
         attempt += 1
-        yield _RUNNING if attempt == 1 else Enter(RUNNING, "Retrying", why)
+        yield first if attempt == 1 else Enter(RUNNING, "Retrying", why)
         if "running" in rules.hooks:
             stop = yield Hook("running")
             if stop is not None:
@@ -153,7 +187,8 @@ def _attempts(rules: Rules) -> Generator[Effect, Any, tuple[Stopped | None, Verd
                 return verdict, _STOPPED
         # What a consumer has already taken cannot be taken back, so a generator is repeated only before its first
         # value.
-        if verdict.state_type is not FAILED or attempt >= rules.attempts or yielded:
+        died = type(outcome) is Raised and outcome.died  # no fault of its surroundings ends a task that may try again
+        if (verdict.state_type is not FAILED and not died) or attempt >= rules.attempts or yielded:
             return None, verdict
         if rules.conditional:
             again = yield AskRetry(verdict)
@@ -199,6 +234,8 @@ def _closed(outcome: Closed) -> Verdict:
 
 
 def _raised(outcome: Raised) -> Verdict:
+    if outcome.died:
+        return Verdict(CRASHED, "Crashed", reason(outcome.error), outcome.error)
     # A TimeoutError of the user's own reads the same to whoever looks at the list: something took too long.
     timed_out = outcome.timed_out or isinstance(outcome.error, TimeoutError)
     name = "TimedOut" if timed_out else "Failed"

@@ -94,13 +94,13 @@ class Links:
         kind = type(value)
         if kind in _SHARED or not (self._weak or self._kept):
             return set()
-        found = {run_id for run_id in (self._find_one(value),) if run_id}
+        found = {run_id for run_id in (self.find_one(value),) if run_id}
         if kind in _CONTAINERS and len(value) <= _PARTS_MAX:
             parts: Iterable[Any] = value.values() if kind is dict else value
-            found.update(run_id for run_id in map(self._find_one, parts) if run_id)
+            found.update(run_id for run_id in map(self.find_one, parts) if run_id)
         return found
 
-    def _find_one(self, value: Any) -> bytes | None:
+    def find_one(self, value: Any) -> bytes | None:
         key = id(value)
         kept = self._kept.get(key)
         if kept is not None and kept[0] is value:

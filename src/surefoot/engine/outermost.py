@@ -35,6 +35,7 @@ def is_surrounded(execution: Execution) -> bool:
 
 def call_surrounded(execution: Execution, live: Callable[[Execution], T]) -> T:
     """Live a run, or a step of it, on this thread."""
+    __tracebackhide__ = True
     if not _is_main():
         gate = THIS_THREAD.gate
         if gate is None:
@@ -103,7 +104,14 @@ def _tell_end(execution: Execution) -> None:
     if not execution.is_task:
         execution.session.recorder.flow_ended()
     if kind in (CANCELLED, CRASHED) or not (execution.is_task or kind is COMPLETED):
-        _name_the_next_step(f"To see why: surefoot why {execution.run_name}\n")
+        _name_the_next_step(_next_step(execution))
+
+
+def _next_step(execution: Execution) -> str:
+    line = f"To see why: surefoot why {execution.run_name}"
+    if not execution.is_task and execution.flow is not None and execution.flow.can_be_started_again:
+        line += f"   To go on: surefoot flow-run retry {execution.run_name}"
+    return f"{line}\n"
 
 
 _last_line = ""
@@ -137,6 +145,7 @@ async def await_surrounded(execution: Execution, live: Callable[[Execution], Cor
     """Live a run, or a step of it, in this event loop. On the main thread a signal that comes while the loop waits
     cancels it.
     """
+    __tracebackhide__ = True
     if not _is_main():
         try:
             return await live(execution)
@@ -159,6 +168,7 @@ async def await_surrounded(execution: Execution, live: Callable[[Execution], Cor
 async def _await_shut(execution: Execution, live: Callable[[Execution], Coroutine[Any, Any, T]]) -> T:
     from asyncio import CancelledError
 
+    __tracebackhide__ = True
     gate = THIS_THREAD.gate
     opened = SHUT if gate is None else gate.shut()
     try:
@@ -176,6 +186,7 @@ async def _await_shut(execution: Execution, live: Callable[[Execution], Coroutin
 async def _await_outermost(execution: Execution, live: Callable[[Execution], Coroutine[Any, Any, T]]) -> T:
     import asyncio
 
+    __tracebackhide__ = True
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     asked = told = over = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.errors import CancelledRun, MissingContextError
@@ -43,6 +43,7 @@ from surefoot.engine.timers import Timer, call_later
 from surefoot.engine.waiting import HERE, ended, refuse_inherited, wait_for
 
 if TYPE_CHECKING:
+    from surefoot.engine.definition import Definition
     from surefoot.engine.lanes import Lanes
 
 __all__ = ["AWAY", "PARKING", "Interrupted", "Pool"]
@@ -88,6 +89,9 @@ class Pool:
         self.process = os.getpid()  # a forked child has none of its threads
 
     # -- lives
+
+    def check(self, definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
+        """Raise an error if a task cannot be called here with one of these sets of arguments."""
 
     def submit(self, execution: TaskExecution) -> None:
         """Begin a life. Returns at once; the life goes on when its inputs are there and a slot is free."""
@@ -219,7 +223,14 @@ class Pool:
         if execution.references is None:
             self.slots.put(execution)
             return AWAY
-        return self._park_until(execution, execution.unfinished(), lambda: execution.stop or _inputs(execution))
+        return self._park_until(execution, execution.unfinished(), lambda: execution.stop or self.inputs_of(execution))
+
+    def inputs_of(self, execution: TaskExecution) -> NotReady | Raised | None:
+        """All upstreams have ended: put their values in place, or say what is in the way."""
+        try:
+            return execution.take_inputs()
+        except Exception as error:  # a container of the user's that cannot be made anew with the values in it
+            return Raised(error)
 
     def _park_until(self, execution: TaskExecution, waiting: list[Any], resume: Callable[[], Any]) -> Any:
         with self._lock:
@@ -370,13 +381,6 @@ class Pool:
         self.slots.crew.close()
         if self._lanes is not None:
             self._lanes.close()
-
-
-def _inputs(execution: TaskExecution) -> NotReady | Raised | None:
-    try:
-        return execution.take_inputs()
-    except Exception as error:  # a container of the user's that cannot be made anew with the values in it
-        return Raised(error)
 
 
 def _may_run_inline() -> bool:

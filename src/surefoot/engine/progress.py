@@ -1,6 +1,6 @@
 """Progress: one line on stderr that moves for a map, and where lines take turns. Light: it knows nothing of `logging`.
 
-May import: core.
+May import: core, cells.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import threading
 from typing import Any, Final
 
 from surefoot.core.clock import get_clock
+from surefoot.engine.cells import CellLine, cell_line
 
-__all__ = ["MapProgress", "clear_moving", "draw_moving", "is_terminal", "one_at_a_time"]
+__all__ = ["MapProgress", "clear_moving", "draw_moving", "is_terminal", "one_at_a_time", "share_terminal"]
 
 one_at_a_time: Final = threading.RLock()  # one line at a time, the moving one included
 _moving: list[MapProgress] = []
+_CELL_AFTER_US: Final = 500_000  # a map that is over sooner shows no line in a notebook
+_CELL_EVERY_US: Final = 250_000
 
 
 def is_terminal(stream: Any) -> bool:
@@ -36,6 +39,9 @@ class MapProgress:
         self.failed = 0
         self._start_us = get_clock().mono_us()
         self._drawn_us = 0
+        self._cell: CellLine | None = cell_line(sys.stderr) if total > 1 else None
+        if self._cell is not None:
+            self._drawn_us = self._start_us + _CELL_AFTER_US - _CELL_EVERY_US
         self._moves = total > 1 and sys.stderr is not None and is_terminal(sys.stderr)
         if self._moves:
             with one_at_a_time:
@@ -52,7 +58,17 @@ class MapProgress:
                     clear_moving(sys.stderr)
                     _moving.remove(self)
                 draw_moving(sys.stderr, force=last)
+            elif self._cell is not None:
+                self._draw_in_cell(self._cell, last)
         return last
+
+    def _draw_in_cell(self, cell: CellLine, last: bool) -> None:
+        now_us = get_clock().mono_us()
+        if now_us - self._drawn_us < _CELL_EVERY_US and not (last and cell.is_shown):
+            return
+        self._drawn_us = now_us
+        if not cell.show(self.line()):
+            self._cell = None
 
     def line(self) -> str:
         """The line that moves."""
@@ -81,9 +97,18 @@ def _clock_time(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
+def share_terminal() -> None:
+    """Another process may draw a line on the same terminal: it is taken away before lines from here."""
+    global _is_shared
+    _is_shared = is_terminal(sys.stderr)
+
+
+_is_shared = False
+
+
 def clear_moving(stream: Any) -> None:
     """Take the line away. Called with `one_at_a_time` held."""
-    if _moving:
+    if _moving or _is_shared:
         stream.write("\r\x1b[2K")
 
 

@@ -18,6 +18,7 @@ __all__ = ["coroutine", "run", "stream"]
 
 def run(execution: Execution, return_state: bool) -> Any:
     """Live a whole run on this thread, and give what its caller gets."""
+    __tracebackhide__ = True  # here as in all that lies between two functions of the user's
     if is_surrounded(execution):
         drive(execution)
     else:
@@ -30,6 +31,7 @@ def coroutine(make: Callable[[], Execution], return_state: bool) -> Coroutine[An
     from surefoot.engine.awaiting import drive as drive_async
 
     async def live() -> Any:
+        __tracebackhide__ = True
         execution = make()
         await await_surrounded(execution, drive_async)
         return execution.outcome_value(return_state)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from surefoot.core.cards import card, state_mark
 from surefoot.core.ids import to_uuid
 from surefoot.states import State, StateType
 
@@ -85,6 +86,19 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} {self.state_name}>"
+
+    def _repr_html_(self) -> str:
+        started = self.start_time
+        facts = {
+            "Message": self.state.message,
+            "Id": str(self.id),
+            "Started": None if started is None else f"{started:%Y-%m-%d %H:%M:%S} UTC",
+            "Tags": ", ".join(sorted(self.tags)),
+        }
+        execution = self._execution
+        kind = "Task" if execution.is_task else "Flow"
+        title = f"{kind} run {self.name} of {execution.definition.name}"
+        return card(title, [state_mark(self.state_type, self.state_name)], facts)
 
 
 class FlowRun(Run):

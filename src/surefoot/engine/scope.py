@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING
 
 from surefoot.core.errors import BadInput
@@ -15,7 +15,7 @@ from surefoot.core.errors import BadInput
 if TYPE_CHECKING:
     from surefoot.engine.execution import Execution
 
-__all__ = ["check_tags", "current", "tags", "tags_in_force"]
+__all__ = ["adopt", "check_tags", "current", "tags", "tags_in", "tags_in_force"]
 
 _scope: ContextVar[Execution | None] = ContextVar("surefoot_run", default=None)
 _tags: ContextVar[frozenset[str]] = ContextVar("surefoot_tags", default=frozenset())
@@ -24,6 +24,17 @@ current = _scope.get  # bound once: asked for at every call of a task
 enter = _scope.set
 leave = _scope.reset
 tags_in_force = _tags.get
+
+
+def tags_in(context: Context) -> frozenset[str]:
+    """The tags in force in another context."""
+    return context.get(_tags, frozenset())
+
+
+def adopt(execution: Execution, names: frozenset[str]) -> None:
+    """Be in that run, with those tags in force, from here on: in a context made for this."""
+    _scope.set(execution)
+    _tags.set(names)
 
 
 class TagTypeError(BadInput, TypeError):

@@ -1,20 +1,25 @@
 """What all runs of this process share: the settings in force and the recorder.
 
-May import: journal, core.
+May import: journal, core, tending.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from surefoot.core import settings as core_settings
-from surefoot.core.errors import HomeUnwritable
+from surefoot.core.errors import HomeUnwritable, SurefootError
 from surefoot.core.facts import LogWritten, RunFact
 from surefoot.core.settings import Settings
+from surefoot.engine.tending import tend
 from surefoot.journal import recorder as journal
+from surefoot.results.keeping import Keeper, Limits
 
-__all__ = ["Session", "session"]
+__all__ = ["Session", "adopt", "refusing_runs", "session"]
 
 
 class Voice(Protocol):
@@ -41,7 +46,7 @@ class Session:
 
     __slots__ = ("_flow_voice", "_task_voice", "capture_prints", "outermost_begins", "recorder", "settings")
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, lazily: bool = False) -> None:
         from surefoot.logging import (  # a door: the standard `logging` is not wanted by a mere import of ours
             capture_prints,
             note_stdout,
@@ -49,15 +54,21 @@ class Session:
         )
 
         self.settings = settings
-        if settings.get("api.url"):
+        if settings.get("api.url") and not lazily:
             # Better said than found out: the runs are not lost, they are here.
             sys.stderr.write(
                 f"surefoot: api.url is set, but this version sends nothing; recording in {settings.get('home')}.\n"
             )
-        self.recorder: RunRecorder = open_recorder(settings)
+        self.recorder: RunRecorder = open_recorder(settings, lazily)
         self._flow_voice, self._task_voice = set_up(settings)
         self.capture_prints = capture_prints
         self.outermost_begins = note_stdout
+
+    def keeper(self, flow_run_id: bytes) -> Keeper | None:
+        """What keeps the values of a flow run's tasks; None where they are not to be kept, or nothing is recorded."""
+        if isinstance(self.recorder, Unrecorded) or not self.settings.get("results.keep_for_resuming"):
+            return None
+        return Keeper(self.settings.get("home"), flow_run_id, self.recorder.writer_id, Limits.of(self.settings))
 
     def voice(self, is_task: bool) -> Voice:
         """Who says the engine's lines about a flow run or a task run."""
@@ -82,10 +93,10 @@ class Unrecorded:
         """Nothing to close."""
 
 
-def open_recorder(settings: Settings, *, told: bool = False) -> RunRecorder:
+def open_recorder(settings: Settings, lazily: bool = False, *, told: bool = False) -> RunRecorder:
     """The process's recorder in the home of `settings`. If there can be none, that is said, but if it was `told`."""
     try:
-        return journal.get_recorder(
+        recorder = journal.get_recorder(
             settings.get("home"),
             journal.Budgets(
                 runs_bytes=settings.get("journal.runs_budget_bytes"),
@@ -93,7 +104,11 @@ def open_recorder(settings: Settings, *, told: bool = False) -> RunRecorder:
                 segment_bytes=settings.get("journal.segment_bytes"),
                 on_full=settings.get("journal.on_full"),
             ),
+            at_once=not lazily,
         )
+        if not lazily:  # a child leaves that to its owner
+            recorder.after_exit = partial(tend, settings)
+        return recorder
     except HomeUnwritable as error:
         if settings.get("journal.on_full") == "fail":
             raise
@@ -103,11 +118,14 @@ def open_recorder(settings: Settings, *, told: bool = False) -> RunRecorder:
 
 
 _session: Session | None = None
+_refusal: SurefootError | None = None
 
 
 def session() -> Session:
     """The session for a run that begins now. A new one when the settings changed since the last."""
     global _session
+    if _refusal is not None:
+        raise _refusal.with_traceback(None)
     settings = core_settings.refresh()
     found = _session
     if found is None or found.settings is not settings:
@@ -115,3 +133,22 @@ def session() -> Session:
     elif type(found.recorder) is Unrecorded:  # there may be room again
         found.recorder = open_recorder(settings, told=True)
     return found
+
+
+def adopt(settings: Settings) -> Session:
+    """In a process that calls tasks for another: the session of its runs. Nothing is opened before it is needed."""
+    global _session
+    core_settings.adopt(settings)
+    _session = Session(settings, lazily=True)
+    return _session
+
+
+@contextmanager
+def refusing_runs(error: SurefootError) -> Iterator[None]:
+    """Have runs that nothing of ours surrounds raise `error` meanwhile."""
+    global _refusal
+    _refusal = error
+    try:
+        yield
+    finally:
+        _refusal = None

@@ -132,6 +132,7 @@ class Slots:
         self.name = name
         self.lock = threading.Lock()
         self.pool = pool
+        self.for_loops = True  # whether asynchronous tasks run on event loops here, not on threads
         # Some of those in line may have been taken out of turn; they are not READY any more.
         self._for_threads: deque[TaskExecution] = deque()
         self._for_loops: deque[TaskExecution] = deque()
@@ -148,7 +149,8 @@ class Slots:
             if execution.place != place:
                 return
             execution.place = READY
-            (self._for_loops if execution.definition.isasync else self._for_threads).append(execution)
+            on_loop = self.for_loops and execution.definition.isasync
+            (self._for_loops if on_loop else self._for_threads).append(execution)
             steps = self.employ()
         _do(steps)
 

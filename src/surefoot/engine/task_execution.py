@@ -28,7 +28,7 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = ("depth", "index", "key", "map_id", "place", "reach", "resume", "slot", "thread")
+    __slots__ = ("depth", "index", "map_id", "place", "reach", "resume", "slot", "task_key", "thread")
 
     depth: int  # how many task runs of the same flow run it is nested in
 
@@ -45,7 +45,7 @@ class TaskExecution(Execution):
             task.bind(args, kwargs)
         parent = current()
         super().__init__(task, args, kwargs, parent, session() if parent is None else parent.session)
-        self.key = key
+        self.task_key = key
         self.map_id = map_id
         # Of a submitted run: where its life is, what makes it go on, how to interrupt it, its right to run, and the
         # thread that it is on.
@@ -56,7 +56,11 @@ class TaskExecution(Execution):
         self.thread: int | None = None
         self.depth = parent.depth + 1 if type(parent) is TaskExecution else 0
         flow = self.flow
-        self.index = flow.next_index(key) if flow is not None else 0
+        self.index = 0
+        if flow is not None:
+            self.index = flow.next_index(key)
+            if flow.keys is not None:
+                flow.identify(self, b"" if parent is flow or parent is None else parent.run_id, args, kwargs)
         # Three digits tell runs of a small flow apart at a glance; their id tells all apart.
         self.run_name = f"{task.name}-{self.run_id.hex()[-3:]}"
         if wait_for is not None or kwargs or not PLAIN.issuperset(map(type, args)):
@@ -65,14 +69,22 @@ class TaskExecution(Execution):
             self.run_name = task.run_name_for(self.parameters())
 
     def begin(self) -> Life:
-        return task_life(self.definition.rules(self.session.settings))
+        flow = self.flow
+        rules = self.definition.rules(self.session.settings)
+        if flow is None:
+            return task_life(rules, self.persistence.persist)
+        return task_life(rules, flow.keys is not None or self.persistence.persist, flow.resuming is not None)
+
+    def keep_little_of(self, error: BaseException) -> None:
+        if self.map_id is not None and self.flow is not None:
+            self.flow.shared_frames.failed(self.map_id, error)
 
     def created(self, at_us: int, mono_us: int, effect: Enter) -> RunFact:
         parent, flow, task = self.parent, self.flow, self.definition
         return TaskRunCreated(
             self.run_id,
             None if flow is None else flow.run_id,
-            self.key,
+            self.task_key,
             task.name,
             self.run_name,
             at_us,
@@ -87,4 +99,7 @@ class TaskExecution(Execution):
             self.inputs,
             self.map_id,
             task.rules(self.session.settings).attempts - 1,
+            self.run_key,
+            None,
+            self.unkeyed,
         )

@@ -1,11 +1,10 @@
-"""What is said about runs while they happen: lines for the console and the journal, tracebacks without our own frames.
+"""What is said about runs while they happen: lines for the console and the journal.
 
-A flow's start and end, warnings and failures are told; each task's steps only at DEBUG. May import: core.
+A flow's start and end, warnings and failures are told; each task's steps only at DEBUG. May import: core, tracebacks.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,16 +13,16 @@ from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import OutOfTime
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
 from surefoot.engine.effects import Raised
+from surefoot.engine.tracebacks import traceback_text
 
 if TYPE_CHECKING:
     from surefoot.engine.effects import Enter, Outcome
     from surefoot.engine.execution import Execution
     from surefoot.engine.progress import MapProgress
 
-__all__ = ["condition_failed", "entered", "hook_ended", "map_ended", "took", "traceback_text", "why_stopped"]
+__all__ = ["condition_failed", "entered", "hook_ended", "map_ended", "took", "why_stopped"]
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
-_OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def entered(execution: Execution, effect: Enter) -> None:
@@ -36,10 +35,14 @@ def entered(execution: Execution, effect: Enter) -> None:
 def _level(execution: Execution, effect: Enter) -> int:
     kind, is_task = effect.state_type, execution.is_task
     level = DEBUG if is_task or kind is PENDING else INFO
-    is_loss = not is_task or execution.run_count > 0  # what is cancelled before it started is none
+    is_loss = not is_task or execution.attempt > 0  # what is cancelled before it started is none
     if kind is CRASHED or kind is FAILED:
         level = WARNING if effect.state_name == "NotReady" else ERROR
-    elif kind is SCHEDULED or (kind is RUNNING and effect.message) or (kind is CANCELLED and is_loss):
+    elif (
+        kind is SCHEDULED
+        or (kind is RUNNING and effect.state_name == "Retrying" and effect.message)
+        or (kind is CANCELLED and is_loss)
+    ):
         level = WARNING
     return DEBUG if level > INFO and is_task and _is_told_enough(execution) else level
 
@@ -63,13 +66,19 @@ def _line(execution: Execution, effect: Enter) -> str:
     kind, message = effect.state_type, effect.message
     because = f": {message}" if message else ""
     if kind is RUNNING:
+        if effect.state_name == "Rerunning":
+            return f"started again{because}"
         if message:
             rules = execution.definition.rules(execution.session.settings)
-            return f"failed{because}; retry {execution.run_count - 1} of {rules.attempts - 1}"
-        return "started" if execution.run_count == 1 else f"started again (attempt {execution.run_count})"
+            return f"failed{because}; retry {execution.attempt - 1} of {rules.attempts - 1}"
+        if execution.attempt == 1:
+            return "started again" if execution.runs_before else "started"
+        return f"started again (attempt {execution.attempt})"
     if kind is SCHEDULED:
         rules = execution.definition.rules(execution.session.settings)
-        return f"failed{because}; retry {execution.run_count} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"
+        return f"failed{because}; retry {execution.attempt} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"
+    if kind is COMPLETED and effect.state_name == "Cached":
+        return f"had completed{because}"
     if kind is COMPLETED:
         name = "" if effect.state_name == "Completed" else f" ({effect.state_name})"
         return f"completed{name} in {took(execution.ran_us / 1e6)}{because}"
@@ -77,7 +86,7 @@ def _line(execution: Execution, effect: Enter) -> str:
         return f"did not run{because}"
     if kind is FAILED:
         word = "timed out" if effect.state_name == "TimedOut" else "failed"
-        retries = execution.run_count - 1
+        retries = execution.attempt - 1
         tries = f" (after {retries} {'retry' if retries == 1 else 'retries'})" if retries > 0 else ""
         return f"{word}{because}{tries}"
     word = {CRASHED: "crashed", CANCELLED: "was cancelled"}.get(kind, f"is {effect.state_name}")
@@ -132,7 +141,7 @@ def why_stopped(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted (Ctrl-C)"
     if isinstance(error, TerminationSignal):
-        return f"terminated (signal {error.signal})"
+        return error.why or f"terminated (signal {error.signal})"
     if isinstance(error, SystemExit):
         return f"sys.exit({'' if error.code is None else repr(error.code)}) was called"
     if isinstance(why := getattr(error, "__surefoot_why__", None), str):
@@ -143,21 +152,3 @@ def why_stopped(error: BaseException) -> str:
         return "cancelled by the event loop" if GATE.arrived is None else why_stopped(GATE.arrived)
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def traceback_text(error: BaseException) -> str:
-    """The traceback of an exception, without the frames of Surefoot that lie between the user's own."""
-    import traceback
-
-    told = traceback.TracebackException.from_exception(error, compact=True)
-    seen: set[int] = set()
-    pending: list[Any] = [told]
-    while pending:
-        part = pending.pop()
-        if part is None or id(part) in seen:
-            continue
-        seen.add(id(part))
-        kept = [frame for frame in part.stack if not frame.filename.startswith(_OURS)]
-        part.stack = traceback.StackSummary.from_list(kept)
-        pending += [part.__cause__, part.__context__, *(part.exceptions or ())]
-    return "".join(told.format())

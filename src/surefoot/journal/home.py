@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+from hashlib import blake2b
 from typing import Final
 
 from surefoot.core.errors import HomeUnwritable
+from surefoot.core.os.host import host_name
 
 __all__ = ["Home", "unwritable"]
 
@@ -45,6 +47,41 @@ class Home:
             raise unwritable(self.path, error) from error
         if not os.access(self.writers_path, os.W_OK | os.X_OK):
             raise unwritable(self.path, None)
+
+    def id(self) -> bytes:
+        """What tells this home from all others that share its ledger: 16 bytes. The home has to be there.
+
+        They come from a file in it and from the machine's name, since whole machines are copied, homes and all.
+        """
+        path = os.path.join(self.path, "home-id")
+        try:
+            own = _read(path) or _read_or_made(path)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        return blake2b(own + host_name().encode(), digest_size=16).digest()
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def _read_or_made(path: str) -> bytes:
+    temporary = f"{path}.{os.urandom(6).hex()}.tmp"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(os.urandom(16))
+    try:
+        os.link(temporary, path)  # whoever is first names it for all
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        os.replace(temporary, path)
+        return _read(path)
+    os.unlink(temporary)
+    return _read(path)
 
 
 def unwritable(path: str, error: OSError | None) -> HomeUnwritable:

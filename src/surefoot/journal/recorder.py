@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Callable
 from threading import RLock
 from typing import Final
 
@@ -50,6 +51,7 @@ class Recorder:
         self.home = home
         self.budgets = budgets or Budgets()
         self.lost = 0  # run facts that could not be written
+        self.after_exit: Callable[[], None] | None = None  # called when the process ended and all is written
         self._may_map = may_map
         self._has_told = False
         self._runs = Stream("runs")
@@ -212,7 +214,7 @@ class Recorder:
         if stream.segment.append(payload):
             return True
         self._add_segment(stream, len(payload))
-        return stream.segment.append(payload)
+        return bool(stream.segment.append(payload))
 
     def _drop_writer(self) -> None:
         if self._writer is not None:
@@ -309,12 +311,13 @@ _current: Recorder | None = None
 _open_recorders: set[Recorder] = set()
 
 
-def get_recorder(home: str | None = None, budgets: Budgets | None = None) -> Recorder:
+def get_recorder(home: str | None = None, budgets: Budgets | None = None, *, at_once: bool = True) -> Recorder:
     """The recorder of this process, open. Another home than before closes the one that was, and opens a new one.
 
     Args:
         home: the Surefoot home; None: that of the environment, SUREFOOT_HOME or else ~/.surefoot.
         budgets: how much disk the journal may take; None: the defaults. Counts when a recorder is opened.
+        at_once: False leaves the opening to the first fact.
 
     Raises HomeUnwritable if the home cannot be written.
     """
@@ -326,13 +329,18 @@ def get_recorder(home: str | None = None, budgets: Budgets | None = None) -> Rec
             if recorder is not None:
                 recorder.close()
             recorder = _current = Recorder(place, budgets)
-        recorder.open()
+        if at_once:
+            recorder.open()
     return recorder
 
 
 def _close_at_exit() -> None:
-    for recorder in list(_open_recorders):
+    recorders = list(_open_recorders)
+    for recorder in recorders:
         recorder.close_at_exit()
+    for recorder in recorders:
+        if recorder.after_exit is not None:
+            recorder.after_exit()
 
 
 def _close_in_child_processes(recorder: Recorder) -> None:

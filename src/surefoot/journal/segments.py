@@ -64,15 +64,15 @@ class MappedSegment:
         self._capacity = size
         self._limit = size - TAIL
 
-    def append(self, payload: bytes) -> bool:
-        """Append a fact. False if there is no room for it here."""
+    def append(self, payload: bytes) -> int:
+        """Append a fact. Where its frame ends, which is never 0; 0 if there is no room for it here."""
         size = len(payload)
         crc = crc32(payload)
         while True:
             at = self._at
             end = at + (size + 11 & -4)  # frames.frame_bytes, without the call
             if end > self._limit:
-                return False
+                return 0
             span = slice(at + 8, at + 8 + size)
             word = at >> 2
             next_word = word + 1
@@ -82,9 +82,9 @@ class MappedSegment:
                 words[next_word] = crc
                 words[word] = size
                 self._at = end
-                return True
+                return end
 
-    def append_last(self, payload: bytes, keep: int = 0) -> bool:
+    def append_last(self, payload: bytes, keep: int = 0) -> int:
         """Append a fact and take no more but by this. May use the tail, but for `keep` bytes."""
         self._limit = self._capacity - keep
         try:
@@ -137,21 +137,21 @@ class WrittenSegment:
     def unwritten(self) -> int:
         return len(self._pending)
 
-    def append(self, payload: bytes) -> bool:
+    def append(self, payload: bytes) -> int:
         added = frame(payload)
         if self._at + len(added) > self._limit:
-            return False
+            return 0
         if self._pending_bytes > _PENDING_MAX:
             try:
                 self.flush()
             except OSError:
-                return False
+                return 0
         self._pending.append(added)
         self._pending_bytes += len(added)
-        self._at += len(added)
-        return True
+        self._at = end = self._at + len(added)
+        return end
 
-    def append_last(self, payload: bytes, keep: int = 0) -> bool:
+    def append_last(self, payload: bytes, keep: int = 0) -> int:
         self._limit = self._capacity - keep
         try:
             return self.append(payload)
@@ -210,11 +210,11 @@ class NoSegment:
     is_mapped = True
     unwritten = 0
 
-    def append(self, payload: bytes) -> bool:
-        return False
+    def append(self, payload: bytes) -> int:
+        return 0
 
-    def append_last(self, payload: bytes, keep: int = 0) -> bool:
-        return False
+    def append_last(self, payload: bytes, keep: int = 0) -> int:
+        return 0
 
     def shut(self) -> None:
         pass

@@ -1,7 +1,7 @@
 """Folding lines of logs, so that those of one writer keep the order in which it wrote them, whatever its clock did.
 
 A line's `order_us` is the greatest instant of all lines up to it in its writer's journal: the same whichever batch
-comes first. May import: core, tables, dialects, batches.
+comes first. May import: core, tables, dialects, batches, fold_runs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select, tuple_, update
 from surefoot.core.facts import LogsCut, LogWritten
 from surefoot.ledger.batches import Batch
 from surefoot.ledger.dialects.choice import dialect_of
+from surefoot.ledger.fold_runs import deleted_among
 from surefoot.ledger.tables import WORKSPACE, logs
 
 __all__ = ["fold_lines"]
@@ -23,9 +24,14 @@ _WARNING: Final = 30  # as in `logging`
 def fold_lines(connection: Connection, batch: Batch, lines: list[tuple[int, LogWritten | LogsCut]]) -> None:
     """Fold the lines of one batch, each with its offset."""
     order_us = _order_before(connection, batch, lines[0][0])
+    deleted = deleted_among(
+        connection, (run_id for _, line in lines for run_id in _runs_of(line) if run_id is not None)
+    )
     rows: list[dict[str, Any]] = []
     for offset, line in lines:
         order_us = max(order_us, line.at_us)
+        if deleted and not deleted.isdisjoint(_runs_of(line)):
+            continue
         row = {
             "workspace_id": WORKSPACE,
             "writer_id": batch.writer_id,
@@ -45,6 +51,10 @@ def fold_lines(connection: Connection, batch: Batch, lines: list[tuple[int, LogW
         rows.append(row)
     dialect_of(connection).insert_missing(connection, logs, rows)
     _lift_after(connection, batch, lines[-1][0], order_us)
+
+
+def _runs_of(line: LogWritten | LogsCut) -> tuple[bytes | None, ...]:
+    return (line.flow_run_id, line.task_run_id) if isinstance(line, LogWritten) else (line.flow_run_id,)
 
 
 def _order_before(connection: Connection, batch: Batch, offset: int) -> int:

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, Table, Update, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Row, Table, Text, Update, bindparam, delete, func, select, update
 
 from surefoot.core.facts import FlowRunCreated, TaskRunCreated
 from surefoot.core.states import PAUSED
@@ -21,9 +21,11 @@ from surefoot.ledger.history import Entry, merge, pack, settle, unpack
 from surefoot.ledger.indexes import is_unended
 from surefoot.ledger.tables import WORKSPACE, early_states, flow_runs, flows, tombstones
 
-__all__ = ["RunNews", "flow_id_of", "fold_runs", "in_chunks", "settle_runs_of"]
+__all__ = ["RunNews", "deleted_among", "flow_id_of", "fold_runs", "in_chunks", "settle_runs_of"]
 
 _MANY: Final = 1000  # ids in one query
+_NAME_MAX: Final = 500
+_NUL: Final = {0: "␀"}  # within JSON PostgreSQL can read NUL not even as an escape
 
 _json = msgspec.json.Encoder().encode
 
@@ -55,7 +57,9 @@ def fold_runs(connection: Connection, table: Table, news: dict[bytes, RunNews], 
         histories[run_id] = merge(unpack(kept) if kept else (), told.entries)
     _load_owners(connection, histories.values(), writers)
 
-    whole, standing, waiting = [], [], []
+    new: list[dict[str, Any]] = []
+    whole: list[dict[str, Any]] = []
+    standing, waiting = [], []
     illegal = 0
     for run_id, told in news.items():
         row, history, created = rows.get(run_id), histories[run_id], told.created
@@ -66,10 +70,11 @@ def fold_runs(connection: Connection, table: Table, news: dict[bytes, RunNews], 
         now = _standing(history, packed, writers)
         illegal += max(0, now["illegal"] - (0 if row is None else row.illegal))
         if created is not None and (row is None or created.epoch < row.created_epoch):
-            name = now.pop("run_name") or created.name
-            whole.append({"name": name} | _creation(created) | now)
+            name = _short(now.pop("run_name") or created.name)
+            (new if row is None else whole).append({"name": name} | _creation(created) | now)
         elif row is not None and packed != row.history:
-            standing.append(now | {"workspace": WORKSPACE, "run_id": run_id})
+            standing.append(_change(run_id, now))
+    dialect_of(connection).insert_new(connection, table, new)
     _write(connection, table, whole, standing, waiting)
     _delete_early(connection, [run_id for run_id in early if news[run_id].created is not None])
     if table is flow_runs:
@@ -91,7 +96,7 @@ def settle_runs_of(connection: Connection, table: Table, writer: WriterRow, limi
         standing = []
         for row in chunk:
             now = _standing(unpack(row.history), row.history, {writer["id"]: writer})
-            standing.append(now | {"workspace": WORKSPACE, "run_id": row.id})
+            standing.append(_change(row.id, now))
             ended += now["end_us"] is not None
         _write(connection, table, [], standing, [])
     return ended
@@ -100,23 +105,57 @@ def settle_runs_of(connection: Connection, table: Table, writer: WriterRow, limi
 def _standing(history: Sequence[Entry], packed: bytes, writers: dict[bytes, WriterRow]) -> dict[str, Any]:
     now = settle(history, end_of(writers.get(history[-1].writer_id)))
     now["history"] = packed
+    now["state_name"] = _short(now["state_name"])
     return now
 
 
+def _change(run_id: bytes, now: dict[str, Any]) -> dict[str, Any]:
+    if now["run_name"] is not None:
+        now["run_name"] = _short(now["run_name"])
+    return now | {"workspace": WORKSPACE, "run_id": run_id}
+
+
+def _short(name: str) -> str:
+    """A name as it can stand in an index, whose rows have 2,704 bytes at most on PostgreSQL. Cut, it stays unique."""
+    if len(name) <= _NAME_MAX:
+        return name
+    return f"{name[: _NAME_MAX - 9]}…{blake2b(name.encode(), digest_size=4).hexdigest()}"
+
+
 def _drop_deleted(connection: Connection, news: dict[bytes, RunNews]) -> None:
+    """Forget what concerns a run that was deleted, or that a flow run called which was."""
+    called_by = {run_id: _caller(told.created) for run_id, told in news.items() if told.created is not None}
+    deleted = deleted_among(connection, {*news, *filter(None, called_by.values())})
+    if deleted:
+        for run_id in list(news):
+            if run_id in deleted or called_by.get(run_id) in deleted:
+                del news[run_id]
+
+
+def _caller(created: FlowRunCreated | TaskRunCreated) -> bytes | None:
+    return created.flow_run_id if isinstance(created, TaskRunCreated) else created.parent_flow_run_id
+
+
+def deleted_among(connection: Connection, ids: Iterable[bytes]) -> set[bytes]:
+    """Those of some runs that somebody deleted."""
     c = tombstones.c
     if connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE).limit(1)).first() is None:
-        return
-    for chunk in in_chunks(list(news)):
-        for row in connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE, c.run_id.in_(chunk))):
-            del news[row.run_id]
+        return set()
+    found: set[bytes] = set()
+    among = dialect_of(connection).among
+    for chunk in in_chunks(list(set(ids))):
+        query = select(c.run_id).where(c.workspace_id == WORKSPACE, among(c.run_id, chunk))
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def _load_rows(connection: Connection, table: Table, ids: Iterable[bytes]) -> dict[bytes, Row[*tuple[Any, ...]]]:
     c = table.c
     found: dict[bytes, Row[*tuple[Any, ...]]] = {}
+    among = dialect_of(connection).among
+    wanted = select(c.id, c.history, c.created_epoch, c.illegal)
     for chunk in in_chunks(list(ids)):
-        query = select(c.id, c.history, c.created_epoch, c.illegal).where(c.workspace_id == WORKSPACE, c.id.in_(chunk))
+        query = wanted.where(c.workspace_id == WORKSPACE, among(c.id, chunk))
         found |= {row.id: row for row in connection.execute(query)}
     return found
 
@@ -126,8 +165,9 @@ def _load_early(connection: Connection, ids: list[bytes]) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     if connection.execute(select(c.run_id).where(c.workspace_id == WORKSPACE).limit(1)).first() is None:
         return found
+    among = dialect_of(connection).among
     for chunk in in_chunks(ids):
-        query = select(c.run_id, c.history).where(c.workspace_id == WORKSPACE, c.run_id.in_(chunk))
+        query = select(c.run_id, c.history).where(c.workspace_id == WORKSPACE, among(c.run_id, chunk))
         found |= {row.run_id: row.history for row in connection.execute(query)}
     return found
 
@@ -154,14 +194,14 @@ def _write(
 
 _STANDING: Final = (
     "writer_id epoch n state_type state_name state_us message cause_id until_us run_count expected_us start_us end_us "
-    "ran_us unended illegal history"
+    "ran_us result unkept unended illegal history"
 ).split()
 
 
 @cache
 def _update(table: Table) -> Update:
     values: dict[str, Any] = {name: bindparam(name) for name in _STANDING}
-    values["name"] = func.coalesce(bindparam("run_name"), table.c.name)
+    values["name"] = func.coalesce(bindparam("run_name", type_=Text()), table.c.name)
     key = table.c.workspace_id == bindparam("workspace"), table.c.id == bindparam("run_id")
     return update(table).where(*key).values(values)
 
@@ -178,13 +218,14 @@ def _creation(fact: FlowRunCreated | TaskRunCreated) -> dict[str, Any]:
         "workspace_id": WORKSPACE,
         "id": fact.run_id,
         "parent_task_run_id": fact.parent_task_run_id,
-        "tags": _json(sorted(fact.tags)).decode() if fact.tags else "[]",
+        "tags": _json(sorted(tag.translate(_NUL) for tag in fact.tags)).decode() if fact.tags else "[]",
         "inputs": _json({name: [run.hex() for run in runs] for name, runs in fact.inputs}).decode()
         if fact.inputs
         else "{}",
         "retries": fact.retries,
         "created_us": fact.at_us,
         "created_epoch": fact.epoch,
+        "key": fact.key,
     }
     if type(fact) is TaskRunCreated:
         return shared | {
@@ -194,15 +235,18 @@ def _creation(fact: FlowRunCreated | TaskRunCreated) -> dict[str, Any]:
             "task_version": fact.task_version,
             "call_index": fact.index,
             "map_id": fact.map_id,
+            "unkeyed": fact.unkeyed,
         }
     assert type(fact) is FlowRunCreated
     return shared | {
         "flow_id": flow_id_of(fact.flow_name),
-        "flow_name": fact.flow_name,
+        "flow_name": _short(fact.flow_name),
         "flow_version": fact.flow_version,
         "parameters": fact.parameters.decode(errors="replace"),
         "parent_flow_run_id": fact.parent_flow_run_id,
         "start": None if fact.start is None else _json(msgspec.structs.asdict(fact.start)).decode(),
+        "parameters_at": None if fact.parameters_at is None else pack(fact.parameters_at),
+        "unkept_parameters": _json(dict(fact.unkept)).decode() if fact.unkept else None,
     }
 
 
@@ -222,7 +266,7 @@ def _fold_flows(connection: Connection, news: Iterable[RunNews]) -> None:
             row: dict[str, Any] = {
                 "workspace_id": WORKSPACE,
                 "id": flow_id_of(fact.flow_name),
-                "name": fact.flow_name,
+                "name": _short(fact.flow_name),
                 "created_us": fact.at_us,
                 "updated_us": fact.at_us,
                 "newest_run_id": fact.run_id,

@@ -44,7 +44,11 @@ def load_writers(connection: Connection, ids: Collection[bytes]) -> dict[bytes, 
 
 
 def fold_writers(
-    connection: Connection, rows: dict[bytes, WriterRow], heard: dict[bytes, Heard], now_us: int
+    connection: Connection,
+    rows: dict[bytes, WriterRow],
+    heard: dict[bytes, Heard],
+    now_us: int,
+    home_id: bytes | None,
 ) -> set[bytes]:
     """Bring the writers' `rows` up to date with what was `heard`. Returns those of them that have ended."""
     told = set()
@@ -52,6 +56,7 @@ def fold_writers(
     for writer_id, news in heard.items():
         old = rows.get(writer_id)
         row = rows[writer_id] = _merged(writer_id, old, news)
+        row["home_id"] = home_id or row["home_id"]
         if row != old:
             row["received_us"] = now_us
             changed.append(row)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from surefoot.core.facts import FlowRunCreated, StateEntered, TaskRunCreated
+from surefoot.core.facts import FlowRunCreated, ResultAt, StateEntered, TaskRunCreated
 from surefoot.core.states import CRASHED, FINAL, PAUSED, RUNNING, SCHEDULED, StateType, is_legal
 
 __all__ = ["End", "Entry", "entry_of", "illegal_steps", "merge", "pack", "presumed_end", "settle", "unpack"]
@@ -35,6 +35,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     cause_id: bytes | None = None
     traceback: str | None = None
     until_us: int | None = None
+    result: ResultAt | None = None
+    unkept: str | None = None
 
 
 class End(NamedTuple):
@@ -71,8 +73,10 @@ def entry_of(fact: FlowRunCreated | TaskRunCreated | StateEntered, writer_id: by
             fact.cause_id,
             fact.traceback,
             fact.until_us,
+            fact.result,
+            fact.unkept,
         )
-    return Entry(fact.epoch, 0, writer_id, fact.at_us, fact.mono_us, fact.state_type, fact.state_name)
+    return Entry(fact.epoch, 0, writer_id, fact.at_us, fact.mono_us, fact.state_type, fact.state_name, fact.message)
 
 
 def merge(old: Sequence[Entry], new: Iterable[Entry]) -> list[Entry]:
@@ -174,6 +178,8 @@ def settle(history: Sequence[Entry], end: End | None = None) -> dict[str, Any]:
         "start_us": now.start_us,
         "end_us": now.at_us if now.state_type in FINAL else None,
         "ran_us": now.ran_us,
+        "result": None if now.result is None else pack(now.result),
+        "unkept": now.unkept,
         "unended": 0 if last.state_type in FINAL else 1,
         "illegal": len(illegal_steps(history)),
     }

@@ -1,21 +1,17 @@
-"""Upgrading an older ledger, after a copy of it: the only place that imports Alembic.
+"""Upgrading an older ledger, after a copy of it where it is a file: the only place that imports Alembic.
 
 May import: core, tables, indexes, dialects.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, select
 
 from surefoot._version import __version__
-from surefoot.core.errors import Unavailable
-from surefoot.ledger.dialects import sqlite
+from surefoot.ledger.dialects.choice import Place
 from surefoot.ledger.indexes import metadata
 from surefoot.ledger.tables import HEAD, alembic_version, meta
 
@@ -24,39 +20,20 @@ __all__ = ["run_migrations", "upgrade"]
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
-def upgrade(engine: Engine, path: Path, *, head: str = HEAD, migrations: Path = _MIGRATIONS) -> Path | None:
-    """Bring the ledger to revision `head`, keeping a copy of it as it was. Returns the copy; None if another was first.
+def upgrade(place: Place, *, head: str = HEAD, migrations: Path = _MIGRATIONS) -> Path | None:
+    """Bring the ledger to revision `head`. Returns the copy of it as it was, if one was made by this call.
 
     Nobody else writes meanwhile, and nothing is changed should it fail.
     """
-    copy = path.with_name(f"{path.name}.before-{head}")
-    with engine.connect() as connection, sqlite.writing(connection).begin():
-        if _is_at(connection, head):
+    dialect = place.dialect
+    with place.engine.connect() as connection, dialect.writing(connection).begin():
+        if connection.execute(select(alembic_version.c.version_num)).scalar() == head:
             return None
-        try:
-            _copy(path, copy)
-        except sqlite3.Error as error:
-            raise Unavailable(
-                f"The ledger {path} has to be upgraded, but could not be copied to {copy}: {error}.",
-                do="Make room on that disk.",
-            ) from error
+        copy = place.keep_copy(head)
         run_migrations(connection, head, migrations)
-        sqlite.tell_planner(connection, metadata)
-        sqlite.upsert(connection, meta, [{"key": "surefoot", "value": __version__}])
+        dialect.tell_planner(connection, metadata)
+        dialect.upsert(connection, meta, [{"key": "surefoot", "value": __version__}])
     return copy
-
-
-def _is_at(connection: Connection, head: str) -> bool:
-    try:
-        return connection.execute(select(alembic_version.c.version_num)).scalar() == head
-    except OperationalError:
-        return False
-
-
-def _copy(path: Path, copy: Path) -> None:
-    copy.unlink(missing_ok=True)
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
 
 
 def run_migrations(connection: Connection, head: str = HEAD, migrations: Path = _MIGRATIONS) -> None:

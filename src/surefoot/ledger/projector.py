@@ -40,8 +40,15 @@ __all__ = ["Ended", "end_writer", "fold", "fold_again", "load_positions"]
 Positions = dict[tuple[bytes, str, int], int]
 
 
-def fold(connection: Connection, batches: Sequence[Batch], now_us: int) -> Folded:
-    """Fold `batches` and move their positions. `now_us`: the ledger's clock."""
+def fold(connection: Connection, batches: Sequence[Batch], now_us: int, home_id: bytes | None = None) -> Folded:
+    """Fold `batches` and move their positions.
+
+    Args:
+        connection: one that writes.
+        batches: the facts.
+        now_us: the ledger's clock.
+        home_id: the home whose journal they are from, where several share the ledger.
+    """
     where = load_positions(connection, {batch.writer_id for batch in batches})
     moved: Positions = {}
     news = _News()
@@ -58,7 +65,7 @@ def fold(connection: Connection, batches: Sequence[Batch], now_us: int) -> Folde
             moved[key] = part.end
         else:
             gaps += 1
-    illegal = news.write(connection, now_us)
+    illegal = news.write(connection, now_us, home_id)
     _move(connection, moved)
     return Folded(count, illegal, gaps)
 
@@ -117,10 +124,10 @@ class _News:
         if lines:
             self.lines.append((batch, lines))
 
-    def write(self, connection: Connection, now_us: int) -> int:
+    def write(self, connection: Connection, now_us: int, home_id: bytes | None = None) -> int:
         """Write what was taken. Returns how many transitions are newly known to be illegal."""
         writers = load_writers(connection, self.writers)
-        told = fold_writers(connection, writers, self.writers, now_us)
+        told = fold_writers(connection, writers, self.writers, now_us, home_id)
         illegal = 0
         for table, news in ((flow_runs, self.flow_runs), (task_runs, self.task_runs)):
             if news:
@@ -153,7 +160,7 @@ def _news_of(runs: dict[bytes, RunNews], run_id: bytes) -> RunNews:
 
 
 _FAR: Final = 253_402_300_800_000_000  # an instant or a duration from the year 10,000 on is none
-_MANY: Final = 1 << 31
+_MANY: Final = (1 << 31) - 1  # an INTEGER holds one more: the number of an end that is presumed
 
 
 def _is_sound(fact: Fact) -> bool:

@@ -31,12 +31,15 @@ __all__ = [
     "WORKSPACE",
     "alembic_version",
     "early_states",
+    "epochs",
     "flow_runs",
     "flows",
     "logs",
     "meta",
     "metadata",
     "positions",
+    "requests",
+    "summaries",
     "task_runs",
     "tombstones",
     "unknown_facts",
@@ -44,7 +47,7 @@ __all__ = [
     "writers",
 ]
 
-HEAD: Final = "0001"  # the newest revision in migrations/versions
+HEAD: Final = "0002"  # the newest revision in migrations/versions
 WORKSPACE: Final = 0  # the default workspace, the only one until there are teams
 
 metadata = MetaData()
@@ -60,6 +63,11 @@ def _us(name: str, *, null: bool = False) -> Column[Any]:
 
 def _text(name: str, *, null: bool = False) -> Column[Any]:
     return Column(name, Text, nullable=null)
+
+
+def _name() -> Column[Any]:
+    # What is listed by name comes in the order of code points, whatever language the database was made for.
+    return Column("name", Text().with_variant(Text(collation="C"), "postgresql"), nullable=False)
 
 
 def _count(name: str, *, null: bool = False) -> Column[Any]:
@@ -81,6 +89,7 @@ def _run_columns() -> list[Any]:
         _count("retries"),
         _us("created_us"),
         _count("created_epoch"),  # of the oldest creation heard of: that one tells name, tags ...
+        Column("key", LargeBinary, nullable=True),  # what it is found by when its parent is run again
         _id("writer_id"),  # who lives its life in the newest epoch
         _count("epoch"),
         _count("n"),
@@ -95,6 +104,8 @@ def _run_columns() -> list[Any]:
         _us("start_us", null=True),
         _us("end_us", null=True),
         _us("ran_us"),
+        Column("result", LargeBinary, nullable=True),  # a ResultAt: where its value is kept
+        _text("unkept", null=True),  # why it is not
         Column(
             "unended", SmallInteger, nullable=False
         ),  # 1 until a fact ends it: also where a dead writer made it Crashed
@@ -127,6 +138,7 @@ writers = Table(
     Column("ended", String(16), nullable=True),
     _text("why", null=True),
     _count("lost"),
+    _id("home_id", null=True),  # where its journal lies, if several homes share the ledger
     PrimaryKeyConstraint("workspace_id", "id"),
     CheckConstraint("ended IN ('closed', 'observed')", name="ended_is_known"),
     CheckConstraint("(ended IS NULL) = (ended_us IS NULL)", name="only_ended_has_end"),
@@ -149,7 +161,7 @@ flows = Table(
     metadata,
     _workspace(),
     _id("id"),
-    _text("name"),
+    _name(),
     _us("created_us"),
     _us("updated_us"),
     _id("newest_run_id"),
@@ -164,7 +176,7 @@ flow_runs = Table(
     _id("id"),
     _id("flow_id"),
     _text("flow_name"),
-    _text("name"),
+    _name(),
     _text("flow_version", null=True),
     _text("parameters"),
     _text("tags"),
@@ -172,6 +184,8 @@ flow_runs = Table(
     _id("parent_task_run_id", null=True),
     _text("start", null=True),
     _text("inputs"),
+    Column("parameters_at", LargeBinary, nullable=True),  # a ResultAt: where those are that JSON cannot give back
+    _text("unkept_parameters", null=True),  # those that could not be kept, each with the reason
     *_run_columns(),
     PrimaryKeyConstraint("workspace_id", "id"),
 )
@@ -185,12 +199,13 @@ task_runs = Table(
     _id("parent_task_run_id", null=True),
     _text("task_key"),
     _text("task_name"),
-    _text("name"),
+    _name(),
     _text("task_version", null=True),
     _count("call_index"),
     _text("tags"),
     _text("inputs"),
     _id("map_id", null=True),
+    _text("unkeyed", null=True),  # why it has no key
     *_run_columns(),
     PrimaryKeyConstraint("workspace_id", "id"),
 )
@@ -236,6 +251,32 @@ unknown_facts = Table(
     PrimaryKeyConstraint("workspace_id", "writer_id", "stream", "segment", "offset"),
 )
 
+# Each start of a flow run after its first is a decision, made once: whoever inserts the row has the epoch.
+epochs = Table(
+    "epochs",
+    metadata,
+    _workspace(),
+    _id("flow_run_id"),
+    _count("epoch"),
+    _id("writer_id"),  # who was to start it
+    _us("opened_us"),
+    _text("opened_by"),  # who did, for people: "pid 12 on host"
+    _text("why"),  # "retry"
+    PrimaryKeyConstraint("workspace_id", "flow_run_id", "epoch"),
+)
+
+# What somebody asked of a run that has an owner: it stands beside the run's state until the run has ended.
+requests = Table(
+    "requests",
+    metadata,
+    _workspace(),
+    _id("run_id"),
+    Column("kind", String(16), nullable=False),  # "cancel"
+    _us("asked_us"),
+    _text("asked_by"),
+    PrimaryKeyConstraint("workspace_id", "run_id", "kind"),
+)
+
 tombstones = Table(
     "tombstones",
     metadata,
@@ -244,6 +285,22 @@ tombstones = Table(
     _us("deleted_us"),
     PrimaryKeyConstraint("workspace_id", "run_id"),
     sqlite_with_rowid=False,
+)
+
+# What is left of runs that retention deleted: how many there were on each day (of their creation, in UTC), and how long
+# they ran. Task runs count for the flow that they ran in; those of none have sixteen zero bytes there.
+summaries = Table(
+    "summaries",
+    metadata,
+    _workspace(),
+    _id("flow_id"),
+    _count("day"),  # since 1970-01-01
+    Column("is_task", SmallInteger, nullable=False),
+    _text("state_name"),  # one that Surefoot gives; a name of the user's own counts as its type's
+    Column("runs", BigInteger, nullable=False),
+    _us("ran_us"),
+    PrimaryKeyConstraint("workspace_id", "flow_id", "day", "is_task", "state_name"),
+    CheckConstraint("is_task IN (0, 1)", name="is_task_is_yes_or_no"),
 )
 
 # Alembic's own table, so that a new ledger is stamped without importing Alembic (which takes longer than all the rest).

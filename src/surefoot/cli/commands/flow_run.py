@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from surefoot.cli.bulk import (
+    FlowRunsAsked,
+    choose_flow_runs,
+    deletion_line,
+    flow_run_options,
+    preview,
+    yes_option,
+)
 from surefoot.cli.command import LazyGroup
+from surefoot.cli.consent import agree
 from surefoot.cli.listing import Listing, ls_options, no_such_state, print_list, state_options, states_wanted
 from surefoot.cli.live import watch as watch_run
 from surefoot.cli.log_lines import log_options, print_logs
@@ -15,7 +26,7 @@ from surefoot.cli.run_page import flow_run_page, took, typed
 from surefoot.cli.table import Cell, state_cell
 from surefoot.cli.times import day_and_time, duration
 from surefoot.core.states import StateType, is_final
-from surefoot.core.wire import FlowRun, FlowRunFilter, LogFilter
+from surefoot.core.wire import Deleted, FlowRun, FlowRunFilter, LogFilter
 
 __all__ = ["flow_run", "outcome_line"]
 
@@ -115,6 +126,7 @@ def logs(run: str, level: str | None, head: int | None, tail: int | None, follow
             last=tail,
             output=output,
             is_over=(lambda: is_final(client.find_flow_run(found.id).state_type)) if follow else None,
+            since=found.created,
         )
 
 
@@ -136,6 +148,63 @@ def watch(run: str, timeout: float | None, output: Output) -> Exit:
     if not is_final(ended.state_type):
         note(f"It had not ended after {duration(timeout)}. Go on: surefoot flow-run watch {typed(ended.name)}")
     return Exit.DONE if ended.state_type is StateType.COMPLETED else Exit.NOT_COMPLETED
+
+
+@flow_run.command(
+    "delete",
+    examples=[
+        "surefoot flow-run delete brave-otter --yes",
+        "surefoot flow-run delete --state Failed --before 30d --flow backup --yes",
+    ],
+)
+@flow_run_options
+@yes_option
+@output_option
+def delete(yes: bool, output: Output, **which: Any) -> None:
+    """Delete flow runs that have ended, with all that is below them. Shows which, and asks first."""
+    with reading() as client:
+        chosen = choose_flow_runs(client, FlowRunsAsked(**which))
+        is_filtered = not which["runs"]
+        going = [run for run in chosen if is_final(run.state_type)] if is_filtered else chosen
+        if len(going) < len(chosen):
+            note(f"{len(chosen) - len(going):,} have not ended, and stay.")
+        deleted = Deleted()
+        if going:
+            preview(going, "flow run")
+            ids = [run.id for run in going]
+            below = client.count_below(flow_run_ids=ids)
+            note(f"With all that is theirs: {deletion_line(below)}.")
+            agree("Delete all that, for good?", yes)
+            deleted = client.delete_flow_runs(ids)
+    if output == "table":
+        say(
+            [f"Deleted {deletion_line(deleted)}." if going else "No flow run fits that has ended: nothing was deleted."]
+        )
+    else:
+        write_object(deleted, output)
+
+
+@flow_run.command(
+    "retry",
+    examples=[
+        "surefoot flow-run retry brave-otter",
+        "surefoot flow-run retry --last nightly-load",
+        "surefoot flow-run retry brave-otter -p token=...",
+    ],
+)
+@click.argument("run", required=False)
+@click.option("--last", is_flag=True, help="The newest run that did not complete, of the flow that RUN names if given.")
+@click.option("-p", "--param", "pairs", metavar="KEY=VALUE", multiple=True, help="A parameter to take instead.")
+@click.option("--here", is_flag=True, hidden=True, help="In this process.")
+def retry(run: str | None, last: bool, pairs: tuple[str, ...], here: bool) -> Exit | int:
+    """Go on with a run that failed, crashed or was cancelled: what completed in it is not done again.
+
+    The file that defines its flow is loaded in a new process, in the folder where the run was started. The exit code is
+    0 if the run completes now.
+    """
+    from surefoot.cli.retrying import retry as retry_run
+
+    return retry_run(run, last=last, pairs=pairs, here=here)
 
 
 def outcome_line(run: FlowRun) -> str:

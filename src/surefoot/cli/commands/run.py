@@ -21,7 +21,7 @@ from surefoot.entrypoints import load_flow
 from surefoot.flows import Flow
 from surefoot.states import Crashed, State
 
-__all__ = ["parameters_of", "run"]
+__all__ = ["parameters_of", "run", "tell_end"]
 
 
 @click.command(
@@ -45,17 +45,17 @@ def run(entrypoint: str, pairs: tuple[str, ...], document: str | None) -> Exit:
     flow = _load(entrypoint)
     try:
         if flow.isgenerator:
-            return _tell(flow.name, _drained(flow(**parameters)))
+            return tell_end(flow.name, _drained(flow(**parameters)))
         state: State = flow(**parameters, return_state=True)
         if flow.isasync:
             import asyncio  # a door: a blocking flow does not pay for it
 
             state = asyncio.run(cast("Any", state))
     except SystemExit as stop:
-        return _tell(flow.name, Crashed(message=f"the flow called sys.exit({stop.code!r})"))
+        return tell_end(flow.name, Crashed(message=f"the flow called sys.exit({stop.code!r})"))
     if isinstance(state.data, ParameterTypeError):
         raise state.data  # recorded as refused; nothing ran
-    return _tell(flow.name, state)
+    return tell_end(flow.name, state)
 
 
 def _load(entrypoint: str) -> Flow[..., Any]:
@@ -123,7 +123,7 @@ def parameters_of(pairs: Sequence[str], document: str | None) -> dict[str, Any]:
     return parameters
 
 
-def _tell(flow_name: str, state: State) -> Exit:
+def tell_end(flow_name: str, state: State) -> Exit:
     """Say on stderr how the run ended; stdout is the flow's own. What to type next, the run has said itself."""
     cell = state_cell(state.type, state.name)
     words = [flow_name, click.style(cell.text, fg=cell.colour), one_line(state.message or ""), state.run_name or ""]

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from surefoot.cli.bulk import (
+    TaskRunsAsked,
+    choose_task_runs,
+    deletion_line,
+    preview,
+    task_run_options,
+    yes_option,
+)
 from surefoot.cli.command import LazyGroup
+from surefoot.cli.consent import agree
 from surefoot.cli.listing import Listing, ls_options, no_such_state, print_list, state_options, states_wanted
 from surefoot.cli.log_lines import log_options, print_logs
-from surefoot.cli.output import Output, output_option, say, write_object
+from surefoot.cli.output import Output, note, output_option, say, write_object
 from surefoot.cli.reading import nothing_recorded, now_here, reading
 from surefoot.cli.run_page import task_run_page, took
 from surefoot.cli.table import Cell, state_cell
 from surefoot.cli.times import day_and_time, duration
 from surefoot.core.states import is_final
-from surefoot.core.wire import LogFilter, TaskRun, TaskRunFilter
+from surefoot.core.wire import Deleted, LogFilter, TaskRun, TaskRunFilter
 
 __all__ = ["task_run"]
 
@@ -118,4 +129,39 @@ def logs(run: str, level: str | None, head: int | None, tail: int | None, follow
             last=tail,
             output=output,
             is_over=(lambda: is_final(client.find_task_run(found.id).state_type)) if follow else None,
+            since=found.created,
         )
+
+
+@task_run.command(
+    "delete",
+    examples=[
+        "surefoot task-run delete upload-0 --yes",
+        "surefoot task-run delete --flow-run brave-otter --state Failed --before 30d --yes",
+    ],
+)
+@task_run_options
+@yes_option
+@output_option
+def delete(yes: bool, output: Output, **which: Any) -> None:
+    """Delete task runs that have ended, with what they called. Shows which, and asks first."""
+    with reading() as client:
+        chosen = choose_task_runs(client, TaskRunsAsked(**which))
+        is_filtered = not which["runs"]
+        going = [run for run in chosen if is_final(run.state_type)] if is_filtered else chosen
+        if len(going) < len(chosen):
+            note(f"{len(chosen) - len(going):,} have not ended, and stay.")
+        deleted = Deleted()
+        if going:
+            preview(going, "task run")
+            ids = [run.id for run in going]
+            below = client.count_below(task_run_ids=ids)
+            note(f"With all that is theirs: {deletion_line(below)}.")
+            agree("Delete all that, for good?", yes)
+            deleted = client.delete_task_runs(ids)
+    if output == "table":
+        say(
+            [f"Deleted {deletion_line(deleted)}." if going else "No task run fits that has ended: nothing was deleted."]
+        )
+    else:
+        write_object(deleted, output)

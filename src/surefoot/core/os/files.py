@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 
-__all__ = ["read_text", "write_text"]
+__all__ = ["read_text", "write_bytes", "write_text"]
 
 
 def read_text(path: str) -> str | None:
@@ -44,6 +44,14 @@ def write_text(path: str, text: str, *, mode: int = 0o600) -> None:
     Folders that are missing are made, for their owner alone. Raises OSError if that cannot be done, and
     then what was there before is untouched.
     """
+    write_bytes(path, text.encode("utf-8"), mode=mode)
+
+
+def write_bytes(path: str, *parts: bytes, mode: int = 0o600, sync: bool = True) -> None:
+    """Put the parts, one after another, where `path` is, or points to, all at once, as `write_text`.
+
+    Without `sync` they reach the disk when the system writes them; only a loss of power before that takes them.
+    """
     path = os.path.realpath(path)  # a link is kept: people keep such files in a folder under version control
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -51,9 +59,11 @@ def write_text(path: str, text: str, *, mode: int = 0o600) -> None:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(fd, "wb") as file:
-            file.write(text.encode("utf-8"))
+            for part in parts:
+                file.write(part)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         try:
@@ -61,7 +71,8 @@ def write_text(path: str, text: str, *, mode: int = 0o600) -> None:
         except OSError:
             pass
         raise
-    _sync_folder(folder)
+    if sync:
+        _sync_folder(folder)
 
 
 def _sync_folder(folder: str) -> None:

@@ -38,6 +38,7 @@ class MainGate(Gate):
         super().__init__()
         self._depth = 0
         self._lock = threading.Lock()
+        self.reason: tuple[str, bool] | None = None  # why a signal is about to come, and whether that was asked for
         self.reset()
 
     def reset(self) -> None:
@@ -45,7 +46,7 @@ class MainGate(Gate):
         self.opened, self.base = SHUT, OPEN
         self.pending = None
         self.deadlines = []
-        self._before: dict[int, Any] = {}  # the handlers that were there
+        self._before: list[dict[int, Any]] = []  # the handlers that each run which nothing surrounds found
         self._is_runner_told = False
         self._bell: signal.Signals | None = None
         self._waits_since_s = 0.0
@@ -60,19 +61,23 @@ class MainGate(Gate):
         if not self._depth:
             self.reset()
             self.base = base
-            try:
+        self._before.append({})
+        try:
+            if not self._depth:
                 self._take(signal.SIGTERM, _signal.SIG_DFL)
-                self._take(signal.SIGINT, signal.default_int_handler)
-            except BaseException:
-                self._give_back()
-                raise
+            # A notebook puts in its own with each cell, also while a run that an earlier cell began goes on.
+            self._take(signal.SIGINT, signal.default_int_handler)
+        except BaseException:
+            self._give_back()
+            raise
+        if not self._depth:
             THIS_THREAD.gate = self
         self._depth += 1
 
     def _take(self, number: int, usual: Any) -> None:
         handler = _signal.getsignal(number)
         if handler == usual or _is_runners(handler):
-            self._before[number] = handler
+            self._before[-1][number] = handler
             _signal.signal(number, self._arrived)
 
     def uninstall(self) -> BaseException | None:
@@ -80,22 +85,22 @@ class MainGate(Gate):
         if not self._depth:
             return None  # in a child that was forked meanwhile
         self._depth -= 1
-        if self._depth:
-            return None
-        self.opened = SHUT
-        THIS_THREAD.gate = None
+        if not self._depth:
+            self.opened = SHUT
+            THIS_THREAD.gate = None
         try:
             self._give_back()
         except KeyboardInterrupt as error:
             return error
-        return self.pending
+        return None if self._depth else self.pending
 
     def _give_back(self) -> None:
-        while self._before:  # SIGINT is the last, since from then on it may be raised here
-            number = next(iter(self._before))
-            handler = self._before.pop(number)
+        before = self._before.pop()
+        while before:  # SIGINT is the last, since from then on it may be raised here
+            number = next(iter(before))
+            handler = before.pop(number)
             if _signal.getsignal(number) == self._arrived:
-                if _is_runners(handler) and not _is_running(handler.func.__self__):
+                if _is_runners(handler) and not _is_cells(handler) and not _is_running(handler.func.__self__):
                     handler = signal.default_int_handler  # it would have put that back, had it found its own
                 _signal.signal(number, handler)
 
@@ -111,7 +116,8 @@ class MainGate(Gate):
             if self.deadlines:
                 self.deadlines = []
                 self._silence()
-            self._give_back()
+            while self._before:
+                self._give_back()
             THIS_THREAD.gate = None
 
     # -- signals
@@ -120,6 +126,8 @@ class MainGate(Gate):
         error: KeyboardInterrupt | TerminationSignal = KeyboardInterrupt()
         if number != signal.SIGINT:
             error = self.terminated = TerminationSignal(number)
+            if self.reason is not None:
+                error.why, error.asked = self.reason
         self.arrived = error
         if self.opened == SHUT:
             self._wait(error, number)
@@ -160,9 +168,9 @@ class MainGate(Gate):
 
     def runner(self, number: int) -> Any:
         """What `asyncio.run` had put in for a signal: it cancels the main task,
-        and raises KeyboardInterrupt in the end.
+        and raises KeyboardInterrupt in the end. Or a notebook's kernel, which cancels the cell.
         """
-        handler = self._before.get(number)
+        handler = next((before[number] for before in reversed(self._before) if number in before), None)
         return handler if _is_runners(handler) else None
 
     def _runner_waits(self) -> bool:
@@ -237,9 +245,14 @@ class MainGate(Gate):
 
 
 def _is_runners(handler: Any) -> bool:
-    """Whether a handler of SIGINT is the one that `asyncio.run` puts in."""
+    """Whether a handler of SIGINT cancels what an event loop runs, as that of `asyncio.run` does."""
     owner = getattr(getattr(handler, "func", None), "__self__", None)
-    return type(owner).__module__ == "asyncio.runners"
+    return type(owner).__module__ == "asyncio.runners" or _is_cells(handler)
+
+
+def _is_cells(handler: Any) -> bool:
+    """Whether a handler of SIGINT is the one that a notebook's kernel puts in for a cell that awaits something."""
+    return getattr(handler, "__module__", None) == "ipykernel.ipkernel"
 
 
 def _is_running(runner: Any) -> bool:

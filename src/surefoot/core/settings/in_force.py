@@ -17,7 +17,7 @@ from surefoot.core.settings.layers import Judged, Layer, judge, merge, raise_fir
 from surefoot.core.settings.sources import load_settings
 from surefoot.core.settings.table import PREFIX, Settings
 
-__all__ = ["current", "refresh", "reload", "temporary_settings"]
+__all__ = ["adopt", "current", "refresh", "reload", "temporary_settings"]
 
 
 class _Loaded(msgspec.Struct, frozen=True):
@@ -58,6 +58,11 @@ def reload() -> Settings:
     settings = load_settings()
     _keep(settings)
     return settings
+
+
+def adopt(settings: Settings) -> None:
+    """Take these from another process, whose environment this one has too."""
+    _keep(settings)
 
 
 @contextmanager

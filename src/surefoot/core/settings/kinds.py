@@ -13,6 +13,7 @@ from surefoot.core.delays import DELAYS_MAX
 
 __all__ = [
     "BOOL",
+    "DATABASE_URL",
     "DELAYS",
     "LEVEL",
     "NAMES",
@@ -166,12 +167,22 @@ def _url(raw: Any) -> str:
     return url
 
 
+def _database_url(raw: Any) -> str:
+    url = _text(raw)
+    scheme, separator, rest = url.partition("://")
+    known = scheme in ("sqlite", "postgresql", "postgresql+psycopg", "postgres")
+    if not known or not separator or not rest.strip("/") or " " in url:
+        raise ValueError
+    return url
+
+
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 BOOL: Final = Kind("true or false", _bool)
 TEXT: Final = Kind("text on one line", _text)
 PATH: Final = Kind("a path, which may start with ~ or ${SUREFOOT_HOME}", _path)  # `layers` finds out where it leads
 URL: Final = Kind("http://SERVER or https://SERVER, with a path or without, and no name or password", _url)
+DATABASE_URL: Final = Kind("postgresql://USER:PASSWORD@SERVER/DATABASE or sqlite:///PATH", _database_url)
 LEVEL: Final = Kind(f"one of {', '.join(_LEVELS)}", _level)
 NAMES: Final = Kind("names, separated by commas", _names)
 DELAYS: Final = Kind(f"a number of seconds, or a list of up to {DELAYS_MAX} such as 1,10,100", _delays)

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, NoReturn, TypeVar, overload
 from surefoot.core.errors import SettingsError
 from surefoot.core.settings.kinds import (
     BOOL,
+    DATABASE_URL,
     DELAYS,
     LEVEL,
     NAMES,
@@ -107,6 +108,9 @@ class Runner(Group):
     """`tasks.runner.*`"""
 
     thread_pool_max_workers = Setting(optional(whole(least=1)), None, "Threads that run tasks; if empty, as suits.")
+    process_pool_max_workers = Setting(
+        optional(whole(least=1)), None, "Processes that run tasks; if empty, one for each core that may be used."
+    )
 
 
 class Tasks(Group):
@@ -114,6 +118,9 @@ class Tasks(Group):
 
     default_retries = Setting(whole(), 0, "How often a task is tried again that does not say.")
     default_retry_delay_seconds = Setting(DELAYS, 0, "How long a task waits before that: a number or a list.")
+    default_persist_result = Setting(
+        optional(BOOL), None, "Whether results of tasks are stored; if empty, as around it."
+    )
     runner = Runner()
 
 
@@ -136,11 +143,37 @@ class Journal(Group):
     segment_bytes = Setting(whole(least=1 << 16, most=1 << 30), 8 << 20, "The size of the journal's files.")
 
 
+class Results(Group):
+    """`results.*`"""
+
+    persist_by_default = Setting(BOOL, False, "Whether results are stored of flows and tasks that do not say.")
+    default_serializer = Setting(TEXT, "pickle", "What stored results are written with, where nothing else is said.")
+    local_storage_path = Setting(PATH, "${SUREFOOT_HOME}/storage", "The folder of stored results, where none is named.")
+    keep_for_resuming = Setting(BOOL, True, "Whether results are kept so that a run can be resumed.")
+    item_max_bytes = Setting(whole(most=1 << 30), 64 << 20, "The largest result that is kept for resuming.")
+    budget_bytes = Setting(whole(), 4 << 30, "Disk that results kept for resuming may take.")
+    max_age_days = Setting(number(), 30, "Days after which they are removed.")
+
+
 class Ledger(Group):
     """`ledger.*`"""
 
+    url = Setting(
+        optional(DATABASE_URL), None, "The database of the ledger; if empty, a file in the home.", secret=True
+    )
     busy_timeout_seconds = Setting(number(), 30, "How long a write waits for another process.")
     fold_wait_seconds = Setting(number(), 2, "How long a reader waits for what was recorded before it asked.")
+    fold_at_exit = Setting(BOOL, True, "Whether a process that ends has the home folded and cleaned up if that is due.")
+    fold_at_exit_bytes = Setting(whole(), 64 << 20, "It is due when so much journal lies there unfolded.")
+    fold_at_exit_hours = Setting(number(), 12, "It is due when it was last done so long ago.")
+
+
+class Retention(Group):
+    """`retention.*`"""
+
+    runs_days = Setting(optional(number()), 90, "Days after their end that runs are kept; if empty, for good.")
+    logs_days = Setting(optional(number()), 14, "Days that log lines are kept; if empty, as long as their run.")
+    aside_days = Setting(optional(number()), 30, "Days that damaged files and copies are kept; if empty, for good.")
 
 
 class Settings(Group):
@@ -156,7 +189,9 @@ class Settings(Group):
     tasks = Tasks()
     logging = Logging()
     journal = Journal()
+    results = Results()
     ledger = Ledger()
+    retention = Retention()
 
     profile: str
     """The name of the profile they are from."""

@@ -1,4 +1,4 @@
-"""SQLite: opening the file, and the few statements that other databases write otherwise. May import: ledger.tables.
+"""SQLite: the engine on a file, and the few statements that other databases write otherwise. May import: tables.
 
 One process writes at a time. A transaction that is to write takes the lock when it begins (`BEGIN IMMEDIATE`), so it
 never finds out half-way that another one was first.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -38,15 +38,26 @@ from sqlalchemy.exc import DBAPIError
 from surefoot.ledger.tables import meta
 
 __all__ = [
+    "after_much",
+    "among",
+    "compact",
+    "deciding",
     "engine_for",
+    "give_back",
     "has_all",
     "insert_missing",
+    "insert_new",
     "is_busy",
     "is_damaged",
     "is_foreign",
     "is_unwritable",
     "keep_a_log",
     "make_durable",
+    "make_tables",
+    "reading",
+    "space_of",
+    "table_bytes",
+    "table_names",
     "tell_planner",
     "upsert",
     "write_many",
@@ -86,8 +97,23 @@ def writing(connection: Connection) -> Connection:
     return connection.execution_options(**{_WRITES: True})
 
 
+def reading(connection: Connection) -> Connection:
+    """The connection, for transactions whose queries all see one moment: here all do."""
+    return connection
+
+
+def deciding(connection: Connection) -> Connection:
+    """The connection, for transactions that write what no journal has: what loses them here stops the whole machine."""
+    return writing(connection)
+
+
+def insert_new(connection: Connection, table: Table, rows: Rows) -> None:
+    """Insert whole rows whose keys are not there."""
+    write_many(connection, _insert_new(table), rows)
+
+
 def upsert(connection: Connection, table: Table, rows: Rows) -> None:
-    """Insert whole rows; one whose key is there replaces the row that bears it."""
+    """Insert whole rows of different keys; one whose key is there replaces the row that bears it."""
     write_many(connection, _upsert(table), rows)
 
 
@@ -108,6 +134,11 @@ def write_many(connection: Connection, statement: UpdateBase, rows: Rows) -> Non
 
 
 @cache
+def _insert_new(table: Table) -> UpdateBase:
+    return insert(table)
+
+
+@cache
 def _upsert(table: Table) -> UpdateBase:
     statement = insert(table)
     keys = list(table.primary_key.columns)
@@ -124,6 +155,11 @@ def _insert_missing(table: Table) -> UpdateBase:
 def _compiled(statement: UpdateBase) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
     compiled = statement.compile(dialect=_DIALECT)
     return str(compiled), itemgetter(*(compiled.positiontup or ()))
+
+
+def among(column: Column[bytes], ids: Collection[bytes]) -> ColumnElement[bool]:
+    """Whether a column of ids has one of these, which may be many."""
+    return column.in_(ids)
 
 
 def has_all(column: Column[str], values: Iterable[str]) -> ColumnElement[bool]:
@@ -176,12 +212,24 @@ def _name_of(error: DBAPIError) -> str:
 def keep_a_log(connection: Connection) -> None:
     """Make the file use a write-ahead log, for good: readers and the one writer do not wait for each other."""
     driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts only before the first table is made
     try:
         driver.execute("PRAGMA journal_mode=WAL")
     except sqlite3.OperationalError:
         # Surprising: this does not wait as other statements do. Another process is just creating the same ledger, and
         # does the same; should it die before, the file works with a rollback journal as well.
         pass
+
+
+def table_names(connection: Connection) -> frozenset[str]:
+    """The tables that there are."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    return frozenset(connection.exec_driver_sql(query).scalars())
+
+
+def make_tables(connection: Connection, metadata: MetaData) -> None:
+    """Make all tables and indexes."""
+    metadata.create_all(connection, checkfirst=False)
 
 
 def tell_planner(connection: Connection, metadata: MetaData) -> None:
@@ -201,14 +249,74 @@ def tell_planner(connection: Connection, metadata: MetaData) -> None:
     connection.exec_driver_sql("ANALYZE sqlite_master")  # this connection has read it already
 
 
+def after_much(engine: Engine) -> None:
+    """Nothing: the planner was told what a large ledger is like when the tables were made."""
+
+
 def make_durable(connection: Connection, at_us: int) -> None:
-    """Make all that was committed survive a power loss. Called outside of a transaction, on one that may write."""
+    """Make all that was committed survive a power loss. Called outside of a transaction."""
     # A commit under full synchronisation makes the write-ahead log durable, and with it all commits before that stand
     # in it. It has to change something, or there is nothing to commit.
     driver: Any = connection.connection.driver_connection
     driver.execute("PRAGMA synchronous=FULL")
     try:
-        with connection.begin():
+        with writing(connection).begin():
             upsert(connection, meta, [{"key": "durable_us", "value": str(at_us)}])
     finally:
         driver.execute("PRAGMA synchronous=NORMAL")
+
+
+_GIVE_BACK_MIN: Final = 4 << 20  # bytes: what is free below that is kept for what comes
+_GIVE_BACK_PAGES: Final = 1000  # at once: about 10 ms
+
+
+def space_of(connection: Connection) -> tuple[int, int]:
+    """How many bytes the ledger has, and how many of them are free for new rows."""
+    size, pages, free = (_pragma(connection, name) for name in ("page_size", "page_count", "freelist_count"))
+    return size * pages, size * free
+
+
+def table_bytes(connection: Connection, metadata: MetaData) -> dict[str, int]:
+    """How many bytes each table has, with its indexes; empty where this SQLite was built without the means to tell."""
+    place = {name: table.name for table in metadata.tables.values() for name in _stored_names(table)}
+    found: dict[str, int] = {}
+    try:
+        # One line a table or index, summed up by SQLite itself: it reads the file for that, once.
+        rows = connection.exec_driver_sql("SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE").all()
+    except DBAPIError as error:
+        if "no such table" not in str(error.orig):
+            raise
+        return {}
+    for name, size in rows:
+        if name in place:
+            found[place[name]] = found.get(place[name], 0) + size
+    return found
+
+
+def _stored_names(table: Table) -> list[str]:
+    return [table.name, f"sqlite_autoindex_{table.name}_1", *(str(index.name) for index in table.indexes)]
+
+
+def give_back(connection: Connection) -> bool:
+    """Give a piece of the space that is free back to the disk, within a transaction. False when that was the last.
+
+    A ledger made before this was thought of gives nothing back before it is vacuumed.
+    """
+    size, free = _pragma(connection, "page_size"), _pragma(connection, "freelist_count")
+    if size * free < max(_GIVE_BACK_MIN, size * _pragma(connection, "page_count") // 8):
+        return False
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA incremental_vacuum({_GIVE_BACK_PAGES})").fetchall()  # it gives back as far as it is read
+    return 0 < _pragma(connection, "freelist_count") < free
+
+
+def compact(connection: Connection) -> None:
+    """Write the whole ledger anew, without gaps. Nobody else writes meanwhile, and as much disk again is needed."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    driver.execute("VACUUM")
+    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the new pages stand in the log, and again in the file
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)

@@ -5,23 +5,33 @@ May import: core, tables, dialects, history.
 """
 
 from surefoot.ledger.queries.counts import count_task_runs
-from surefoot.ledger.queries.find import find_flow_run, find_run, find_task_run
+from surefoot.ledger.queries.earlier import earlier_runs_of, last_unsuccessful, retryable_of
+from surefoot.ledger.queries.failures import list_failures
+from surefoot.ledger.queries.find import find_flow_run, find_run, find_task_run, flow_run_id_of
 from surefoot.ledger.queries.flow_runs import list_flow_runs
 from surefoot.ledger.queries.flows import list_flows
 from surefoot.ledger.queries.logs import list_logs
+from surefoot.ledger.queries.results import find_result, list_results
 from surefoot.ledger.queries.states import list_states
 from surefoot.ledger.queries.task_runs import list_task_runs
 from surefoot.ledger.queries.why import explain
 
 __all__ = [
     "count_task_runs",
+    "earlier_runs_of",
     "explain",
     "find_flow_run",
+    "find_result",
     "find_run",
     "find_task_run",
+    "flow_run_id_of",
+    "last_unsuccessful",
+    "list_failures",
     "list_flow_runs",
     "list_flows",
     "list_logs",
+    "list_results",
     "list_states",
     "list_task_runs",
+    "retryable_of",
 ]

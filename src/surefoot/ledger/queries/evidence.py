@@ -6,7 +6,6 @@ is.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -14,30 +13,22 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from surefoot.core.errors import NotFound
 from surefoot.core.states import FINAL
-from surefoot.core.wire import FlowRun, TaskRun
+from surefoot.core.wire import FailureGroups, FlowRun, TaskRun
 from surefoot.ledger.fold_writers import load_writers
 from surefoot.ledger.history import Entry, unpack
 from surefoot.ledger.indexes import uneven
 from surefoot.ledger.queries.causes import NODE_COLUMNS, Node, chains, node_of, pids_of
+from surefoot.ledger.queries.failures import failures_in
 from surefoot.ledger.queries.find import find_run
 from surefoot.ledger.queries.reasons import Pids
 from surefoot.ledger.queries.rows import id_bytes
 from surefoot.ledger.queries.states import entries_of
 from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
 
-__all__ = ["Evidence", "Failures", "gather"]
+__all__ = ["Evidence", "gather"]
 
 _SHOWN: Final = 10
 _READ_MAX: Final = 5000
-_VARIES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
-
-
-class Failures(NamedTuple):
-    """Task runs of one task that failed alike."""
-
-    task_name: str
-    message: str  # of the first of them
-    number: int
 
 
 class Evidence(NamedTuple):
@@ -50,7 +41,7 @@ class Evidence(NamedTuple):
     traceback: str | None
     pids: Pids
     host: str | None  # where its process ran
-    failures: Sequence[Failures] = ()  # of a flow run: what failed in it, most first
+    failures: FailureGroups = FailureGroups()  # of a flow run: what failed in it
     blocked: Sequence[Node] = ()  # task runs that did not run because of it
     unstarted: int = 0  # task runs of a flow run that were cancelled
     active: Sequence[Node] = ()  # task runs of a flow run that run or wait for a retry
@@ -58,6 +49,8 @@ class Evidence(NamedTuple):
     longest: tuple[Node, int] | None = (
         None  # the task run of a flow run that ran longest, and how long, in microseconds
     )
+
+    taken_over: int | None = None  # task runs of a flow run that had completed in an earlier epoch; None in the first
 
     @property
     def root(self) -> Node:
@@ -89,7 +82,7 @@ def gather(connection: Connection, reference: str) -> Evidence:
             return told
         return told._replace(blocked=_blocked_by(_not_ready(connection, id_bytes(run.flow_run_id)), run_id))
     return told._replace(
-        failures=_failures(connection, run_id),
+        failures=failures_in(connection, run_id),
         blocked=_not_ready(connection, run_id),
         unstarted=_count(connection, run_id, "CANCELLED"),
         active=_nodes(
@@ -97,6 +90,7 @@ def gather(connection: Connection, reference: str) -> Evidence:
         ),
         recovered=_nodes(connection, run_id, task_runs.c.state_type == "COMPLETED", task_runs.c.run_count > 1),
         longest=_longest(connection, run_id),
+        taken_over=_taken_over(connection, run_id, run.epoch) if run.epoch else None,
     )
 
 
@@ -157,30 +151,16 @@ def _blocked_by(not_ready: Sequence[Node], run_id: bytes) -> list[Node]:
         rest = [node for node in rest if node.id not in stopped]
 
 
-def _failures(connection: Connection, flow_run_id: bytes) -> list[Failures]:
-    c = task_runs.c
-    count = func.count().label("count")
-    query = (
-        select(c.task_name, c.state_name, c.message, count)
-        .where(*_in_flow_run(flow_run_id), c.state_type.in_(["FAILED", "CRASHED"]), uneven(task_runs))
-        .where(c.state_name != "NotReady")
-        .group_by(c.task_name, c.state_name, c.message)
-        .order_by(count.desc(), c.task_name, c.message)
-        .limit(_READ_MAX)
-    )
-    alike: dict[tuple[str, str], Failures] = {}
-    for task_name, state_name, message, number in connection.execute(query).all():
-        key = task_name, _VARIES.sub("_", message or state_name)
-        first = alike.get(key)
-        told = Failures(task_name, message or state_name, number)
-        alike[key] = told if first is None else first._replace(number=first.number + number)
-    return sorted(alike.values(), key=lambda failures: -failures.number)
-
-
 def _count(connection: Connection, flow_run_id: bytes, state_type: str) -> int:
     query = select(func.count()).where(
         *_in_flow_run(flow_run_id), task_runs.c.state_type == state_type, uneven(task_runs)
     )
+    return connection.execute(query).scalar_one()
+
+
+def _taken_over(connection: Connection, flow_run_id: bytes, epoch: int) -> int:
+    c = task_runs.c
+    query = select(func.count()).where(*_in_flow_run(flow_run_id), c.state_name == "Cached", c.epoch == epoch)
     return connection.execute(query).scalar_one()
 
 

@@ -19,13 +19,18 @@ from surefoot.ledger.queries.flow_runs import whole_flow_run
 from surefoot.ledger.queries.task_runs import whole_task_run
 from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
 
-__all__ = ["find_flow_run", "find_run", "find_task_run"]
+__all__ = ["find_flow_run", "find_run", "find_task_run", "flow_run_id_of"]
 
 _PREFIX: Final = re.compile(r"[0-9a-f]{4,32}")
 _SHOWN: Final = 5
 _RECENT: Final = 500  # names among which the nearest is looked for
 
 R = TypeVar("R", FlowRun, TaskRun)
+
+
+def flow_run_id_of(connection: Connection, reference: str) -> bytes:
+    """The id of the flow run that goes by `reference`, as in `find_flow_run`."""
+    return bytes.fromhex(find_flow_run(connection, reference).id.replace("-", ""))
 
 
 def find_flow_run(connection: Connection, reference: str) -> FlowRun:

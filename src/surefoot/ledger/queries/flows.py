@@ -11,6 +11,7 @@ from surefoot.core.wire import Flow, FlowFilter, Page, SortFlows
 from surefoot.ledger.queries.flow_runs import flow_runs_by_id
 from surefoot.ledger.queries.paging import Order, order_of, page_rows
 from surefoot.ledger.queries.rows import instant
+from surefoot.ledger.summaries import summed_runs
 from surefoot.ledger.tables import WORKSPACE, flow_runs, flows
 
 __all__ = ["list_flows"]
@@ -39,7 +40,8 @@ def list_flows(
     if where is not None and where.name_like is not None:
         query = query.where(flows.c.name.icontains(where.name_like, autoescape=True))
     rows, cursor = page_rows(connection, query, "flows", sort, order, limit, after)
-    counts = _run_counts(connection, [row.id for row in rows])
+    ids = [row.id for row in rows]
+    counts, summed = _run_counts(connection, ids), summed_runs(connection, ids)
     newest = flow_runs_by_id(connection, [row.newest_run_id for row in rows])
     found = [
         Flow(
@@ -48,7 +50,7 @@ def list_flows(
             created=instant(row.created_us),
             updated=instant(row.updated_us),
             description=row.description,
-            run_count=counts.get(row.id, 0),
+            run_count=counts.get(row.id, 0) + summed.get(row.id, 0),
             last_run=newest.get(row.newest_run_id),
         )
         for row in rows

@@ -36,8 +36,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
+_NOT_SHOWN: Final = frozenset({"workspace_id", "history", "created_epoch", "key", "result", "parameters_at"})
+
+
 def _columns(runs: Table) -> list[ColumnElement[Any]]:
-    return [column for column in runs.columns if column.name not in ("workspace_id", "history", "created_epoch")]
+    return [column for column in runs.columns if column.name not in _NOT_SHOWN]
 
 
 FLOW_RUN_COLUMNS: Final = _columns(flow_runs)

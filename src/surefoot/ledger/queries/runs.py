@@ -59,3 +59,5 @@ def run_conditions(
         yield c.start_us >= micros(where.start_time_after)
     if where.start_time_before is not None:
         yield c.start_us <= micros(where.start_time_before)
+    if where.expected_start_time_before is not None:
+        yield c.expected_us <= micros(where.expected_start_time_before)

@@ -79,6 +79,12 @@ def _not_run(found: Evidence) -> str:
     return "failed" if found.node.run_count else "did not run"  # a flow may return the state of a task that did not run
 
 
+def _cached(found: Evidence) -> str:
+    # A result from an earlier epoch is the run's own; one from the cache is another run's.
+    how = "was not called again" if found.run.epoch else "took its result from the cache"
+    return f"{_who(found)} {how}{text(found.node.message)}"
+
+
 def _completed(found: Evidence) -> str:
     return f"{_who(found)} completed{_tries(found)}{_took(found)}{text(found.node.message)}"
 
@@ -136,7 +142,7 @@ def _waits(found: Evidence) -> str:
 
 # From the state of a run to what is said of it. The first row that fits is the one.
 SITUATIONS: Final[tuple[Situation, ...]] = (
-    Situation(COMPLETED, "Cached", None, lambda f: f"{_who(f)} took its result from the cache{text(f.node.message)}"),
+    Situation(COMPLETED, "Cached", None, _cached),
     Situation(COMPLETED, "Skipped", None, lambda f: f"{_who(f)} was skipped on purpose{text(f.node.message)}"),
     Situation(
         COMPLETED, "RolledBack", None, lambda f: f"{_who(f)} completed, and was rolled back{text(f.node.message)}"

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from sqlalchemy import Connection, select
 
 from surefoot.core.ids import to_text
 from surefoot.core.states import COMPLETED, FINAL, SCHEDULED
-from surefoot.core.wire import Explanation, TaskRun
+from surefoot.core.wire import Explanation, FailureGroup, FlowRun, TaskRun
 from surefoot.ledger.history import Entry
 from surefoot.ledger.queries.causes import Node
-from surefoot.ledger.queries.evidence import Evidence, Failures, gather
+from surefoot.ledger.queries.evidence import Evidence, gather
 from surefoot.ledger.queries.reasons import at_clock, plural, short
 from surefoot.ledger.queries.rows import instant
 from surefoot.ledger.queries.situations import SITUATIONS, Situation, lasted, other, text
@@ -40,6 +40,7 @@ def explain(connection: Connection, reference: str) -> Explanation:
         blocked=list(_blocked(found)),
         do=_commands(connection, found, situation),
         traceback=found.traceback if found.node.state_type in FINAL else None,
+        failures=found.failures,
     )
 
 
@@ -50,11 +51,10 @@ def _sentence(told: str) -> str:
 def _causes(found: Evidence) -> Iterator[str]:
     for node in found.chain:
         yield other(node, found)
+    yield from _again(found)
     yield from _attempts(found)
     blamed = {node.of for node in found.chain if node.is_task}
-    for failures in _worth_telling(found, blamed):
-        runs = plural(failures.number, "task run", "task runs")
-        yield f"{runs} of {failures.task_name} failed: {short(failures.message)}"
+    yield from _failures(found, blamed)
     for node in found.active[:_SHOWN]:
         yield _active(node)
     if len(found.active) > _SHOWN:
@@ -68,12 +68,46 @@ def _causes(found: Evidence) -> Iterator[str]:
         yield f"the task run that took longest is {node.name}: {lasted(ran_us)}"
 
 
-def _worth_telling(found: Evidence, blamed: set[str]) -> Sequence[Failures]:
+def _again(found: Evidence) -> Iterator[str]:
+    """What an epoch after the first took over, and what it called again."""
+    epoch = found.run.epoch
+    if not epoch:
+        return
+    for entry in found.states:
+        if entry.epoch == epoch and entry.state_name == "Rerunning":
+            yield f"it was called again in epoch {epoch}{text(entry.message)}"
+    if found.taken_over:
+        taken = plural(found.taken_over, "task run", "task runs")
+        yield f"in epoch {epoch} {taken} had completed already and {_were(found.taken_over)} not called again"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
+
+
+def _failures(found: Evidence, blamed: set[str]) -> Iterator[str]:
     """All groups of failures, unless the chain has told the only one."""
-    failures = found.failures
-    if len(failures) == 1 and failures[0].number == 1 and failures[0].task_name in blamed:
-        return ()
-    return failures[:_SHOWN]
+    groups = found.failures.groups
+    if len(groups) == 1 and groups[0].count == 1 and groups[0].task_name in blamed:
+        return
+    for group in groups[:_SHOWN]:
+        runs = plural(group.count, "task run", "task runs")
+        yield f"{runs} of {group.task_name} failed: {short(group.message)}{_examples(group)}"
+    rest = found.failures.rest + sum(group.count for group in groups[_SHOWN:])
+    if rest:
+        yield f"... and {plural(rest, 'task run', 'task runs')} more that failed otherwise"
+
+
+def _examples(group: FailureGroup) -> str:
+    """Which ones, or the first few of them."""
+    items = [f"{run.item:,}" for run in group.examples if run.item is not None]
+    if len(items) == len(group.examples):
+        told = f"item{'s' * (len(items) > 1)} {', '.join(items)}"
+    elif group.count > 1:
+        told = ", ".join(run.name for run in group.examples)
+    else:
+        return ""
+    return f" ({told})" if group.count == len(group.examples) else f", for example {told}"
 
 
 def _attempts(found: Evidence) -> Iterator[str]:
@@ -121,9 +155,14 @@ def _commands(connection: Connection, found: Evidence, situation: Situation) -> 
     do = []
     if situation.watch and not node.is_task:
         do.append(f"surefoot flow-run watch {_handle(connection, node)}")
+    if root is node and found.failures.groups:
+        do.append(f"surefoot why {found.failures.groups[0].examples[0].id}")
     if root is not node:
         do.append(f"surefoot {_noun(root)} logs {_handle(connection, root)}")
     do.append(f"surefoot {_noun(node)} logs {_handle(connection, node)}")
+    if node.state_type in FINAL and node.state_type is not COMPLETED:
+        if isinstance(found.run, FlowRun) and found.run.parent_flow_run_id is None:
+            do.append(f"surefoot flow-run retry {_handle(connection, node)}")
     if isinstance(found.run, TaskRun) and found.blocked and found.run.flow_run_id is not None:
         do.append(f"surefoot flow-run inspect {found.run.flow_run_id}")
     else:

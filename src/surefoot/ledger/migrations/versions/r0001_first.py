@@ -11,6 +11,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+_NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _TYPES = "'SCHEDULED', 'PENDING', 'RUNNING', 'PAUSED', 'CANCELLING', 'CANCELLED', 'COMPLETED', 'FAILED', 'CRASHED'"
 
 
@@ -30,7 +31,7 @@ def _make_runs() -> None:
         sa.Column("id", sa.LargeBinary(16), nullable=False),
         sa.Column("flow_id", sa.LargeBinary(16), nullable=False),
         sa.Column("flow_name", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", _NAME, nullable=False),
         sa.Column("flow_version", sa.Text(), nullable=True),
         sa.Column("parameters", sa.Text(), nullable=False),
         sa.Column("tags", sa.Text(), nullable=False),
@@ -49,7 +50,7 @@ def _make_runs() -> None:
         sa.Column("parent_task_run_id", sa.LargeBinary(16), nullable=True),
         sa.Column("task_key", sa.Text(), nullable=False),
         sa.Column("task_name", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", _NAME, nullable=False),
         sa.Column("task_version", sa.Text(), nullable=True),
         sa.Column("call_index", sa.Integer(), nullable=False),
         sa.Column("tags", sa.Text(), nullable=False),
@@ -165,7 +166,7 @@ def _make_small_tables() -> None:
         "flows",
         sa.Column("workspace_id", sa.Integer(), nullable=False),
         sa.Column("id", sa.LargeBinary(16), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", _NAME, nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.Column("updated_us", sa.BigInteger(), nullable=False),
         sa.Column("newest_run_id", sa.LargeBinary(16), nullable=False),

@@ -1,0 +1,19 @@
+"""Doors: the one module outside the floors. It fills the ports of core with what higher floors offer.
+
+Each door opens late: nothing is imported here until somebody goes through. May import: everything.
+"""
+
+from __future__ import annotations
+
+from surefoot.core import ports
+
+__all__: list[str] = []
+
+
+def _earlier_runs() -> ports.EarlierRuns:
+    from surefoot.client.resuming import EmbeddedEarlierRuns
+
+    return EmbeddedEarlierRuns.open()
+
+
+ports.fill(_earlier_runs)

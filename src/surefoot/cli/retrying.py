@@ -1,0 +1,52 @@
+"""`flow-run retry`: checks that a run can be started again, and hands over to the process that does it.
+
+May import: cli's parts, restarting, core.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from surefoot.cli.commands.run import parameters_of, tell_end
+from surefoot.cli.mistakes import Exit
+from surefoot.cli.output import note
+from surefoot.core import ports
+from surefoot.core.errors import BadInput
+from surefoot.core.ids import to_text
+from surefoot.core.os.succession import become
+from surefoot.core.ports import Retryable
+from surefoot.restarting import check, start_again
+
+__all__ = ["retry"]
+
+
+def retry(run: str | None, *, last: bool, pairs: tuple[str, ...], here: bool) -> Exit | int:
+    """Start a run again: in this process, or in one that is made for it."""
+    if run is None and not last:
+        raise BadInput("No run is named.", do="Name one, or take the newest: surefoot flow-run retry --last")
+    retryable = _found(run, last)
+    given = parameters_of(pairs, None)
+    start = check(retryable, given)
+    if here:
+        return tell_end(retryable.flow_name, start_again(retryable, given))
+    interpreter = start.interpreter
+    if not os.access(interpreter, os.X_OK):
+        note(f"{interpreter}, which it was started with, is gone; going on with {sys.executable}.")
+        interpreter = sys.executable
+    click.echo(f"Going on with {retryable.run.name} of {retryable.flow_name}.", err=True)
+    command = [interpreter, "-P", "-m", "surefoot", "flow-run", "retry", to_text(retryable.run.run_id), "--here"]
+    return become([*command, *(part for pair in pairs for part in ("-p", pair))], start.cwd)
+
+
+def _found(run: str | None, last: bool) -> Retryable:
+    runs = ports.earlier_runs()
+    try:
+        if last:
+            return runs.last_retryable(run)
+        assert run is not None
+        return runs.retryable(run)
+    finally:
+        runs.close()

@@ -1,0 +1,131 @@
+"""What the engine asks of the ledger when a flow run is started again: the run, the epoch, and what is done already.
+
+The embedded way: straight on the ledger of the home. May import: ledger, journal, core.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+from surefoot.client.folding import take_in
+from surefoot.client.ledgers import ledger_of
+from surefoot.core import settings
+from surefoot.core.clock import get_clock
+from surefoot.core.errors import NotFound, Refused, Unavailable
+from surefoot.core.ids import to_text
+from surefoot.core.os.host import host_name
+from surefoot.core.ports import Earlier, Retryable
+from surefoot.core.states import COMPLETED, FINAL
+from surefoot.journal.home import Home
+from surefoot.journal.reading import writers
+from surefoot.ledger import queries
+from surefoot.ledger.decisions.epochs import newest_opened, open_epoch
+
+__all__ = ["EmbeddedEarlierRuns"]
+
+_WAIT_S: Final = 30.0
+
+
+class EmbeddedEarlierRuns:
+    """`EarlierRuns` on the ledger of a home, or on that at `url`."""
+
+    def __init__(self, home: str, url: str | None = None) -> None:
+        self._home = Home(home)
+        self._home.ensure()
+        self._ledger = ledger_of(self._home, url)
+
+    @classmethod
+    def open(cls) -> Self:
+        """That of the settings in force."""
+        current = settings.refresh()
+        return cls(current.home, current.ledger.url)
+
+    def close(self) -> None:
+        self._ledger.close()
+
+    def retryable(self, reference: str) -> Retryable:
+        self._fold()
+        with self._ledger.read() as tx:
+            return self._checked(tx, queries.flow_run_id_of(tx, reference))
+
+    def last_retryable(self, flow_name: str | None) -> Retryable:
+        self._fold()
+        with self._ledger.read() as tx:
+            found = queries.last_unsuccessful(tx, flow_name)
+            if found is None:
+                of = "" if flow_name is None else f" of flow {flow_name!r}"
+                raise NotFound(
+                    f"No flow run{of} ended without completing, so there is none to go on with.",
+                    do="See those that there are: surefoot flow-run ls",
+                )
+            return self._checked(tx, found)
+
+    def open_epoch(self, retryable: Retryable, writer_id: bytes) -> None:
+        with self._ledger.decide() as tx:
+            open_epoch(
+                tx,
+                retryable.run.run_id,
+                retryable.epoch,
+                writer_id,
+                at_us=get_clock().now_us(),
+                opened_by=f"pid {os.getpid()} on {host_name()}",
+                why="retry",
+            )
+
+    def runs_of(self, flow_run_id: bytes) -> Mapping[bytes, Earlier]:
+        with self._ledger.read() as tx:
+            return queries.earlier_runs_of(tx, flow_run_id)
+
+    def _fold(self) -> None:
+        # What is done already has to be known in full, however long that takes.
+        before = None
+        while True:
+            behind = take_in(self._home, self._ledger, _WAIT_S).behind
+            if not behind:
+                return
+            if before is not None and behind >= before:
+                raise Unavailable(
+                    f"{behind:,} facts are not taken in, and what is done already may be among them.",
+                    do="Try again in a moment.",
+                )
+            before = behind
+
+    def _checked(self, tx: Any, flow_run_id: bytes) -> Retryable:
+        found, parent_id = queries.retryable_of(tx, flow_run_id)
+        run = found.run
+        if parent_id is not None:
+            raise Refused(
+                f"Flow run {run.name!r} is a part of another, with which it is started again.",
+                do=f"Retry that one: surefoot flow-run retry {to_text(parent_id)}",
+            )
+        if run.state_type is COMPLETED:
+            raise Refused(
+                f"Flow run {run.name!r} completed: there is nothing left to do in it.",
+                do="Start a new run by calling the flow.",
+            )
+        if run.state_type not in FINAL:
+            raise Refused(
+                f"Flow run {run.name!r} is {run.state_name}: it has not ended.",
+                do=f"Wait for its end: surefoot flow-run watch {run.name}",
+            )
+        opened = newest_opened(tx, flow_run_id)
+        if opened is None or opened.epoch < found.epoch:
+            return found
+        # Somebody opened that epoch, and nothing of it is told yet.
+        if any(writer.writer_id == opened.writer_id and writer.is_alive() for writer in writers(self._home)):
+            raise Refused(
+                f"Flow run {run.name!r} is being started again by {opened.opened_by}.",
+                do=f"See what becomes of it: surefoot flow-run watch {run.name}",
+            )
+        return Retryable(
+            run,
+            found.flow_name,
+            opened.epoch + 1,
+            found.tags,
+            found.parameters,
+            found.parameters_at,
+            found.unkept,
+            found.start,
+        )

@@ -1,0 +1,93 @@
+"""Ports: what lower floors ask of higher ones, as protocols. The one module outside the floors, `_doors`, fills them.
+
+May import: core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Protocol
+
+import msgspec
+
+from surefoot.core.errors import Defect
+from surefoot.core.facts import ResultAt, RunStart
+from surefoot.core.states import StateType
+
+__all__ = ["Earlier", "EarlierRuns", "Retryable", "earlier_runs", "fill"]
+
+
+class Earlier(msgspec.Struct, frozen=True, gc=False):
+    """A run as its earlier epochs left it."""
+
+    run_id: bytes
+    name: str
+    epoch: int
+    state_type: StateType
+    state_name: str
+    message: str | None = None
+    run_count: int = 0
+    start_us: int | None = None
+    ran_us: int = 0
+    result: ResultAt | None = None
+    unkept: str | None = None  # why it completed without a result that is kept
+    unkeyed: str | None = None  # why it cannot be told from another run of the same task
+
+
+class Retryable(msgspec.Struct, frozen=True):
+    """A flow run that ended without completing, and all that is needed to start it again."""
+
+    run: Earlier
+    flow_name: str
+    epoch: int  # that it would be started in
+    tags: tuple[str, ...] = ()
+    parameters: bytes = b"{}"  # JSON
+    parameters_at: ResultAt | None = None  # where those are that JSON cannot give back
+    unkept: Mapping[str, str] = {}  # those that could not be kept, each with the reason
+    start: RunStart | None = None
+
+
+class EarlierRuns(Protocol):
+    """What the ledger knows of runs that are to be started again. Every call may take a while, and a lock."""
+
+    def retryable(self, reference: str) -> Retryable:
+        """The flow run that goes by an id, a prefix of one, or a name.
+
+        Raises NotFound, Ambiguous, and Refused if it completed, has not ended, or is part of another run.
+        """
+        ...
+
+    def last_retryable(self, flow_name: str | None) -> Retryable:
+        """The newest flow run (of that flow) that ended without completing. Raises NotFound if there is none."""
+        ...
+
+    def open_epoch(self, retryable: Retryable, writer_id: bytes) -> None:
+        """Decide that this writer starts it again, now. Raises Refused if somebody else was faster."""
+        ...
+
+    def runs_of(self, flow_run_id: bytes) -> Mapping[bytes, Earlier]:
+        """The task runs and subflow runs of a flow run, by their keys."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+_earlier_runs: Callable[[], EarlierRuns] | None = None
+
+
+def earlier_runs() -> EarlierRuns:
+    """Open what the settings in force name. Close it when done."""
+    if _earlier_runs is None:
+        import_module("surefoot._doors")  # fills the ports; not before somebody asks, since it is seldom wanted
+    if _earlier_runs is None:
+        raise Defect("The port for earlier runs is not filled.")
+    return _earlier_runs()
+
+
+def fill(earlier_runs: Callable[[], EarlierRuns]) -> None:
+    """Fill the ports."""
+    global _earlier_runs
+    _earlier_runs = earlier_runs

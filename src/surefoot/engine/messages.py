@@ -1,0 +1,165 @@
+"""What an owner and its child processes say to each other: one hello, then calls and replies in turn.
+
+The parts that the child's own code never needs (pickled definitions, arguments, values) are bytes within.
+May import: core, execution.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from surefoot.core.errors import SurefootError
+from surefoot.engine import scope
+from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.task_execution import TaskExecution
+
+__all__ = [
+    "BEGUN",
+    "RAISED",
+    "RETURNED",
+    "STOPPED",
+    "TIMED_OUT",
+    "CallTold",
+    "FlowTold",
+    "Hello",
+    "Note",
+    "RemoteTraceback",
+    "read_call",
+    "tied",
+    "write_call",
+]
+
+# The first byte of a reply.
+BEGUN: Final = b"b"  # sent first if there is a time limit, which counts from here
+RETURNED: Final = b"r"
+RAISED: Final = b"e"
+TIMED_OUT: Final = b"t"
+STOPPED: Final = b"s"
+
+
+class FlowTold(msgspec.Struct, array_like=True, gc=False):
+    """The flow run that all calls belong to."""
+
+    run_id: bytes
+    run_name: str
+    flow_name: str
+    flow_version: str | None
+    epoch: int
+    tags: tuple[str, ...]
+    log_prints: bool
+    start_us: int | None
+    parameters: bytes | None  # None: they cannot be sent
+    persistence: bytes | None  # what counts for the results of runs within; None: it cannot be sent
+
+    @classmethod
+    def of(cls, flow: FlowExecution, parameters: bytes | None, persistence: bytes | None) -> FlowTold:
+        """What a child is to know of a flow run."""
+        definition = flow.definition
+        return cls(
+            flow.run_id,
+            flow.run_name,
+            definition.name,
+            definition.version,
+            flow.epoch,
+            tuple(flow.tags),
+            flow.log_prints,
+            flow.start_us,
+            parameters,
+            persistence,
+        )
+
+
+class Hello(msgspec.Struct, array_like=True, gc=False):
+    """What a child is told first: to be as its owner is."""
+
+    path: list[str]
+    argv: list[str]
+    cwd: str
+    environment: dict[str, str]
+    settings: bytes
+    flow: FlowTold
+    initializer: bytes | None
+
+
+class CallTold(msgspec.Struct, array_like=True, gc=False):
+    """One call of a task."""
+
+    number: int  # of its definition; 0: it is not to be kept
+    definition: bytes | None  # None: the child has it
+    run_id: bytes
+    run_name: str
+    task_key: str
+    index: int
+    depth: int
+    epoch: int
+    run_count: int
+    start_us: int | None
+    tags: tuple[str, ...]
+    tags_in_force: tuple[str, ...]
+    log_prints: bool
+    timeout_s: float | None
+
+    @classmethod
+    def of(cls, execution: TaskExecution, timeout_s: float | None, number: int, definition: bytes | None) -> CallTold:
+        """What a child is to know of a task run."""
+        return cls(
+            number,
+            definition,
+            execution.run_id,
+            execution.run_name,
+            execution.task_key,
+            execution.index,
+            execution.depth,
+            execution.epoch,
+            execution.run_count,
+            execution.start_us,
+            tuple(execution.tags),
+            tuple(scope.tags_in(execution.context)),
+            execution.log_prints,
+            timeout_s,
+        )
+
+
+class Note(msgspec.Struct, array_like=True, gc=False):
+    """Down the lifeline: stop, for this reason."""
+
+    why: str
+    asked: bool
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_call_decoder: Final = msgspec.msgpack.Decoder(CallTold)
+
+
+def write_call(told: CallTold) -> tuple[bytes, bytes]:
+    """A call as the first two parts of a message; the pickled arguments are the third."""
+    head = _encoder.encode(told)
+    return len(head).to_bytes(4, "big"), head
+
+
+def read_call(message: bytes | bytearray) -> tuple[CallTold, memoryview]:
+    """A call, and its pickled arguments."""
+    view = memoryview(message)
+    end = 4 + int.from_bytes(view[:4], "big")
+    return _call_decoder.decode(view[4:end]), view[end:]
+
+
+class RemoteTraceback(Exception):
+    """Stands in as the cause of an exception that came from another process, and shows where it was raised there."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return f"\n{self.text}"
+
+
+def tied(error: Exception) -> Exception:
+    """An exception that came from a child, with where it was raised there as its cause."""
+    text: Any = getattr(error, "__surefoot_traceback__", None)
+    if isinstance(text, str) and error.__cause__ is None and not isinstance(error, SurefootError):
+        error.__cause__ = RemoteTraceback(text)
+    return error

@@ -1,0 +1,206 @@
+"""Resuming: a flow run that is started again, and what of it is done already. Keeps promises 5 and 13.
+
+Every task run and subflow run of it is found by its key. One that completed, with the code and the inputs of today, is
+not called again: its value is read from where it was kept. All else runs, and says why. May import: core, results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from surefoot.core import ports
+from surefoot.core.errors import MissingResult, Refused
+from surefoot.core.facts import ResultAt
+from surefoot.core.ids import to_text
+from surefoot.core.ports import Earlier, EarlierRuns, Retryable
+from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED
+from surefoot.results.loading import Loader
+
+if TYPE_CHECKING:
+    from surefoot.engine.definition import Definition
+    from surefoot.engine.execution import Execution
+    from surefoot.engine.session import Session
+
+__all__ = ["Kept", "Restart", "Resuming", "expected_restart", "loading", "refuse_other", "restart_of"]
+
+
+class Kept(NamedTuple):
+    """A value that was kept, and where."""
+
+    value: Any
+    at: ResultAt
+
+
+class Restart:
+    """That a flow run is to be started again, by the next call of its flow.
+
+    Args:
+        retryable: the run.
+        parameters: as they are to be now.
+        module: stands in for the `__main__` that values of it were kept in.
+    """
+
+    __slots__ = ("execution", "module", "parameters", "retryable")
+
+    def __init__(self, retryable: Retryable, parameters: Mapping[str, Any], module: ModuleType | None = None) -> None:
+        self.retryable = retryable
+        self.parameters = parameters
+        self.module = module
+        self.execution: Execution | None = None  # once it has begun
+
+
+class Resuming:
+    """What a flow run that is started again knows of its earlier epochs, and all runs in it."""
+
+    __slots__ = ("_runs", "_values", "epoch", "made", "retryable")
+
+    def __init__(self, restart: Restart, runs: EarlierRuns, home: str) -> None:
+        self.retryable = restart.retryable
+        self.epoch = restart.retryable.epoch
+        self.made: dict[bytes, int] = {}  # of runs whose values are taken over: the epoch that made them
+        self._runs = runs
+        self._values = Loader(home, restart.module)
+
+    @classmethod
+    def begin(cls, restart: Restart, session: Session) -> Resuming:
+        """Open the epoch. Raises Refused if another process was faster; nothing has been recorded then."""
+        runs = ports.earlier_runs()
+        try:
+            runs.open_epoch(restart.retryable, session.recorder.writer_id)
+        except BaseException:
+            runs.close()
+            raise
+        return cls(restart, runs, session.settings.get("home"))
+
+    def runs_of(self, flow_run_id: bytes) -> Mapping[bytes, Earlier]:
+        """The earlier task runs and subflow runs of a flow run, by their keys."""
+        return self._runs.runs_of(flow_run_id)
+
+    def end(self) -> None:
+        """The flow run has ended."""
+        self._runs.close()
+        self._values.close()
+
+    def look_up(self, earlier: Earlier, source: str, inputs: bytes | None, unkeyed: str | None) -> Kept | str | None:
+        """The value of a run that completed and whose code and inputs are the same, or why it is called again.
+
+        None: it never came to be called, so there is nothing to say.
+        """
+        if earlier.state_type is not COMPLETED:
+            return _ENDS.get(earlier.state_type, "it had not ended") if earlier.run_count else None
+        at = earlier.result
+        if unkeyed is not None:
+            return f"it had completed, but {unkeyed}"
+        if at is None:
+            return f"it had completed, but {earlier.unkept or 'its result was not kept'}"
+        if at.source != source:
+            return "its code was changed since it completed"
+        if at.inputs != inputs:
+            return "what it is made from was made anew"
+        try:
+            value = self._values.load(at, to_text(earlier.run_id))
+        except MissingResult as error:
+            return f"it had completed, but {error.what[0].lower()}{error.what[1:].rstrip('.')}"
+        self.made[earlier.run_id] = at.epoch
+        return Kept(value, at)
+
+
+_ENDS: Final = {FAILED: "it had failed", CRASHED: "it had crashed", CANCELLED: "it had been cancelled"}
+
+
+def restart_of(
+    flow: Definition, retryable: Retryable, home: str, given: Mapping[str, Any], module: ModuleType | None = None
+) -> Restart:
+    """The restart of a flow run by a flow, with its parameters as they were, but for those `given`.
+
+    Raises Refused if it is another flow's run, or a parameter could not be kept.
+    """
+    name = retryable.run.name
+    if flow.name != retryable.flow_name:
+        raise Refused(
+            f"Flow run {name!r} is a run of {retryable.flow_name!r}, and this is {flow.name!r}.",
+            do="Call retry on the flow that it is a run of.",
+        )
+    call = f"{getattr(flow.fn, '__name__', 'my_flow')}.retry({to_text(retryable.run.run_id)!r}"
+    is_bound = bool(flow._bound)
+    lost = {
+        parameter: why
+        for parameter, why in retryable.unkept.items()
+        if parameter not in given and not (is_bound and parameter == "self")
+    }
+    if lost:
+        parameter, why = next(iter(lost.items()))
+        raise Refused(
+            f"Parameter {parameter!r} of flow run {name!r} could not be kept: {why}.",
+            do=f"Pass it: {call}, parameters={{{parameter!r}: ...}})",
+        )
+    parameters: dict[str, Any] = msgspec.json.decode(retryable.parameters)
+    if retryable.parameters_at is not None:
+        try:
+            with Loader(home, module) as values:
+                parameters |= values.load(retryable.parameters_at)
+        except MissingResult as error:
+            raise Refused(
+                f"The parameters of flow run {name!r} cannot be read again: {error.what}",
+                do=f"Pass them: {call}, parameters={{...}})",
+            ) from error
+    known = set(flow.parameter_names)
+    unknown = [parameter for parameter in given if parameter not in known]
+    if unknown and not flow.open_ended:
+        raise Refused(
+            f"Flow {flow.name!r} has no parameter {unknown[0]!r}.", do=f"It has {', '.join(known) or 'none'}."
+        )
+    kept = {parameter: value for parameter, value in parameters.items() if parameter in known or flow.open_ended}
+    return Restart(retryable, kept | dict(given), module)
+
+
+# -- while the file of a flow is loaded to start a run of it again
+
+_expected: Callable[[Definition], Restart] | None = None
+_begun = False
+
+
+@contextmanager
+def loading(make: Callable[[Definition], Restart]) -> Iterator[None]:
+    """While the body runs, a flow that nothing of ours calls is asked about at `make`, which gives its restart, or
+    refuses it. A second such call is refused.
+    """
+    global _expected, _begun
+    _expected, _begun = make, False
+    try:
+        yield
+    finally:
+        _expected = None
+
+
+def expected_restart(flow: Definition) -> Restart | None:
+    """The restart that this call of a flow is, if its file is being loaded for that. Raises Refused if not for it."""
+    global _begun
+    if _expected is None:
+        return None
+    if _begun:
+        raise _called_while_loading(flow)
+    restart = _expected(flow)
+    _begun = True
+    return restart
+
+
+def _called_while_loading(flow: Definition) -> Refused:
+    return Refused(
+        f"Flow {flow.name!r} is called when its file is loaded, which was done to start another run again.",
+        do='Put that call under `if __name__ == "__main__":`.',
+    )
+
+
+def refuse_other(flow: Definition, retryable: Retryable) -> None:
+    """Raise Refused if a call of this flow, while a file is loaded, is not of the run that is to be started again."""
+    start = retryable.start
+    if flow.name != retryable.flow_name or (
+        start is not None and getattr(flow.fn, "__qualname__", None) != start.qualname
+    ):
+        raise _called_while_loading(flow)

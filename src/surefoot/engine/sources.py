@@ -1,0 +1,70 @@
+"""Where the code of a function came from, and which version of it that is. A notebook's cell is no file.
+
+May import: nothing of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["source_file", "source_version"]
+
+
+def source_file(fn: Callable[..., Any]) -> str | None:
+    """The file that defines `fn`, which a new process could load.
+
+    None for a REPL, a notebook or standard input: not even a kernel's temporary copy of a cell counts.
+    """
+    name = _filename(fn)
+    if name is None or name.startswith("<") or _typed_in(name) is not None:
+        return None
+    file = os.path.abspath(name)
+    return file if os.path.isfile(file) else None
+
+
+_versions: dict[tuple[str, int], str] = {}
+
+
+def source_version(fn: Callable[..., Any]) -> str | None:
+    """A hash of what defines `fn`: its file, as it is now, or the cell of a notebook. None where neither is known."""
+    name = _filename(fn)
+    if name is None:
+        return None
+    lines = _typed_in(name)
+    if lines is not None:
+        return _hash("".join(lines).encode())
+    file = source_file(fn)
+    if file is None:
+        return None
+    try:
+        key = file, os.stat(file).st_mtime_ns  # a module that is edited and reloaded is another version
+        if key not in _versions:
+            with open(file, "rb") as source:
+                _versions[key] = _hash(source.read())
+    except OSError:
+        return None
+    return _versions[key]
+
+
+def _filename(fn: Callable[..., Any]) -> str | None:
+    name = getattr(getattr(fn, "__code__", None), "co_filename", None)
+    return name if isinstance(name, str) else None
+
+
+def _typed_in(name: str) -> list[str] | None:
+    """The lines of a cell or of a REPL's input, if that is what the name of this code stands for.
+
+    IPython and Python itself (3.13 and later) put such text into `linecache`, without the time of a file.
+    """
+    linecache = sys.modules.get("linecache")
+    entry = None if linecache is None else linecache.cache.get(name)
+    return entry[2] if entry is not None and len(entry) == 4 and entry[1] is None else None
+
+
+def _hash(source: bytes) -> str:
+    from hashlib import blake2b
+
+    return blake2b(source, digest_size=16).hexdigest()

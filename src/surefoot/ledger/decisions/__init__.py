@@ -1,0 +1,1 @@
+"""Decisions: what needs one authority. Each is one short transaction; who is too late is told so."""

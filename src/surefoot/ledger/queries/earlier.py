@@ -1,0 +1,113 @@
+"""Earlier runs: what is known of runs that are to be started again. May import: core, tables."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, Row, Table, select
+
+from surefoot.core.facts import ResultAt, RunStart
+from surefoot.core.ports import Earlier, Retryable
+from surefoot.core.states import FINAL, StateType
+from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
+
+__all__ = ["earlier_runs_of", "last_unsuccessful", "retryable_of"]
+
+_result: Final = msgspec.msgpack.Decoder(ResultAt)
+_start: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def earlier_runs_of(connection: Connection, flow_run_id: bytes) -> dict[bytes, Earlier]:
+    """The task runs and subflow runs of a flow run, by their keys; those without one cannot be found again."""
+    found: dict[bytes, Earlier] = {}
+    for runs, parent in ((task_runs, task_runs.c.flow_run_id), (flow_runs, flow_runs.c.parent_flow_run_id)):
+        columns = [*_columns(runs), runs.c.key]
+        if runs is task_runs:
+            columns.append(runs.c.unkeyed)
+        query = select(*columns).where(runs.c.workspace_id == WORKSPACE, parent == flow_run_id, runs.c.key.is_not(None))
+        for row in connection.execute(query):
+            found[bytes(row.key)] = _earlier(row, row.unkeyed if runs is task_runs else None)
+    return found
+
+
+def retryable_of(connection: Connection, flow_run_id: bytes) -> tuple[Retryable, bytes | None]:
+    """A flow run, as it would be started again, and the one that it is part of."""
+    c = flow_runs.c
+    columns = [
+        *_columns(flow_runs),
+        c.flow_name,
+        c.tags,
+        c.parameters,
+        c.parameters_at,
+        c.unkept_parameters,
+        c.start,
+        c.parent_flow_run_id,
+    ]
+    row = connection.execute(select(*columns).where(c.workspace_id == WORKSPACE, c.id == flow_run_id)).one()
+    retryable = Retryable(
+        _earlier(row, None),
+        row.flow_name,
+        row.epoch + 1,
+        tuple(msgspec.json.decode(row.tags, type=list[str])),
+        row.parameters.encode(),
+        _result_of(row.parameters_at),
+        msgspec.json.decode(row.unkept_parameters, type=dict[str, str]) if row.unkept_parameters else {},
+        None if row.start is None else msgspec.convert([*_start.decode(row.start).values()], RunStart),
+    )
+    parent = row.parent_flow_run_id
+    return retryable, None if parent is None else bytes(parent)
+
+
+def last_unsuccessful(connection: Connection, flow_name: str | None) -> bytes | None:
+    """The newest flow run, no part of another, that ended without completing."""
+    c = flow_runs.c
+    kinds = [kind.value for kind in FINAL if kind is not StateType.COMPLETED]
+    query = (
+        select(c.id)
+        .where(c.workspace_id == WORKSPACE, c.state_type.in_(kinds), c.parent_flow_run_id.is_(None))
+        .order_by(c.id.desc())
+        .limit(1)
+    )
+    if flow_name is not None:
+        query = query.where(c.flow_name == flow_name)
+    found = connection.execute(query).scalar()
+    return None if found is None else bytes(found)
+
+
+def _columns(runs: Table) -> list[Any]:
+    c = runs.c
+    return [
+        c.id,
+        c.name,
+        c.epoch,
+        c.state_type,
+        c.state_name,
+        c.message,
+        c.run_count,
+        c.start_us,
+        c.ran_us,
+        c.result,
+        c.unkept,
+    ]
+
+
+def _earlier(row: Row[*tuple[Any, ...]], unkeyed: str | None) -> Earlier:
+    return Earlier(
+        bytes(row.id),
+        row.name,
+        row.epoch,
+        StateType(row.state_type),
+        row.state_name,
+        row.message,
+        row.run_count,
+        row.start_us,
+        row.ran_us,
+        _result_of(row.result),
+        row.unkept,
+        unkeyed,
+    )
+
+
+def _result_of(packed: bytes | None) -> ResultAt | None:
+    return None if packed is None else _result.decode(packed)

@@ -1,0 +1,208 @@
+"""Retention: what is older than its age goes, a little at a time; daily summaries of it stay. Keeps promise 8.
+
+Each step is a few milliseconds of work within the caller's transaction. The oldest go first, whole trees of runs at a
+time, and never one that has not ended. May import: core, tables, indexes, dialects, removal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, exists, or_, select, tuple_
+
+from surefoot.core.ids import id_at
+from surefoot.ledger.dialects.choice import dialect_of
+from surefoot.ledger.indexes import end_order, is_unended
+from surefoot.ledger.removal import Removal, Removed, delete_by_key, delete_lines
+from surefoot.ledger.tables import (
+    WORKSPACE,
+    early_states,
+    flow_runs,
+    logs,
+    positions,
+    task_runs,
+    tombstones,
+    unknown_facts,
+    writers,
+)
+
+__all__ = ["Cutoffs", "Retaining"]
+
+_ROOTS: Final = 500  # at once
+_ROWS: Final = 1000
+_THERE_MAX: Final = 10_000  # folders: where there are more, folding has to get on before what is known of them can go
+
+
+class Cutoffs(msgspec.Struct, frozen=True):
+    """Up to when what is deleted, in microseconds since 1970; 0 deletes nothing.
+
+    Args:
+        runs_us: runs that ended before, with all that is below them.
+        logs_us: lines written before, whatever became of their run.
+        journal_us: what was only needed to know how far journals were read, of writers that ended before and have no
+            folder any more; and the tombstones of runs deleted before.
+    """
+
+    runs_us: int = 0
+    logs_us: int = 0
+    journal_us: int = 0
+
+
+class Retaining:
+    """One pass of retention.
+
+    Args:
+        cutoffs: what is too old.
+        now_us: the ledger's clock.
+        there: the writers that have a folder in the journal.
+    """
+
+    def __init__(self, cutoffs: Cutoffs, now_us: int, there: Collection[bytes] = ()) -> None:
+        self.lines = 0
+        self.flow_runs: list[bytes] = []  # that went
+        self._cutoffs = cutoffs
+        self._now_us = now_us
+        self._there = frozenset(there)
+        self._runs = Removed()
+        self._steps = self._plan()
+        self._step = next(self._steps, _nothing)
+
+    @property
+    def removed(self) -> Removed:
+        """What went so far."""
+        return self._runs.plus(Removed(logs=self.lines))
+
+    def step(self, connection: Connection) -> bool:
+        """Do a bit more. False when all is done."""
+        if not self._step(connection):
+            self._step = next(self._steps, _nothing)
+        return self._step is not _nothing
+
+    def _plan(self) -> Iterator[Callable[[Connection], bool]]:
+        """What is done, one after another, each until it says that nothing is left."""
+        cutoffs = self._cutoffs
+        if cutoffs.logs_us:
+            yield self._delete_lines
+        if cutoffs.runs_us:
+            yield _Walk(self, flow_runs, cutoffs.runs_us, self._now_us)
+            yield _Walk(self, task_runs, cutoffs.runs_us, self._now_us)
+            yield self._forget_early
+        if len(self._there) > _THERE_MAX:
+            return
+        if cutoffs.journal_us:
+            yield self._forget_positions
+            yield self._forget_tombstones
+        if cutoffs.runs_us:
+            yield self._forget_writers
+            yield self._forget_unknown
+
+    def count(self, removed: Removed, flow_run_ids: list[bytes]) -> None:
+        """Note what a walk removed."""
+        self._runs = self._runs.plus(removed)
+        self.flow_runs += flow_run_ids
+
+    def _delete_lines(self, connection: Connection) -> bool:
+        found = delete_lines(connection, logs.c.order_us < self._cutoffs.logs_us, _ROWS)
+        self.lines += found
+        return found == _ROWS
+
+    def _forget_early(self, connection: Connection) -> bool:
+        """States whose run's creation never came."""
+        c = early_states.c
+        old = c.run_id < id_at(self._cutoffs.runs_us)
+        return _delete_some(connection, early_states, (c.run_id,), old)
+
+    def _forget_positions(self, connection: Connection) -> bool:
+        """How far journals were read that are no more."""
+        c, w = positions.c, writers.c
+        alive = exists().where(
+            w.workspace_id == WORKSPACE,
+            w.id == c.writer_id,
+            or_(w.ended_us.is_(None), w.ended_us >= self._cutoffs.journal_us),
+        )
+        old = and_(c.writer_id < id_at(self._cutoffs.journal_us), ~alive, c.writer_id.not_in(self._there))
+        return _delete_some(connection, positions, (c.writer_id, c.stream, c.segment), old)
+
+    def _forget_tombstones(self, connection: Connection) -> bool:
+        """A journal that was begun after a deletion has nothing to tell of what was deleted."""
+        c = tombstones.c
+        before_us = min([self._cutoffs.journal_us, *map(_begun_us, self._there)])
+        return _delete_some(connection, tombstones, (c.run_id,), c.deleted_us < before_us)
+
+    def _forget_writers(self, connection: Connection) -> bool:
+        c = writers.c
+        before_us = self._cutoffs.runs_us
+        owned = [
+            exists().where(runs.c.workspace_id == WORKSPACE, runs.c.writer_id == c.id, is_unended(runs))
+            for runs in (flow_runs, task_runs)
+        ]
+        old = and_(c.id < id_at(before_us), c.ended_us < before_us, c.id.not_in(self._there), *(~one for one in owned))
+        return _delete_some(connection, writers, (c.id,), old)
+
+    def _forget_unknown(self, connection: Connection) -> bool:
+        """What no version ever came to read, of writers that are forgotten."""
+        c, w = unknown_facts.c, writers.c
+        known = exists().where(w.workspace_id == WORKSPACE, w.id == c.writer_id)
+        old = and_(c.writer_id < id_at(self._cutoffs.runs_us), ~known)
+        return _delete_some(connection, unknown_facts, (c.writer_id, c.stream, c.segment, c.offset), old)
+
+
+class _Walk:
+    """Walks over the runs of a table that ended before an instant and are called by none that is there."""
+
+    def __init__(self, pass_: Retaining, runs: Table, before_us: int, now_us: int) -> None:
+        self._pass = pass_
+        self._runs = runs
+        self._before_us = before_us
+        self._now_us = now_us
+        self._behind = 0, b""  # some have to stay: what is open below them would be found again and again
+        self._removal: Removal | None = None
+
+    def __call__(self, connection: Connection) -> bool:
+        if self._removal is None:
+            rows = self._next_roots(connection)
+            if not rows:
+                return False
+            self._behind = rows[-1].ended, rows[-1].id
+            ids = [row.id for row in rows]
+            flows, tasks = (ids, []) if self._runs is flow_runs else ([], ids)
+            self._removal = Removal(flows, tasks, now_us=self._now_us, leave_summaries=True)
+        if not self._removal.step(connection):
+            self._pass.count(self._removal.removed, self._removal.flow_runs)
+            self._removal = None
+        return True
+
+    def _next_roots(self, connection: Connection) -> list[Row[Any]]:
+        c, p = self._runs.c, flow_runs.alias("parent").c
+        parent = c.parent_flow_run_id if self._runs is flow_runs else c.flow_run_id
+        called = exists().where(p.workspace_id == WORKSPACE, p.id == parent)
+        ended = end_order(self._runs)
+        query = (
+            select(c.id, ended.label("ended"))
+            .where(c.workspace_id == WORKSPACE, ended < self._before_us, ended >= max(1, self._behind[0]))
+            .where(tuple_(ended, c.id) > self._behind, or_(parent.is_(None), ~called))
+            .order_by(ended, c.id)
+            .limit(_ROOTS)
+        )
+        return list(connection.execute(query))
+
+
+def _begun_us(writer_id: bytes) -> int:
+    return int.from_bytes(writer_id[:6], "big") * 1000
+
+
+def _delete_some(
+    connection: Connection, table: Table, key: tuple[ColumnElement[Any], ...], which: ColumnElement[bool]
+) -> bool:
+    """Delete some rows that fit. Whether there may be more."""
+    query = select(table.c.workspace_id, *key).where(table.c.workspace_id == WORKSPACE, which).limit(_ROWS)
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    if rows:
+        dialect_of(connection).write_many(connection, delete_by_key(table), rows)
+    return len(rows) == _ROWS
+
+
+def _nothing(connection: Connection) -> bool:
+    return False

@@ -1,0 +1,81 @@
+"""Persistence: a run's result goes to an object where that was asked for, else to a pack for resuming.
+
+May import: core, asking, keeping; objects and serializing late.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from surefoot.core.errors import ResultNotStored, SurefootError, TerminationSignal
+from surefoot.core.facts import ResultAt
+from surefoot.core.ids import to_text
+from surefoot.core.settings import Settings
+from surefoot.results.asking import Asked, Persistence
+from surefoot.results.keeping import Keeper
+from surefoot.results.pickling import why_not
+
+__all__ = ["keep_for"]
+
+
+def keep_for(
+    asks: Asked,
+    persistence: Persistence,
+    keeper: Keeper | None,
+    value: Any,
+    *,
+    settings: Settings,
+    run_id: bytes,
+    name: str,
+    source: str | None = None,
+    epoch: int = 0,
+    inputs: bytes | None = None,
+    key_fields: Callable[[], Mapping[str, Any]] = dict,
+) -> ResultAt | str | None:
+    """Store a run's result as it is asked for, else keep it for resuming.
+
+    Args:
+        asks: what the decorator says; `persistence`: what counts for the run.
+        keeper: of the outermost flow run; None where results are not kept.
+        value: the result.
+        settings: those in force.
+        run_id, name: of the run, and of its task or flow.
+        source, epoch, inputs: as in `Keeper.keep`.
+        key_fields: makes what a `result_storage_key` may name: "parameters", "task_run", "flow_run".
+
+    Answers where it lies; a text, why it is not kept; None if nothing is kept here. Raises ResultNotStored if it was
+    asked to be stored, and cannot be: then the run has failed.
+    """
+    if not persistence.persist:
+        return None if keeper is None else keeper.keep(value, source, epoch, inputs)
+    from surefoot.results.objects import folder_of, write_object
+    from surefoot.results.serializing import name_of, resolve_serializer
+
+    try:
+        folder = persistence.folder or folder_of(settings.get("results.local_storage_path"))
+        serializer = persistence.serializer or resolve_serializer(settings.get("results.default_serializer"))
+        key = to_text(run_id) if asks.key is None else _filled(asks.key, key_fields())
+        path, record = write_object(folder, key, value, serializer, run_id=to_text(run_id), name=name)
+    except (KeyboardInterrupt, TerminationSignal):
+        raise
+    except BaseException as error:
+        raise _not_stored(error, name) from error
+    return ResultAt(path, 0, record.length, name_of(serializer), source, epoch, inputs)
+
+
+def _filled(template: str, fields: Mapping[str, Any]) -> str:
+    import string
+
+    return string.Formatter().vformat(template, (), fields)
+
+
+def _not_stored(error: BaseException, name: str) -> ResultNotStored:
+    if isinstance(error, SurefootError):
+        why, do = error.what.rstrip("."), error.do
+    elif isinstance(error, OSError) and error.filename is not None:
+        why, do = f"{os.fspath(error.filename)}: {error.strerror}", "Free disk space, or pass another result_storage."
+    else:
+        why, do = why_not(error), "Pass a result_serializer that can write it, or return something else."
+    return ResultNotStored(f"The result of {name!r} could not be stored: {why}.", do=do)
