@@ -393,3 +393,19 @@ def test_homes_that_share_a_ledger_leave_each_others_writers_alone(
     neighbour.close()
     here.close()
     there.close()
+
+
+def test_a_backlog_keeps_nobody_waiting_longer_than_the_setting_and_is_told_in_facts(
+    recorder: Recorder, home: Path
+) -> None:
+    """An answer is given before all is in."""
+    for number in range(5000):
+        write(recorder, *a_flow_run(f"run-{number}"))
+    recorder.close()
+    client = EmbeddedClient(home, wait_s=0.02)
+    behind = [client.flow_runs(limit=1).behind for _ in range(2)]
+    client.close()
+    assert 15_100 > behind[0] >= behind[1] > 0
+    client = EmbeddedClient(home, wait_s=60)
+    assert len(client.flow_runs(limit=10_000).results) == 5000
+    client.close()
