@@ -6,6 +6,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Final
 
@@ -130,6 +131,9 @@ def schema(kind: Any) -> dict[str, Any]:
     kinds = kind if isinstance(kind, tuple) else (kind,)
     parts, definitions = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     body = parts[0] if len(parts) == 1 else {"anyOf": list(parts)}
+    for each in (*parts, *definitions.values()):
+        if "description" in each:
+            each["description"] = cleandoc(each["description"])  # Python 3.13 indents docstrings otherwise than 3.12
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **body, "$defs": definitions}
 
 

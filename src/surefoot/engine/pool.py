@@ -269,9 +269,9 @@ class Pool:
         slot = HERE.slot
         if slot is None or not slot.is_held or execution.definition.isasync or not _may_run_inline():
             return False
-        if execution not in self._outstanding or not self.slots.take_out(execution, READY):
-            return False
         with Undisturbed():
+            if execution not in self._outstanding or not self.slots.take_out(execution, READY):
+                return False
             execution.slot = slot
             self.go_on(execution)
             # One exception may have been meant for both tasks on this stack, and have been met by the inner one.

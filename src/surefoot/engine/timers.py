@@ -1,15 +1,18 @@
 """Timers: calls to be made later, all by one thread of the process, so that what waits holds no thread of its own.
 
+<<<<<<< HEAD
 Whoever asks holds no lock, not for a moment: an exception from outside that came while it does, or a finalizer that the
 garbage collector calls then and that asks itself, would leave it locked, and everything that waits would wait for ever.
 So the heap belongs to the thread alone, and what is new reaches it by single calls into C. May import: core.clock.
+=======
+May import: core.
+>>>>>>> main
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-import os
 import sys
 import threading
 from collections import deque
@@ -17,6 +20,7 @@ from collections.abc import Callable
 from typing import Final
 
 from surefoot.core.clock import get_clock
+from surefoot.core.os.forks import after_fork_in_child
 
 __all__ = ["Timer", "call_later"]
 
@@ -156,7 +160,6 @@ class _Timers:
 
 
 _timers = _Timers()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_timers.reset)
+after_fork_in_child(_timers.reset)
 
 call_later = _timers.call_later

@@ -3,19 +3,24 @@
 The folder is made under a temporary name, the pulse is locked in it, then it is renamed: a reader that sees the folder
 sees a held pulse. (Made first and locked then, 3,222 of 20,000 living writers were found with a free one, and so taken
 for dead.) A writer that ends in order takes its pulse away. One that is killed leaves it free.
-May import: core.clock, core.ids, core.os.
+Windows renames no folder in which a file is open: there a pulse is locked after that, and says so long that it is not.
+May import: core.ids, core.os.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import sys
 
 import msgspec
 
-from surefoot.core.clock import get_clock
 from surefoot.core.ids import new_id
+<<<<<<< HEAD
 from surefoot.core.os.host import NAMELESS, boot_id, host_name, is_gone, process_mark
+=======
+from surefoot.core.os.files import FOLDERS_MOVE_IN_USE, make_new, move
+from surefoot.core.os.host import NAMELESS, boot_id, host_name
+>>>>>>> main
 from surefoot.core.os.locks import identity, is_locked, lock_for_life
 
 __all__ = ["BORN", "PULSE", "Holder", "Pulse", "is_beating"]
@@ -50,20 +55,34 @@ class Pulse:
         """A new writer with its folder. Raises OSError where none can be made."""
         writer_id = new_id()
         folder = os.path.join(writers_path, writer_id.hex())
-        # Surprising: Windows renames no folder in which a file is open. A pulse without content is being born there.
-        born = folder if sys.platform == "win32" else os.path.join(writers_path, BORN + writer_id.hex())
+        born = os.path.join(writers_path, BORN + writer_id.hex())
         os.mkdir(born, 0o700)
         fd = -1
         try:
+<<<<<<< HEAD
             fd = os.open(os.path.join(born, PULSE), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             locked = lock_for_life(fd)
             os.lseek(fd, 0, os.SEEK_SET)
             mark = "" if locked else process_mark(os.getpid())
             os.write(fd, msgspec.json.encode(Holder(host_name(), boot_id(), os.getpid(), locked, mark)))
             if born != folder:
+=======
+            fd = make_new(os.path.join(born, PULSE))
+            if FOLDERS_MOVE_IN_USE:
+                _tell(fd, lock_for_life(fd))
+>>>>>>> main
                 os.rename(born, folder)
+            else:
+                # Until it is locked in its place, this pulse says that being free proves nothing.
+                _tell(fd, is_locked=False)
+                os.close(fd)
+                fd = -1
+                if not move(born, folder):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), born)
+                fd = os.open(os.path.join(folder, PULSE), os.O_RDWR)
+                _tell(fd, lock_for_life(fd))
         except BaseException:
-            _unmake(born, fd)
+            _unmake(born, folder, fd)
             raise
         return cls(writer_id, folder, fd)
 
@@ -81,14 +100,21 @@ class Pulse:
             os.close(self._fd)
 
 
-def _unmake(born: str, fd: int) -> None:
-    try:
-        if fd != -1:
-            os.close(fd)
-            os.unlink(os.path.join(born, PULSE))
-        os.rmdir(born)
-    except OSError:
-        pass  # what is left of it is swept later
+def _tell(fd: int, is_locked: bool) -> None:
+    told = msgspec.json.encode(Holder(host_name(), boot_id(), os.getpid(), is_locked))
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.write(fd, told.ljust(len(told) + is_locked))  # as long as when it says false: written over, it stays whole
+
+
+def _unmake(born: str, folder: str, fd: int) -> None:
+    if fd != -1:
+        os.close(fd)
+    for place in (born, folder):
+        try:
+            os.unlink(os.path.join(place, PULSE))
+            os.rmdir(place)
+        except OSError:
+            pass  # it has the other name; or what is left of it is swept later
 
 
 def is_beating(folder: str, *, is_local: bool) -> bool:
@@ -107,7 +133,7 @@ def is_beating(folder: str, *, is_local: bool) -> bool:
             return True
         holder = _holder(fd)
         if holder is None:
-            return not is_local or _is_being_born(fd)
+            return not is_local
     finally:
         os.close(fd)
     if is_local and holder.is_locked:
@@ -124,10 +150,3 @@ def _holder(fd: int) -> Holder | None:
         return msgspec.json.decode(os.read(fd, 4096), type=Holder)
     except (OSError, msgspec.MsgspecError):
         return None  # a loss of power may leave a file without its content
-
-
-def _is_being_born(fd: int) -> bool:
-    if sys.platform != "win32":
-        return False
-    age_us = get_clock().now_us() - os.fstat(fd).st_mtime_ns // 1000
-    return age_us < 60_000_000

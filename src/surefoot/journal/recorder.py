@@ -18,6 +18,7 @@ from surefoot.core.clock import get_clock
 from surefoot.core.errors import HomeUnwritable
 from surefoot.core.facts import LogsCut, LogWritten, RunFact, StateEntered, encode
 from surefoot.core.os import space
+from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.states import FINAL
 from surefoot.journal.background import Background
 from surefoot.journal.budgets import Budgets
@@ -362,5 +363,4 @@ def _after_fork_in_child() -> None:
 
 # Registered as early as this room is loaded, so that it runs after the user's own: what these still log is kept.
 atexit.register(_close_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork_in_child(_after_fork_in_child)

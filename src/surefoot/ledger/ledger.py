@@ -186,7 +186,7 @@ class Ledger:
             cutoffs: what is.
             there: the writers that have a folder in the journal.
         """
-        retaining = Retaining(cutoffs, get_clock().now_us(), there)
+        retaining = Retaining(cutoffs, get_clock().now_us(), there, self._home_id)
         self._do(retaining.step)
         if retaining.removed != Removed():
             self._do(self._place.dialect.give_back)

@@ -13,8 +13,8 @@ from uuid import UUID
 import click
 import msgspec
 
-from surefoot.cli.bulk import agree
 from surefoot.cli.command import LazyGroup
+from surefoot.cli.consent import agree
 from surefoot.cli.listing import Listing, ls_options, print_list
 from surefoot.cli.output import Output, note, output_option, say, walk, write_array, write_object
 from surefoot.cli.reading import now_here, reading

@@ -24,11 +24,15 @@ from surefoot.core.os.threads import LOOP, OPEN, SHUT, STEP, THIS_THREAD, Deadli
 __all__ = ["GATE", "MainGate", "die_of"]
 
 _STUCK_S: Final = 3.0  # the gate is shut for moments; who asks again after so long is not to wait for it
-# Signals that can be the alarm's, the first that the program does not use. Only the first of them rings by itself.
-_BELLS: Final = tuple(
-    getattr(signal, name) for name in ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGBREAK") if hasattr(signal, name)
-)
-_ALARM: Final = getattr(signal, "SIGALRM", None)
+# Signals that end the process in which nobody took them over; on Windows Ctrl-Break, which is how others ask for that.
+# And signals that can be the alarm's, the first that the program does not use. Only SIGALRM rings by itself. Windows
+# knows seven in all, and never sends the two that stand here.
+if sys.platform == "win32":
+    _ENDS: Final = (signal.SIGTERM, signal.SIGBREAK)
+    _BELLS: Final = (signal.SIGILL, signal.SIGFPE)
+else:
+    _ENDS: Final = (signal.SIGTERM,)
+    _BELLS: Final = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
 
 
 class MainGate(Gate):
@@ -64,7 +68,8 @@ class MainGate(Gate):
         self._before.append({})
         try:
             if not self._depth:
-                self._take(signal.SIGTERM, _signal.SIG_DFL)
+                for number in _ENDS:
+                    self._take(number, _signal.SIG_DFL)
             # A notebook puts in its own with each cell, also while a run that an earlier cell began goes on.
             self._take(signal.SIGINT, signal.default_int_handler)
         except BaseException:
@@ -195,10 +200,7 @@ class MainGate(Gate):
             if self._bell is not None:
                 _signal.signal(self._bell, self._rang)
         self.deadlines.append(deadline)
-        if self._bell != _ALARM or _ALARM is None:
-            return False
-        self._wind()
-        return True
+        return self._wind()
 
     def ring(self, deadline: Deadline) -> None:
         with self._lock:
@@ -214,11 +216,15 @@ class MainGate(Gate):
         else:
             self._silence()
 
-    def _wind(self) -> None:
-        if self._bell == _ALARM and _signal.getsignal(signal.SIGALRM) == self._rang:
+    def _wind(self) -> bool:
+        """Set the alarm clock. False if it is not ours: somebody has to ring."""
+        if sys.platform == "win32" or self._bell != signal.SIGALRM:
+            return False
+        if _signal.getsignal(signal.SIGALRM) == self._rang:
             soonest_s = min((deadline.at_s for deadline in self.deadlines if not deadline.rang), default=None)
             seconds = 0.0 if soonest_s is None else max(soonest_s - time.monotonic(), 0.000_1)
             signal.setitimer(signal.ITIMER_REAL, seconds)
+        return True
 
     def _rang(self, _number: int, _frame: FrameType | None) -> None:
         now_s = time.monotonic()
@@ -239,7 +245,7 @@ class MainGate(Gate):
     def _silence(self) -> None:
         bell, self._bell = self._bell, None
         if bell is not None and _signal.getsignal(bell) == self._rang:  # else it is the program's by now
-            if bell == _ALARM:
+            if sys.platform != "win32" and bell == signal.SIGALRM:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             _signal.signal(bell, _signal.SIG_DFL)
 
