@@ -1,12 +1,8 @@
 """Timers: calls to be made later, all by one thread of the process, so that what waits holds no thread of its own.
 
-<<<<<<< HEAD
 Whoever asks holds no lock, not for a moment: an exception from outside that came while it does, or a finalizer that the
 garbage collector calls then and that asks itself, would leave it locked, and everything that waits would wait for ever.
-So the heap belongs to the thread alone, and what is new reaches it by single calls into C. May import: core.clock.
-=======
-May import: core.
->>>>>>> main
+So the heap belongs to the thread alone, and what is new reaches it by single calls into C. May import: core.
 """
 
 from __future__ import annotations

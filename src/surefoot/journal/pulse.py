@@ -15,12 +15,8 @@ import os
 import msgspec
 
 from surefoot.core.ids import new_id
-<<<<<<< HEAD
-from surefoot.core.os.host import NAMELESS, boot_id, host_name, is_gone, process_mark
-=======
 from surefoot.core.os.files import FOLDERS_MOVE_IN_USE, make_new, move
-from surefoot.core.os.host import NAMELESS, boot_id, host_name
->>>>>>> main
+from surefoot.core.os.host import NAMELESS, boot_id, host_name, is_gone, process_mark
 from surefoot.core.os.locks import identity, is_locked, lock_for_life
 
 __all__ = ["BORN", "PULSE", "Holder", "Pulse", "is_beating"]
@@ -59,18 +55,9 @@ class Pulse:
         os.mkdir(born, 0o700)
         fd = -1
         try:
-<<<<<<< HEAD
-            fd = os.open(os.path.join(born, PULSE), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            locked = lock_for_life(fd)
-            os.lseek(fd, 0, os.SEEK_SET)
-            mark = "" if locked else process_mark(os.getpid())
-            os.write(fd, msgspec.json.encode(Holder(host_name(), boot_id(), os.getpid(), locked, mark)))
-            if born != folder:
-=======
             fd = make_new(os.path.join(born, PULSE))
             if FOLDERS_MOVE_IN_USE:
                 _tell(fd, lock_for_life(fd))
->>>>>>> main
                 os.rename(born, folder)
             else:
                 # Until it is locked in its place, this pulse says that being free proves nothing.
@@ -101,7 +88,8 @@ class Pulse:
 
 
 def _tell(fd: int, is_locked: bool) -> None:
-    told = msgspec.json.encode(Holder(host_name(), boot_id(), os.getpid(), is_locked))
+    mark = "" if is_locked else process_mark(os.getpid())
+    told = msgspec.json.encode(Holder(host_name(), boot_id(), os.getpid(), is_locked, mark))
     os.lseek(fd, 0, os.SEEK_SET)
     os.write(fd, told.ljust(len(told) + is_locked))  # as long as when it says false: written over, it stays whole
 
