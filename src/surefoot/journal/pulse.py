@@ -32,7 +32,7 @@ class Holder(msgspec.Struct, frozen=True):
     boot_id: str
     pid: int
     is_locked: bool  # False where the file system knows no locks: then a free pulse tells nothing
-    mark: str = ""  # of the process, where there are no locks
+    mark: str = ""  # of the process: where there are no locks, that tells
 
 
 class Pulse:
@@ -88,8 +88,7 @@ class Pulse:
 
 
 def _tell(fd: int, is_locked: bool) -> None:
-    mark = "" if is_locked else process_mark(os.getpid())
-    told = msgspec.json.encode(Holder(host_name(), boot_id(), os.getpid(), is_locked, mark))
+    told = msgspec.json.encode(Holder(host_name(), boot_id(), os.getpid(), is_locked, process_mark(os.getpid())))
     os.lseek(fd, 0, os.SEEK_SET)
     os.write(fd, told.ljust(len(told) + is_locked))  # as long as when it says false: written over, it stays whole
 

@@ -109,7 +109,7 @@ class File:
         return Unavailable(f"The ledger {path} does not answer: {error.orig}.", do="Try again.")
 
     def garbled(self, error: BaseException | None) -> Exception:
-        """The file is damaged. Its pages have no checksums: what is no text or state any more comes out as if it were."""
+        """The file is damaged: it has no checksums, so what is no text or state any more comes out as if it were."""
         return LedgerDamaged(f"The ledger {self.path} is damaged: {error}.", do=self.elsewhere)
 
 
