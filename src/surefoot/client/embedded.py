@@ -1,5 +1,7 @@
 """The embedded client: straight on the ledger, in this process. Every read folds first.
 
+A home that cannot be written is read all the same, from a copy of its ledger.
+
 May import: ledger, results, journal, core.
 """
 
@@ -12,9 +14,10 @@ from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
-from surefoot.client.folding import take_in
+from surefoot.client.folding import TakenIn, take_in
 from surefoot.client.ledgers import ledger_of
 from surefoot.core.clock import get_clock
+from surefoot.core.errors import HomeUnwritable
 from surefoot.core.os.host import host_name, user_name
 from surefoot.core.wire import (
     Deleted,
@@ -40,7 +43,7 @@ from surefoot.core.wire import (
 )
 from surefoot.journal.commands import CANCEL, Command, send
 from surefoot.journal.home import Home
-from surefoot.ledger import Removed, queries
+from surefoot.ledger import Ledger, LedgerCopy, Removed, queries
 from surefoot.ledger.decisions.deletion import count_below
 from surefoot.ledger.decisions.requests import ask_to_cancel
 from surefoot.ledger.queries.rows import id_bytes, ids_bytes, instant
@@ -60,16 +63,44 @@ class EmbeddedClient:
     Args:
         home: the folder.
         wait_s: how long a read may spend on taking in what is new; the rest is told as `behind`.
+        busy_s: how long another process that writes into the ledger is waited for, at most.
         url: the ledger's database, which other homes may use too; None for a file in the home.
     """
 
-    def __init__(self, home: str | Path, *, wait_s: float = 2.0, url: str | None = None) -> None:
+    def __init__(self, home: str | Path, *, wait_s: float = 2.0, busy_s: float = 30.0, url: str | None = None) -> None:
         self._home = Home(str(home))
-        self._home.ensure()
         self._wait_s = wait_s
-        self._ledger = ledger_of(self._home, url, busy_s=max(wait_s, _BUSY_S_MIN))
+        self._busy_s = min(max(wait_s, _BUSY_S_MIN), busy_s)
         self._behind = 0
         self._troubles: list[str] = []
+        self._copy: LedgerCopy | None = None
+        self._why_copy: HomeUnwritable | None = None  # why nothing can be changed
+        try:
+            self._home.ensure()
+            self._ledger = ledger_of(self._home, url, busy_s=self._busy_s)
+        except HomeUnwritable as error:
+            if url is not None or not os.path.isdir(self._home.writers_path):
+                raise
+            self._read_a_copy(error)
+
+    def _read_a_copy(self, error: HomeUnwritable) -> None:
+        """What cannot be written can still be read: from a copy elsewhere, into which the journal is folded."""
+        try:
+            self._copy = LedgerCopy(Path(self._home.ledger_path))
+            self._ledger = Ledger.open(self._copy.path, busy_s=self._busy_s)
+        except (OSError, HomeUnwritable):
+            if self._copy is not None:
+                self._copy.close()
+            raise error from None
+        self._why_copy = error
+        self._tell(f"{error} Until then this is read from a copy, which changes nothing.")
+
+    def _renew_copy(self) -> None:
+        """Another process, which may write there, has taken in more."""
+        if self._copy is not None and self._copy.is_old():
+            self.close()
+            self._copy = LedgerCopy(Path(self._home.ledger_path))
+            self._ledger = Ledger.open(self._copy.path, busy_s=self._busy_s)
 
     @property
     def behind(self) -> int:
@@ -171,6 +202,8 @@ class EmbeddedClient:
 
     def _cancel(self, run_id: str, *, is_task: bool) -> Request:
         self._take_in()  # the run's process may have died: then there is nothing to cancel
+        if self._why_copy is not None:
+            raise self._why_copy
         raw, now_us = id_bytes(run_id), get_clock().now_us()
         who = f"{user_name()} (pid {os.getpid()} on {host_name() or 'this machine'})"
         with self._ledger.decide() as tx:
@@ -189,14 +222,16 @@ class EmbeddedClient:
 
     def delete_flow_runs(self, ids: Sequence[str]) -> Deleted:
         """Delete flow runs with all that is theirs. Raises NotFound and Refused."""
-        return self._delete(self._ledger.delete_flow_runs, ids)
+        return self._delete(lambda found: self._ledger.delete_flow_runs(found), ids)
 
     def delete_task_runs(self, ids: Sequence[str]) -> Deleted:
         """Delete task runs with all that is theirs. Raises NotFound and Refused."""
-        return self._delete(self._ledger.delete_task_runs, ids)
+        return self._delete(lambda found: self._ledger.delete_task_runs(found), ids)
 
     def _delete(self, delete: Callable[[Sequence[bytes]], Removal], ids: Sequence[str]) -> Deleted:
         self._take_in()
+        if self._why_copy is not None:
+            raise self._why_copy
         removal = delete(ids_bytes(ids))
         for run_id in removal.flow_runs:
             try:
@@ -208,20 +243,36 @@ class EmbeddedClient:
     def close(self) -> None:
         """Let go of the ledger."""
         self._ledger.close()
+        if self._copy is not None:
+            self._copy.close()
 
     def _page(self, ask: Callable[[Any], Page[T]]) -> Page[T]:
         page = self._ask(ask)
         return replace(page, behind=self._behind) if self._behind else page
 
-    def _take_in(self) -> None:
-        taken = take_in(self._home, self._ledger, self._wait_s)
-        self._behind = taken.behind
-        self._troubles += [trouble for trouble in taken.troubles if trouble not in self._troubles]
-
     def _ask(self, ask: Callable[[Any], T]) -> T:
         self._take_in()
         with self._ledger.read() as tx:
             return ask(tx)
+
+    def _take_in(self) -> None:
+        self._renew_copy()
+        try:
+            taken = self._taken()
+        except HomeUnwritable as error:
+            if self._copy is not None:
+                raise
+            self._ledger.close()
+            self._read_a_copy(error)
+            taken = self._taken()
+        self._behind = taken.behind
+        self._tell(*taken.troubles)
+
+    def _taken(self) -> TakenIn:
+        return take_in(self._home, self._ledger, self._wait_s, is_copy=self._copy is not None)
+
+    def _tell(self, *troubles: str) -> None:
+        self._troubles += [trouble for trouble in troubles if trouble not in self._troubles]
 
 
 def _deleted(removed: Removed) -> Deleted:

@@ -12,7 +12,7 @@ from contextvars import Context
 from typing import Any
 
 from surefoot.core.clock import get_clock
-from surefoot.core.os.threads import SHUT, STEP, THIS_THREAD, Gate
+from surefoot.core.os.threads import STEP, THIS_THREAD, Gate
 from surefoot.core.states import COMPLETED
 from surefoot.engine import telling
 from surefoot.engine.blocking import HOOK_S
@@ -166,24 +166,24 @@ class InContext:
                 yielded = run(step, sent)
                 gate.open(gate.base)
             except StopIteration as end:
-                gate.opened = SHUT
+                gate.close()
                 return end.value
             except BaseException as error:
-                gate.opened = SHUT
+                gate.close()
                 if not _is_suspended(steps):
                     raise
                 step, sent = steps.throw, error  # it was let in at the gate, not raised by a step
                 continue
             try:
                 sent = yield yielded
-                gate.opened = SHUT
+                gate.close()
                 step = steps.send
             except GeneratorExit:
-                gate.opened = SHUT
+                gate.close()
                 run(steps.close)
                 raise
             except BaseException as error:  # handed on to the user's coroutine, whose own business it is
-                gate.opened = SHUT
+                gate.close()
                 step, sent = steps.throw, error
 
 

@@ -98,8 +98,8 @@ class Unrecorded:
         """Nothing to close."""
 
 
-def open_recorder(settings: Settings, lazily: bool = False) -> RunRecorder:
-    """The process's recorder in the home of `settings`."""
+def open_recorder(settings: Settings, lazily: bool = False, *, told: bool = False) -> RunRecorder:
+    """The process's recorder in the home of `settings`. If there can be none, that is said, but if it was `told`."""
     try:
         recorder = journal.get_recorder(
             settings.get("home"),
@@ -117,7 +117,8 @@ def open_recorder(settings: Settings, lazily: bool = False) -> RunRecorder:
     except HomeUnwritable as error:
         if settings.get("journal.on_full") == "fail":
             raise
-        sys.stderr.write(f"surefoot: nothing of this run is recorded. {error}\n")
+        if not told and sys.stderr is not None:
+            sys.stderr.write(f"surefoot: runs go on, but nothing of them is recorded. {error}\n")
         return Unrecorded()
 
 
@@ -134,6 +135,8 @@ def session() -> Session:
     found = _session
     if found is None or found.settings is not settings:
         found = _session = Session(settings)
+    elif type(found.recorder) is Unrecorded:  # there may be room again
+        found.recorder = open_recorder(settings, told=True)
     return found
 
 

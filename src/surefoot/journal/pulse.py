@@ -16,7 +16,7 @@ import msgspec
 
 from surefoot.core.ids import new_id
 from surefoot.core.os.files import FOLDERS_MOVE_IN_USE, make_new, move
-from surefoot.core.os.host import NAMELESS, boot_id, host_name
+from surefoot.core.os.host import NAMELESS, boot_id, host_name, is_gone, process_mark
 from surefoot.core.os.locks import identity, is_locked, lock_for_life
 
 __all__ = ["BORN", "PULSE", "Holder", "Pulse", "is_beating"]
@@ -32,6 +32,7 @@ class Holder(msgspec.Struct, frozen=True):
     boot_id: str
     pid: int
     is_locked: bool  # False where the file system knows no locks: then a free pulse tells nothing
+    mark: str = ""  # of the process: where there are no locks, that tells
 
 
 class Pulse:
@@ -87,7 +88,7 @@ class Pulse:
 
 
 def _tell(fd: int, is_locked: bool) -> None:
-    told = msgspec.json.encode(Holder(host_name(), boot_id(), os.getpid(), is_locked))
+    told = msgspec.json.encode(Holder(host_name(), boot_id(), os.getpid(), is_locked, process_mark(os.getpid())))
     os.lseek(fd, 0, os.SEEK_SET)
     os.write(fd, told.ljust(len(told) + is_locked))  # as long as when it says false: written over, it stays whole
 
@@ -125,8 +126,9 @@ def is_beating(folder: str, *, is_local: bool) -> bool:
     if is_local and holder.is_locked:
         return False
     # Elsewhere a free pulse may be a lock that the network forgot. But no process outlives a start of its own machine.
-    is_same_host = holder.host == host_name() and holder.host not in NAMELESS
-    return not (is_same_host and holder.boot_id and boot_id() and holder.boot_id != boot_id())
+    if holder.host != host_name() or holder.host in NAMELESS or not (holder.boot_id and boot_id()):
+        return True
+    return holder.boot_id == boot_id() and not is_gone(holder.pid, holder.mark)
 
 
 def _holder(fd: int) -> Holder | None:

@@ -7,6 +7,7 @@ May import: core.os.space, the standard library.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -95,6 +96,10 @@ def read_text(path: str) -> str | None:
         # In a folder that may not be searched, each name is refused, whether a file has it or not. On Windows this is
         # also what opening a folder answers.
         if not os.path.exists(path) or os.path.isdir(path):
+            return None
+        raise
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
             return None
         raise
     return raw.decode("utf-8-sig")

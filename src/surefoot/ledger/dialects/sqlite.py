@@ -179,7 +179,20 @@ def is_busy(error: DBAPIError) -> bool:
 
 def is_unwritable(error: DBAPIError) -> bool:
     """Whether the file, its folder or its disk takes nothing more."""
-    return _name_of(error).startswith(("SQLITE_READONLY", "SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_PERM"))
+    return _name_of(error).startswith(_UNWRITABLE)
+
+
+# The two of IOERR_SHM are what a full disk makes of the file beside a write-ahead log, without which none can be read.
+_UNWRITABLE: Final = (
+    "SQLITE_READONLY",
+    "SQLITE_FULL",
+    "SQLITE_CANTOPEN",
+    "SQLITE_PERM",
+    "SQLITE_IOERR_SHMSIZE",
+    "SQLITE_IOERR_SHMOPEN",
+    "SQLITE_IOERR_WRITE",
+    "SQLITE_IOERR_FSYNC",
+)
 
 
 def is_foreign(error: DBAPIError) -> bool:
@@ -189,7 +202,8 @@ def is_foreign(error: DBAPIError) -> bool:
 
 def is_damaged(error: DBAPIError) -> bool:
     """Whether the file is no longer a whole database."""
-    return _name_of(error).startswith("SQLITE_CORRUPT")
+    # The second is said by the driver, of text that is none any more: pages have no checksums.
+    return _name_of(error).startswith("SQLITE_CORRUPT") or "Could not decode to UTF-8" in str(error.orig)
 
 
 def _name_of(error: DBAPIError) -> str:
