@@ -117,7 +117,7 @@ def shoot(shots: int, number: int, begins: threading.Event, is_over: threading.E
     assert main is not None
     begins.wait()
     for shot in range(shots):
-        until = time.perf_counter() + random.uniform(0, took_s / (4 if shot else 1))
+        until = time.perf_counter() + random.uniform(0, took_s * (0.25 if shot else 1 if number == signal.SIGINT else 4))
         while time.perf_counter() < until:
             pass
         if is_over.is_set():
@@ -152,8 +152,11 @@ def checked(call: Callable[[], Any]) -> None:
         finally:
             handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     except KeyboardInterrupt as error:
-        innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-        if "/surefoot/core/" in innermost or "/surefoot/journal/" in innermost:
+        frames = traceback.extract_tb(error.__traceback__)
+        is_ours = "/surefoot/core/" in frames[-1].filename or "/surefoot/journal/" in frames[-1].filename
+        # Until signals are taken over, and when they are given back, it is raised where it comes.
+        if is_ours and not {"install", "uninstall"} & {frame.name for frame in frames}:
+            sys.stderr.write("It came where nothing may come:\n")
             traceback.print_exc()
         for handler in handlers:
             assert "surefoot" not in type(getattr(handler, "__self__", None)).__module__, handlers

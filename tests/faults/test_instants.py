@@ -28,7 +28,8 @@ def stop(home: Path, what: str, *how: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "/surefoot/core/" not in done.stderr, done.stderr
+    # What else stands there, Python says itself: of an exception in a finalizer, which it passes over.
+    assert "It came where nothing may come" not in done.stderr, done.stderr
     if how[0] == "killed" and what.startswith("generated"):
         # It may have come at the consumer's turn, which is the program's own: then the next reader ends the run.
         with closing(get_client()) as client:

@@ -73,12 +73,13 @@ class MainGate(Gate):
             self.base = base
         self._before.append({})
         try:
+            # First, since until then it is raised here. A notebook puts in its own with each cell, also while a run that
+            # an earlier cell began goes on.
+            self._take(signal.SIGINT, signal.default_int_handler)
             if not self._depth:
                 self._answer_calls()
                 for number in _ENDS:
                     self._take(number, _signal.SIG_DFL)
-            # A notebook puts in its own with each cell, also while a run that an earlier cell began goes on.
-            self._take(signal.SIGINT, signal.default_int_handler)
         except BaseException:
             self._give_back()
             raise
@@ -111,7 +112,7 @@ class MainGate(Gate):
         if not self._before:
             self._answer_no_calls()
         while before:  # SIGINT is the last, since from then on it may be raised here
-            number = next(iter(before))
+            number = next(reversed(before))
             handler = before.pop(number)
             if _signal.getsignal(number) == self._arrived:
                 if _is_runners(handler) and not _is_cells(handler) and not _is_running(handler.func.__self__):

@@ -28,8 +28,8 @@ def request_of(connection: Connection, run_id: bytes) -> Request | None:
 
 def _read(connection: Connection, run_ids: list[bytes]) -> dict[bytes, Request]:
     c = requests.c
-    query = select(requests).where(c.workspace_id == WORKSPACE, c.run_id.in_(run_ids)).order_by(c.asked_us)
+    query = select(requests).where(c.workspace_id == WORKSPACE, c.run_id.in_(run_ids))
     return {
         row.run_id: Request(kind=row.kind, asked_by=row.asked_by, asked=instant(row.asked_us))
-        for row in connection.execute(query)
+        for row in sorted(connection.execute(query), key=lambda row: row.asked_us)
     }
