@@ -117,7 +117,8 @@ def shoot(shots: int, number: int, begins: threading.Event, is_over: threading.E
     assert main is not None
     begins.wait()
     for shot in range(shots):
-        until = time.perf_counter() + random.uniform(0, took_s * (0.25 if shot else 1 if number == signal.SIGINT else 4))
+        longest_s = took_s * (0.25 if shot else 1 if number == signal.SIGINT else 4)
+        until = time.perf_counter() + random.uniform(0, longest_s)
         while time.perf_counter() < until:
             pass
         if is_over.is_set():

@@ -73,8 +73,8 @@ class MainGate(Gate):
             self.base = base
         self._before.append({})
         try:
-            # First, since until then it is raised here. A notebook puts in its own with each cell, also while a run that
-            # an earlier cell began goes on.
+            # First, since until then it is raised here. A notebook puts in its own with each cell, also while a run
+            # that an earlier cell began goes on.
             self._take(signal.SIGINT, signal.default_int_handler)
             if not self._depth:
                 self._answer_calls()
