@@ -2,7 +2,7 @@
 # `make clean test PYTHON=/path/to/python3.13` chooses the Python of a new .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap lock fmt lint types contracts house test test-long bench demo clean
+.PHONY: help bootstrap lock fmt lint types contracts house test test-long test-pythons bench demo clean
 
 BIN := .venv/bin
 JOBS ?= 2
@@ -37,8 +37,9 @@ lint: bootstrap ## style, format and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 
-types: bootstrap ## strict types
+types: bootstrap ## strict types, and names that macOS lacks
 	$(BIN)/mypy $(TREES)
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin src
 
 contracts: bootstrap ## the floors of the architecture: who may import whom
 	$(BIN)/lint-imports --no-logo
@@ -52,6 +53,9 @@ test: lint types contracts house ## all that CI asks: lint, types, contracts, ho
 test-long: lint types contracts house ## the same with the full counts of faults and promises
 	SUREFOOT_TEST_POSTGRES=$${SUREFOOT_TEST_POSTGRES:-all} $(BIN)/pytest -n $(JOBS) -m "long or not long" --timeout 1800 $(ARGS)
 
+test-pythons: bootstrap ## the test suite on each Python that is found, 3.11 and newer (PYTHONS="python3.13 ..." names them)
+	$(BIN)/python tools/pythons.py $(if $(PYTHONS),--pythons "$(PYTHONS)") -n $(JOBS) $(ARGS)
+
 bench: bootstrap ## one JSON line a figure, beside its floor
 	@set -e; for script in benchmarks/[!_]*.py; do $(BIN)/python $$script; done
 
@@ -60,5 +64,5 @@ demo: bootstrap ## the main job on real data: 336,776 flights
 	$(BIN)/python examples/demo.py
 
 clean: ## remove everything that make has made
-	rm -rf .venv .demo-data .demo-home .demo-output .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venvs .demo-data .demo-home .demo-output .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find src tests tools -name __pycache__ -prune -exec rm -rf {} +

@@ -135,8 +135,8 @@ def test_other_parameters_may_be_given(home: Path) -> None:
     run = fails(program, "a")
     assert program.retry(run.id, parameters={"name": "b"}) == "B"
     assert called == ["load b", "tell b", "last"]
-    with pytest.raises(Refused, match="has no parameter 'nam'"):
-        program.retry(fails_again().id, parameters={"nam": "b"})
+    with pytest.raises(Refused, match="has no parameter 'nme'"):
+        program.retry(fails_again().id, parameters={"nme": "b"})
 
 
 def fails_again() -> FlowRun:

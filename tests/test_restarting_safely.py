@@ -369,3 +369,24 @@ def test_failures_that_the_run_no_longer_came_to_are_not_told_of_it() -> None:
         assert "of old" not in str(client.why(run.id))
         assert client.failures(run.id).groups == []
         assert len(client.task_runs().results) == 2  # what was done is not forgotten
+
+
+def test_an_input_with_broken_code_of_its_own_makes_its_task_run_again_and_harms_nothing() -> None:
+    @flow
+    def program() -> Any:
+        found = take(Prickly())
+        last()
+        return found
+
+    @task
+    def take(value: Any) -> int:
+        called.append("take")
+        return 1
+
+    assert gone_on(program) == 1
+    assert called == ["take", "last"]
+
+
+class Prickly:
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)

@@ -6,6 +6,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +62,7 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "db-upgrade": Upgrade,
     "db-vacuum": Compacted,
     "flow-ls": list[Flow],
+    "flow-run-cancel": list[FlowRun],
     "flow-run-delete": Deleted,
     "flow-run-inspect": FlowRun,
     "flow-run-logs": list[Log],
@@ -70,6 +72,7 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "home-remove": RemovedHome,
     "profile-inspect": ProfilePage,
     "profile-ls": list[Profile],
+    "task-run-cancel": list[TaskRun],
     "results-gc": Removal,
     "results-ls": (list[KeptOfRun], list[RunResult]),
     "results-rm": Removal,
@@ -130,6 +133,9 @@ def schema(kind: Any) -> dict[str, Any]:
     kinds = kind if isinstance(kind, tuple) else (kind,)
     parts, definitions = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     body = parts[0] if len(parts) == 1 else {"anyOf": list(parts)}
+    for each in (*parts, *definitions.values()):
+        if "description" in each:
+            each["description"] = cleandoc(each["description"])  # Python 3.13 indents docstrings otherwise than 3.12
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **body, "$defs": definitions}
 
 

@@ -8,6 +8,7 @@ nothing, breaks a rule itself. May import: the standard library.
 import ast
 import io
 import re
+import shutil
 import subprocess
 import sys
 import tokenize
@@ -77,9 +78,17 @@ CLOCK_NAMES: Final = frozenset(
     datetime.datetime.now datetime.datetime.utcnow datetime.datetime.today datetime.date.today""".split()
 )
 SYSTEM_NAMES: Final = frozenset(
-    "os.fork os.forkpty signal.SIGALRM signal.alarm signal.setitimer signal.ITIMER_REAL".split()
+    """sys.platform os.name platform.system os.uname
+    os.fork os.forkpty os.register_at_fork os.kill os.killpg os.nice os.setsid os.getuid os.geteuid os.O_BINARY
+    os.posix_fallocate os.posix_fadvise os.fdatasync os.statvfs os.sched_getaffinity os.sched_setaffinity
+    signal.SIGALRM signal.SIGBREAK signal.SIGCHLD signal.SIGHUP signal.SIGKILL signal.SIGSTOP signal.SIGUSR1
+    signal.SIGUSR2 signal.ITIMER_REAL signal.alarm signal.setitimer signal.pthread_kill signal.pthread_sigmask
+    signal.set_wakeup_fd signal.siginterrupt socket.AF_UNIX""".split()
 )
-SYSTEM_MODULES: Final = frozenset("ctypes fcntl msvcrt resource winreg".split())
+SYSTEM_MODULES: Final = frozenset(
+    "_winapi ctypes fcntl grp mmap msvcrt pty pwd resource termios tty winreg winsound".split()
+)
+SYSTEM_ROOMS: Final = frozenset("errno os select signal socket".split())  # a look whether these have a name
 SQL_MODULES: Final = frozenset("alembic psycopg sqlalchemy sqlite3".split())
 SQL_TEXT: Final = re.compile(
     r"\s*(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\S+\s+SET|DELETE\s+FROM|CREATE\s+TABLE|PRAGMA)\s", re.DOTALL
@@ -109,9 +118,10 @@ def main() -> int:
 
 def python_files() -> list[Path]:
     """The files that git tracks or would track; outside a git checkout, those of the known trees."""
-    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", "*.py"]
-    found = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=False)
-    if found.returncode == 0:
+    listing = ["ls-files", "--cached", "--others", "--exclude-standard", "--", "*.py"]
+    git = shutil.which("git")
+    found = subprocess.run([git, *listing], cwd=ROOT, capture_output=True, text=True, check=False) if git else None
+    if found is not None and found.returncode == 0:
         paths = [ROOT / line for line in found.stdout.splitlines()]
     else:
         paths = [path for tree in TREES for path in (ROOT / tree).rglob("*.py")]
@@ -293,7 +303,11 @@ def system_calls(source: Source) -> Iterator[Finding]:
     """What differs by system stands in one place."""
     found = [(node.lineno, module) for node, module in source.imports() if module.partition(".")[0] in SYSTEM_MODULES]
     for line, name in [*found, *source.names_used(SYSTEM_NAMES)]:
-        yield line, f"{name} is not on every system: it belongs in surefoot.core.os"
+        yield line, f"{name} is not on every system, or not the same: it belongs in surefoot.core.os"
+    for node in source.nodes:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
+            if node.args and (room := source.full_name(node.args[0])) in SYSTEM_ROOMS:
+                yield node.lineno, f"{node.func.id}({room}, ...) asks which system this is: surefoot.core.os knows"
 
 
 def sql(source: Source) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ May import: core, states, engine.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -17,6 +16,8 @@ from surefoot.core.cards import card, state_mark
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import BadInput
 from surefoot.core.ids import to_uuid
+from surefoot.core.os.forks import after_fork_in_child
+from surefoot.engine.interrupts import GateShut
 from surefoot.engine.waiting import Needs, ended, wait_for
 from surefoot.states import State, StateType
 
@@ -118,7 +119,7 @@ class Future(Generic[R]):
 
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call `fn(future)` when the task run has ended, in whichever thread ends it; at once if it has."""
-        with _lock:
+        with GateShut(), _lock:
             callbacks = self._callbacks
             if callbacks is not None:
                 callbacks.append(fn)
@@ -130,7 +131,7 @@ class Future(Generic[R]):
 
     def remove_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Do not call `fn` after all. Nothing happens if it was called, or never added."""
-        with _lock:
+        with GateShut(), _lock:
             if self._callbacks is not None and fn in self._callbacks:
                 self._callbacks.remove(fn)
 
@@ -275,7 +276,7 @@ class _NextEnded:
             future.add_done_callback(self._add)
 
     def _add(self, future: Future[Any]) -> None:
-        with _lock:
+        with GateShut(), _lock:
             self._ended.append(future)
             callbacks, self._callbacks = self._callbacks, []
         for fn in callbacks:
@@ -314,7 +315,7 @@ class _NextEnded:
 
     def add_done_callback(self, fn: Callable[[Any], None]) -> None:
         """Call `fn` when one has ended that was not taken yet."""
-        with _lock:
+        with GateShut(), _lock:
             if not self.done():
                 self._callbacks.append(fn)
                 return
@@ -322,7 +323,7 @@ class _NextEnded:
 
     def remove_done_callback(self, fn: Callable[[Any], None]) -> None:
         """Do not call `fn` after all."""
-        with _lock:
+        with GateShut(), _lock:
             if fn in self._callbacks:
                 self._callbacks.remove(fn)
 
@@ -338,5 +339,4 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork_in_child(_after_fork_in_child)

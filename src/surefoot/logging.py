@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.errors import MissingContextError
 from surefoot.core.facts import LogWritten
-from surefoot.engine.console import ConsoleHandler, full_text
+from surefoot.engine.console import ConsoleHandler, RunHandler, full_text
 from surefoot.engine.scope import current
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def disable_run_logger() -> Iterator[None]:
             logger.disabled = bool(_disabled)
 
 
-class JournalHandler(logging.Handler):
+class JournalHandler(RunHandler):
     """Writes the lines of runs to the journal."""
 
     def __init__(self, chars_max: int) -> None:

@@ -18,6 +18,7 @@ from surefoot.core.ids import new_id
 from surefoot.engine import running
 from surefoot.engine.definition import Definition, Hooks, RunName
 from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.interrupts import GateShut
 from surefoot.engine.progress import MapProgress
 from surefoot.engine.scope import current
 from surefoot.engine.task_execution import TaskExecution
@@ -208,7 +209,8 @@ class Task(Definition, Generic[P, R]):
         futures: FutureList[R] = FutureList()
         for row_args, row_kwargs in rows:
             future = self._submit(flow, self._execution(row_args, row_kwargs, wait_for, map_id))
-            future.add_done_callback(lambda done: map_ended(flow, progress, done.state.is_completed()))
+            with GateShut():
+                future.add_done_callback(lambda done: map_ended(flow, progress, done.state.is_completed()))
             futures.append(future)
         if return_state:
             futures.wait()

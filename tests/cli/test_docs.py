@@ -67,6 +67,7 @@ EXAMPLES = [
     for example in getattr(command, "examples", ())
     # These stand in a home of their own, or go on with a run that really was (see test_retry.py).
     if not path.startswith(("surefoot config", "surefoot profile", "surefoot flow-run retry"))
+    and not path.endswith(" cancel")  # nothing is on here: see test_cancel.py
 ]
 
 

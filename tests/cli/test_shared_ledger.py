@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Process, Surefoot
+from tests.client.builders import a_flow_run, recorded
 from tests.places import Databases
 
 FLOWS = """
@@ -62,6 +63,32 @@ def test_every_reading_command_answers_from_the_database(
     assert not (home / "ledger.db").exists()
     monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path / "another"))
     assert len(json.loads(surefoot("flow-run", "ls", "-o", "json").stdout)) == 2
+
+
+def test_a_database_is_looked_after_by_the_same_commands(
+    surefoot: Surefoot, home: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUREFOOT_LEDGER_URL", url)
+    recorded(home, a_flow_run("brave-otter"), a_flow_run("calm-heron"))
+    told = ""
+    for words, expected in (
+        (("db", "stats"), "flow_runs"),
+        (("db", "upgrade", "--dry-run"), "nothing to upgrade"),
+        (("db", "fold"), "Took in"),
+        (("flow-run", "delete", "brave-otter", "--yes"), ""),
+        (("db", "vacuum"), "now."),
+        (("flow-run", "ls"), "calm-heron"),
+        (("db", "reset", "--yes"), "is empty"),
+    ):
+        done = surefoot(*words)
+        assert done.exit_code == 0, done.output
+        assert expected in done.output
+        told += done.output
+    assert "brave-otter" not in surefoot("flow-run", "ls").output
+    assert json.loads(surefoot("flow-run", "ls", "-o", "json").stdout) == []
+    assert SECRET not in told
+    assert "postgresql://surefoot@127.0.0.1:" in told
+    assert not (home / "ledger.db").exists()
 
 
 def test_a_failed_run_goes_on_from_a_ledger_that_is_a_database(process: Process, tmp_path: Path, url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from surefoot.client.embedded import EmbeddedClient
+from surefoot.core.clock import SystemClock, get_clock, set_clock
 from surefoot.core.facts import FORMAT, LogWritten, RunFact, SegmentOpened, encode
 from surefoot.core.ids import new_id, to_text
 from surefoot.core.os.host import boot_id, host_name
@@ -132,16 +134,45 @@ def test_a_process_whose_folder_was_removed_leaves_no_run_running(
     assert states(client) == {"brave-otter": "Crashed"}
 
 
+class Jumping(SystemClock):
+    """A clock that stands still until the next question, and is two minutes later when that is answered."""
+
+    def __init__(self) -> None:
+        self.begun_us = super().now_us()
+        self.answers: Iterator[int] = itertools.repeat(self.begun_us)
+
+    def ask(self) -> None:
+        self.answers = itertools.chain([self.begun_us], itertools.repeat(self.begun_us + 120_000_000))
+
+    def now_us(self) -> int:
+        return next(self.answers)
+
+
 def test_only_what_was_written_before_the_question_is_waited_for(recorder: Recorder, client: EmbeddedClient) -> None:
     """A process that writes faster than anybody folds does not keep a reader for ever."""
-    later = 1 << 52  # as if all this were written after the question
-    for number in range(6000):
-        write(recorder, *a_flow_run(f"later-{number}", state="Pending", began_us=later))
-    page = client.flow_runs(limit=10_000)
-    before = len(page.results)
-    assert (page.behind, 0 < before < 6000) == (0, True)
+    clock = Jumping()
+    before = set_clock(clock)
+    try:
+        for number in range(6000):
+            write(recorder, *a_flow_run(f"later-{number}", state="Pending", began_us=clock.begun_us + 60_000_000))
+        clock.ask()
+        page = client.flow_runs(limit=10_000)
+    finally:
+        set_clock(before)
+    taken = len(page.results)
+    assert (page.behind, 0 < taken < 6000) == (0, True)
     client.task_run_counts(TaskRunFilter())  # any question takes in another piece
-    assert len(client.flow_runs(limit=10_000).results) > before
+    assert len(client.flow_runs(limit=10_000).results) > taken
+
+
+def test_what_was_written_before_a_clock_was_set_back_is_taken_in_all_the_same(recorder: Recorder, home: Path) -> None:
+    tomorrow = get_clock().now_us() + 86_400_000_000
+    for number in range(6000):
+        write(recorder, *a_flow_run(f"before-{number}", state="Pending", began_us=tomorrow))
+    client = EmbeddedClient(home, wait_s=60)
+    page = client.flow_runs(limit=10_000)
+    client.close()
+    assert (len(page.results), page.behind) == (6000, 0)
 
 
 def test_without_time_the_answer_says_how_far_it_is_behind(recorder: Recorder, home: Path) -> None:
@@ -362,3 +393,19 @@ def test_homes_that_share_a_ledger_leave_each_others_writers_alone(
     neighbour.close()
     here.close()
     there.close()
+
+
+def test_a_backlog_keeps_nobody_waiting_longer_than_the_setting_and_is_told_in_facts(
+    recorder: Recorder, home: Path
+) -> None:
+    """An answer is given before all is in."""
+    for number in range(5000):
+        write(recorder, *a_flow_run(f"run-{number}"))
+    recorder.close()
+    client = EmbeddedClient(home, wait_s=0.02)
+    behind = [client.flow_runs(limit=1).behind for _ in range(2)]
+    client.close()
+    assert 15_100 > behind[0] >= behind[1] > 0
+    client = EmbeddedClient(home, wait_s=60)
+    assert len(client.flow_runs(limit=10_000).results) == 5000
+    client.close()

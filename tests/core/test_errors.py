@@ -147,6 +147,7 @@ SLUGS = {
     "HomeUnwritable": "home-unwritable",
     "InvalidNameError": "invalid-name",
     "LedgerBusy": "ledger-busy",
+    "LedgerDamaged": "ledger-damaged",
     "LedgerTooNew": "ledger-too-new",
     "MappingLengthMismatch": "mapping-length-mismatch",
     "MappingMissingIterable": "mapping-missing-iterable",

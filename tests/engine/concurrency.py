@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 SOON = 30.0  # seconds that nothing here takes, on however busy a machine
-_KEPT = ("surefoot-timers", "surefoot-flush", "surefoot-sync", "surefoot-fold")
+_KEPT = ("surefoot-timers", "surefoot-commands", "surefoot-flush", "surefoot-sync", "surefoot-fold")
 
 
 def on(workers: int | None, **options: Any) -> Callable[..., Any]:

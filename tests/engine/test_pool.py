@@ -271,12 +271,12 @@ def test_tasks_whose_inputs_are_not_ready_hold_no_thread() -> None:
     def program() -> int:
         first = opens.submit()
         assert begun.wait(SOON)
-        before = threading.active_count()
+        before = task_threads()
         waiting = [add.submit(first, n) for n in range(300)]
         chained: Any = first
         for _ in range(300):
             chained = add.submit(chained)
-        assert threading.active_count() == before
+        assert task_threads() == before
         gate.set()
         return sum(future.result() for future in waiting) + int(chained.result())
 

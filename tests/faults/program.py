@@ -34,7 +34,7 @@ def spin():
 class Program:
     """A running program."""
 
-    def __init__(self, text: str, home: Path, *args: str) -> None:
+    def __init__(self, text: str, home: Path, *args: str, hangs_s: float = HANGS_S) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", HEAD + dedent(text), *args],
             stdin=subprocess.DEVNULL,
@@ -44,7 +44,7 @@ class Program:
             text=True,
         )
         self._hung = False
-        self._watch = threading.Timer(HANGS_S, self._give_up)
+        self._watch = threading.Timer(hangs_s, self._give_up)
         self._watch.daemon = True
         self._watch.start()
 
@@ -66,6 +66,19 @@ class Program:
             if is_it(said.strip()):
                 return said.strip()
         raise AssertionError(f"The program never said {wanted!r}. {self.end()}")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_on(self) -> bool:
+        """Whether the program runs still, as far as was waited for."""
+        return self._process.returncode is None
+
+    def wait_until_stopped(self) -> None:
+        """Return when a signal has stopped the program."""
+        _, status = os.waitpid(self.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), f"The program ended. {self.end()}"
 
     def send(self, number: int) -> None:
         self._process.send_signal(number)
@@ -107,9 +120,9 @@ class End(NamedTuple):
 
 
 @contextmanager
-def program(text: str, home: Path, *args: str) -> Iterator[Program]:
+def program(text: str, home: Path, *args: str, hangs_s: float = HANGS_S) -> Iterator[Program]:
     """Start a program; it is not left behind."""
-    running = Program(text, home, *args)
+    running = Program(text, home, *args, hangs_s=hangs_s)
     try:
         yield running
     finally:

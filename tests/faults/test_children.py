@@ -56,7 +56,7 @@ def is_alive(pid: int) -> bool:
     [
         (
             "kill",
-            r"was killed \(SIGKILL\) in the midst of the call, by somebody else or for lack of memory, .* it had taken up to \d+ MB",
+            r"was killed \(SIGKILL\) in the midst of the call, by somebody else or .* it had taken up to \d+ MB",
         ),
         ("exit", "ended with exit code 7"),
         ("segfault", r"was ended by SIGSEGV \(Segmentation fault\)"),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from surefoot.core.facts import LogWritten, StateEntered
 from surefoot.core.states import StateType
+from surefoot.journal import pulse
 from surefoot.journal import recorder as journal
 from surefoot.journal.home import Home
 from surefoot.journal.pulse import Pulse
@@ -176,6 +177,8 @@ def unprivileged() -> None:
 
 def pulses() -> None:
     """Begin so many writers that have a pulse alone, and hold them until stdin ends."""
+    if options[1:] == ["as on windows"]:
+        vars(pulse)["FOLDERS_MOVE_IN_USE"] = False
     place = Home(home)
     place.ensure()
     held = [Pulse.begin(place.writers_path) for _ in range(int(options[0]))]

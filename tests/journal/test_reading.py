@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -200,7 +199,6 @@ def test_a_sealed_segment_is_removed_and_one_that_grows_is_not(place: Home) -> N
     assert states(only_writer(place))[-1] == 10_000
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no folders under a temporary name there")
 def test_what_killed_processes_left_half_made_is_swept_after_an_hour(place: Home) -> None:
     place.ensure()
     pulse = Pulse.begin(place.writers_path)

@@ -16,7 +16,7 @@ from typing import Final
 import click
 import msgspec
 
-from surefoot.cli.table import Cell, cut, dim, heading, one_line, screen_width, state_cell, table
+from surefoot.cli.table import Cell, cut, dim, heading, one_line, screen_width, state_cell, state_of, table
 from surefoot.cli.timeline import Bar, timeline
 from surefoot.cli.times import clock_time, duration, full_time
 from surefoot.client.protocol import Client
@@ -112,7 +112,7 @@ def counts_cell(counts: RunCounts) -> Cell:
 
 
 def _title(run: FlowRun | TaskRun) -> list[str]:
-    state = state_cell(run.state_type, run.state_name)
+    state = state_of(run)
     title = f"{heading(one_line(run.name))}   {click.style(one_line(state.text), fg=state.colour, bold=True)}"
     return [title, *([one_line(run.reason)] if run.reason else [])]
 
@@ -180,7 +180,7 @@ def _task_bars(client: Client, run: FlowRun, counts: RunCounts) -> list[Bar]:
 
 def _bar(run: TaskRun | FlowRun, label: str | None = None) -> Bar:
     end = run.end_time or (run.state.timestamp if is_final(run.state_type) else None)
-    return Bar(label or run.name, state_cell(run.state_type, run.state_name), run.start_time, end)
+    return Bar(label or run.name, state_of(run), run.start_time, end)
 
 
 def _map_bar(runs: Sequence[TaskRun]) -> Bar:

@@ -18,6 +18,7 @@ import click
 from surefoot.core import settings
 from surefoot.core.colours import STATE_COLOURS
 from surefoot.core.states import StateType
+from surefoot.core.wire import FlowRun, TaskRun
 
 __all__ = [
     "Cell",
@@ -30,6 +31,7 @@ __all__ = [
     "paint",
     "screen_width",
     "state_cell",
+    "state_of",
     "table",
     "visible",
     "width_of",
@@ -153,6 +155,14 @@ def visible(text: str) -> str:
 def _shown(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def state_of(run: FlowRun | TaskRun) -> Cell:
+    """The state that a run is in, in its colour; beside it, that somebody asked it to stop."""
+    cell = state_cell(run.state_type, run.state_name)
+    if run.request is None or run.state_type is StateType.CANCELLING:
+        return cell
+    return Cell(f"{cell.text} (Cancelling)", STATE_COLOURS[StateType.CANCELLING].terminal)
 
 
 def state_cell(state_type: StateType, state_name: str) -> Cell:

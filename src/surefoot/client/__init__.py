@@ -25,4 +25,7 @@ def get_client() -> Client:
         )
     from surefoot.client.embedded import EmbeddedClient
 
-    return EmbeddedClient(current.home, wait_s=current.ledger.fold_wait_seconds, url=current.ledger.url)
+    ledger = current.ledger
+    return EmbeddedClient(
+        current.home, wait_s=ledger.fold_wait_seconds, busy_s=ledger.busy_timeout_seconds, url=ledger.url
+    )

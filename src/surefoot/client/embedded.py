@@ -1,18 +1,24 @@
 """The embedded client: straight on the ledger, in this process. Every read folds first.
 
+A home that cannot be written is read all the same, from a copy of its ledger.
+
 May import: ledger, results, journal, core.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
-from surefoot.client.folding import take_in
+from surefoot.client.folding import TakenIn, take_in
 from surefoot.client.ledgers import ledger_of
+from surefoot.core.clock import get_clock
+from surefoot.core.errors import HomeUnwritable
+from surefoot.core.os.host import host_name, user_name
 from surefoot.core.wire import (
     Deleted,
     Explanation,
@@ -24,6 +30,7 @@ from surefoot.core.wire import (
     Log,
     LogFilter,
     Page,
+    Request,
     RunCounts,
     RunResult,
     SortFlowRuns,
@@ -34,10 +41,12 @@ from surefoot.core.wire import (
     TaskRun,
     TaskRunFilter,
 )
+from surefoot.journal.commands import CANCEL, Command, send
 from surefoot.journal.home import Home
-from surefoot.ledger import Removed, queries
+from surefoot.ledger import Ledger, LedgerCopy, Removed, queries
 from surefoot.ledger.decisions.deletion import count_below
-from surefoot.ledger.queries.rows import ids_bytes
+from surefoot.ledger.decisions.requests import ask_to_cancel
+from surefoot.ledger.queries.rows import id_bytes, ids_bytes, instant
 from surefoot.ledger.removal import Removal
 from surefoot.results import cleaning
 
@@ -54,16 +63,44 @@ class EmbeddedClient:
     Args:
         home: the folder.
         wait_s: how long a read may spend on taking in what is new; the rest is told as `behind`.
+        busy_s: how long another process that writes into the ledger is waited for, at most.
         url: the ledger's database, which other homes may use too; None for a file in the home.
     """
 
-    def __init__(self, home: str | Path, *, wait_s: float = 2.0, url: str | None = None) -> None:
+    def __init__(self, home: str | Path, *, wait_s: float = 2.0, busy_s: float = 30.0, url: str | None = None) -> None:
         self._home = Home(str(home))
-        self._home.ensure()
         self._wait_s = wait_s
-        self._ledger = ledger_of(self._home, url, busy_s=max(wait_s, _BUSY_S_MIN))
+        self._busy_s = min(max(wait_s, _BUSY_S_MIN), busy_s)
         self._behind = 0
         self._troubles: list[str] = []
+        self._copy: LedgerCopy | None = None
+        self._why_copy: HomeUnwritable | None = None  # why nothing can be changed
+        try:
+            self._home.ensure()
+            self._ledger = ledger_of(self._home, url, busy_s=self._busy_s)
+        except HomeUnwritable as error:
+            if url is not None or not os.path.isdir(self._home.writers_path):
+                raise
+            self._read_a_copy(error)
+
+    def _read_a_copy(self, error: HomeUnwritable) -> None:
+        """What cannot be written can still be read: from a copy elsewhere, into which the journal is folded."""
+        try:
+            self._copy = LedgerCopy(Path(self._home.ledger_path))
+            self._ledger = Ledger.open(self._copy.path, busy_s=self._busy_s)
+        except (OSError, HomeUnwritable):
+            if self._copy is not None:
+                self._copy.close()
+            raise error from None
+        self._why_copy = error
+        self._tell(f"{error} Until then this is read from a copy, which changes nothing.")
+
+    def _renew_copy(self) -> None:
+        """Another process, which may write there, has taken in more."""
+        if self._copy is not None and self._copy.is_old():
+            self.close()
+            self._copy = LedgerCopy(Path(self._home.ledger_path))
+            self._ledger = Ledger.open(self._copy.path, busy_s=self._busy_s)
 
     @property
     def behind(self) -> int:
@@ -155,6 +192,29 @@ class EmbeddedClient:
         """Why a run is as it is."""
         return self._ask(lambda tx: queries.explain(tx, reference))
 
+    def cancel_flow_run(self, run_id: str) -> Request:
+        """Ask a flow run to stop, and all that it started."""
+        return self._cancel(run_id, is_task=False)
+
+    def cancel_task_run(self, run_id: str) -> Request:
+        """Ask one task run to stop."""
+        return self._cancel(run_id, is_task=True)
+
+    def _cancel(self, run_id: str, *, is_task: bool) -> Request:
+        self._take_in()  # the run's process may have died: then there is nothing to cancel
+        if self._why_copy is not None:
+            raise self._why_copy
+        raw, now_us = id_bytes(run_id), get_clock().now_us()
+        who = f"{user_name()} (pid {os.getpid()} on {host_name() or 'this machine'})"
+        with self._ledger.decide() as tx:
+            asked = ask_to_cancel(tx, raw, who, now_us, is_task=is_task)
+        command = Command(
+            kind=CANCEL, run_id=raw.hex(), is_task=is_task, asked_by=asked.asked_by, asked_us=asked.asked_us
+        )
+        # If its process has ended meanwhile nobody reads that, and the next read ends the run.
+        send(os.path.join(self._home.writers_path, asked.writer_id.hex()), command)
+        return Request(kind=CANCEL, asked_by=asked.asked_by, asked=instant(asked.asked_us))
+
     def count_below(self, flow_run_ids: Sequence[str] = (), task_run_ids: Sequence[str] = ()) -> Deleted:
         """What the deletion of these runs would take with it."""
         flow_runs, task_runs = ids_bytes(flow_run_ids), ids_bytes(task_run_ids)
@@ -162,14 +222,16 @@ class EmbeddedClient:
 
     def delete_flow_runs(self, ids: Sequence[str]) -> Deleted:
         """Delete flow runs with all that is theirs. Raises NotFound and Refused."""
-        return self._delete(self._ledger.delete_flow_runs, ids)
+        return self._delete(lambda found: self._ledger.delete_flow_runs(found), ids)
 
     def delete_task_runs(self, ids: Sequence[str]) -> Deleted:
         """Delete task runs with all that is theirs. Raises NotFound and Refused."""
-        return self._delete(self._ledger.delete_task_runs, ids)
+        return self._delete(lambda found: self._ledger.delete_task_runs(found), ids)
 
     def _delete(self, delete: Callable[[Sequence[bytes]], Removal], ids: Sequence[str]) -> Deleted:
         self._take_in()
+        if self._why_copy is not None:
+            raise self._why_copy
         removal = delete(ids_bytes(ids))
         for run_id in removal.flow_runs:
             try:
@@ -181,20 +243,36 @@ class EmbeddedClient:
     def close(self) -> None:
         """Let go of the ledger."""
         self._ledger.close()
+        if self._copy is not None:
+            self._copy.close()
 
     def _page(self, ask: Callable[[Any], Page[T]]) -> Page[T]:
         page = self._ask(ask)
         return replace(page, behind=self._behind) if self._behind else page
 
-    def _take_in(self) -> None:
-        taken = take_in(self._home, self._ledger, self._wait_s)
-        self._behind = taken.behind
-        self._troubles += [trouble for trouble in taken.troubles if trouble not in self._troubles]
-
     def _ask(self, ask: Callable[[Any], T]) -> T:
         self._take_in()
         with self._ledger.read() as tx:
             return ask(tx)
+
+    def _take_in(self) -> None:
+        self._renew_copy()
+        try:
+            taken = self._taken()
+        except HomeUnwritable as error:
+            if self._copy is not None:
+                raise
+            self._ledger.close()
+            self._read_a_copy(error)
+            taken = self._taken()
+        self._behind = taken.behind
+        self._tell(*taken.troubles)
+
+    def _taken(self) -> TakenIn:
+        return take_in(self._home, self._ledger, self._wait_s, is_copy=self._copy is not None)
+
+    def _tell(self, *troubles: str) -> None:
+        self._troubles += [trouble for trouble in troubles if trouble not in self._troubles]
 
 
 def _deleted(removed: Removed) -> Deleted:

@@ -1,27 +1,30 @@
 """Folding: before anybody reads, what the writers of a home have appended is taken into its ledger.
 
 One process folds at a time; another waits for it, as long as a reader waits at all, and then answers from what is
-there. A writer whose pulse is free is read to its end after that was seen, its open runs are ended, its folder goes
-when the ledger is safe from a power loss. Nothing that lies in a journal makes a reader fail. Keeps promises 1 and 4
-for a home. May import: ledger, journal, core.
+there, and names it. A writer whose pulse is free is read to its end after that was seen, its open runs are ended, its
+folder goes when the ledger is safe from a power loss. Nothing that lies in a journal makes a reader fail. Keeps
+promises 1 and 4 for a home. May import: ledger, journal, core.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from typing import Final, NamedTuple
+
+import msgspec
 
 from surefoot._version import __version__
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import LedgerBusy
 from surefoot.core.facts import FORMAT, Fact, SegmentOpened, Unknown, WriterEnded
-from surefoot.core.os.locks import is_locked, lock_for_life
+from surefoot.core.os.host import host_name
+from surefoot.core.os.locks import lock_at_once
 from surefoot.journal import reading
 from surefoot.journal.frames import split
-from surefoot.journal.home import Home
+from surefoot.journal.home import Home, unwritable
 from surefoot.journal.reading import SegmentFile, WriterFolder
 from surefoot.ledger import Batch, Ledger
 
@@ -46,12 +49,19 @@ class TakenIn(NamedTuple):
     troubles: tuple[str, ...]  # what could not be read, one sentence each
 
 
-def take_in(home: Home, ledger: Ledger, wait_s: float, *, may_count: bool = True) -> TakenIn:
+def take_in(home: Home, ledger: Ledger, wait_s: float, *, may_count: bool = True, is_copy: bool = False) -> TakenIn:
     """Fold what had been written when this was called, for at most about `wait_s` seconds.
 
-    `may_count`: whether what is left may be counted, which takes time; else it is reckoned from the size of the files.
+    Raises HomeUnwritable where the ledger takes nothing more, LedgerDamaged where it is no longer whole.
+
+    Args:
+        home: whose journal it is.
+        ledger: what it is folded into.
+        wait_s: for how long, in seconds.
+        may_count: whether what is left may be counted, which takes time; else it is reckoned from the files' sizes.
+        is_copy: the ledger is but this process's copy of the home's own, so nothing in the home is changed.
     """
-    return _Taking(home, ledger, wait_s, _COUNT_US if may_count else 0).run()
+    return _Taking(home, ledger, wait_s, _COUNT_US if may_count else 0, is_copy).run()
 
 
 class _Writer:
@@ -89,10 +99,11 @@ class _Writer:
 class _Taking:
     """One call of `take_in`."""
 
-    def __init__(self, home: Home, ledger: Ledger, wait_s: float, count_us: int) -> None:
+    def __init__(self, home: Home, ledger: Ledger, wait_s: float, count_us: int, is_copy: bool) -> None:
         self.home = home
         self.ledger = ledger
         self.count_us = count_us
+        self.is_copy = is_copy
         self.asked_us = get_clock().now_us()
         self.deadline_us = get_clock().mono_us() + round(wait_s * 1e6)
         self.writers: list[_Writer] = []
@@ -100,23 +111,28 @@ class _Taking:
         self.troubles: list[str] = []
 
     def run(self) -> TakenIn:
-        with _alone(self.home, self.deadline_us) as is_alone:
+        with nullcontext(True) if self.is_copy else _alone(self.home, self.deadline_us) as is_alone:
             self.writers = [_Writer(folder) for folder in reading.writers(self.home)]
             self._look_up_positions()
             if not is_alone:
-                return self._result(0, self._all_segments())
+                return self._result(0, self._all_segments(), _who_folds(self.home))
             try:
                 folded = self.ledger.fold(self._batches()).count
                 self._end_the_dead()
-                self._let_go()
-            except LedgerBusy:  # somebody writes into the ledger, at length: what is there can still be read
+                if not self.is_copy:
+                    self._let_go()
+            except LedgerBusy as error:  # somebody writes into it, at length: what is there can still be read
                 self._look_up_positions()
-                return self._result(0, self._all_segments())
+                return self._result(0, self._all_segments(), f"{error} [{error.slug}]")
             return self._result(folded, self.unread)
 
     def is_late(self, grace_us: int = 0) -> bool:
         """Whether the reader has waited long enough."""
         return get_clock().mono_us() >= self.deadline_us + grace_us
+
+    def is_later(self, fact: Fact | Unknown) -> bool:
+        """Whether a fact was written after it was asked. One from the future was not: some clock was set back."""
+        return _is_later(fact, self.asked_us)
 
     def _look_up_positions(self) -> None:
         found = self.ledger.positions_of([writer.folder.writer_id for writer in self.writers])
@@ -163,7 +179,7 @@ class _Taking:
                 if found.torn or not found.facts:
                     writer.finished.append(segment)
                     return
-            elif found.torn or not found.facts or _at_us(found.facts[-1]) >= self.asked_us:
+            elif found.torn or not found.facts or self.is_later(found.facts[-1]):
                 return  # the rest was not written yet when it was asked
 
     def _pass_by(self, segment: SegmentFile, header: SegmentOpened) -> None:
@@ -214,8 +230,11 @@ class _Taking:
         else:
             self.troubles.append(f"A piece of the journal is damaged: what stood behind it is kept in {kept}.")
 
-    def _result(self, folded: int, unread: list[tuple[_Writer, SegmentFile]]) -> TakenIn:
-        return TakenIn(folded, _count(unread, self.asked_us, self.count_us), tuple(self.troubles))
+    def _result(self, folded: int, unread: list[tuple[_Writer, SegmentFile]], why: str = "") -> TakenIn:
+        behind = _count(unread, self.asked_us, self.count_us)
+        if behind and why:
+            self.troubles.append(why)
+        return TakenIn(folded, behind, tuple(self.troubles))
 
 
 def _count(unread: list[tuple[_Writer, SegmentFile]], asked_us: int, count_us: int) -> int:
@@ -229,7 +248,7 @@ def _count(unread: list[tuple[_Writer, SegmentFile]], asked_us: int, count_us: i
                 found = reading.read_segment(segment.path, at, _READ_BYTES)
                 if found.header is not None and found.header.destination:
                     break
-                facts += sum(_at_us(fact) < asked_us for fact in found.facts)
+                facts += sum(not _is_later(fact, asked_us) for fact in found.facts)
                 bytes_read += found.end - at
                 at = found.end
                 if not found.facts or found.torn:
@@ -241,25 +260,54 @@ def _count(unread: list[tuple[_Writer, SegmentFile]], asked_us: int, count_us: i
     return facts + round(bytes_left * (facts / bytes_read if bytes_read else 1 / _FACT_BYTES))
 
 
-def _at_us(fact: Fact | Unknown) -> int:
-    return 0 if isinstance(fact, Unknown) else fact.at_us
+def _is_later(fact: Fact | Unknown, asked_us: int) -> bool:
+    return not isinstance(fact, Unknown) and asked_us <= fact.at_us <= get_clock().now_us()
 
 
 @contextmanager
 def _alone(home: Home, deadline_us: int) -> Iterator[bool]:
-    """Whether this process is the one that folds now. Waits for another until the deadline."""
+    """Whether this process is the one that folds now. Waits for another until the deadline, even if that is stopped."""
     clock = get_clock()
-    fd = os.open(os.path.join(home.path, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        while is_locked(fd):
+        fd = os.open(os.path.join(home.path, _LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise unwritable(home.path, error) from error
+    try:
+        while not lock_at_once(fd):
             if clock.mono_us() >= deadline_us:
                 yield False
                 return
             clock.sleep(_LOCK_POLL_S)
-        lock_for_life(fd)  # if another was faster, this waits for it: it takes no longer than a reader waits
+        _sign(fd)
         yield True
     finally:
         os.close(fd)
+
+
+class _Folder(msgspec.Struct):
+    """Who folds: the lock of a file does not tell who has it."""
+
+    pid: int
+    host: str
+
+
+def _sign(fd: int) -> None:
+    try:
+        os.ftruncate(fd, 0)
+        os.write(fd, msgspec.json.encode(_Folder(os.getpid(), host_name())))
+    except OSError:  # a courtesy to others: a full disk must not stop what the lock was taken for
+        pass
+
+
+def _who_folds(home: Home) -> str:
+    try:
+        with open(os.path.join(home.path, _LOCK), "rb") as file:
+            folder = msgspec.json.decode(file.read(), type=_Folder)
+    except (OSError, msgspec.MsgspecError):
+        who = "another process"
+    else:
+        who = f"process {folder.pid} on {folder.host}"
+    return f"What is in {home.path} is just taken in by {who}. If that never ends, end that process. [ledger-busy]"
 
 
 @contextmanager

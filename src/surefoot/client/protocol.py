@@ -20,6 +20,7 @@ from surefoot.core.wire import (
     Log,
     LogFilter,
     Page,
+    Request,
     RunCounts,
     RunResult,
     SortFlowRuns,
@@ -35,7 +36,10 @@ __all__ = ["Client"]
 
 
 class Client(Protocol):
-    """Reads what is recorded, and deletes it. All first take in what had been written before they were asked."""
+    """Reads what is recorded, deletes it, and asks things of runs.
+
+    All first take in what had been written before they were asked.
+    """
 
     @property
     def behind(self) -> int:
@@ -131,6 +135,17 @@ class Client(Protocol):
 
     def why(self, reference: str) -> Explanation:
         """Why a run is as it is."""
+        ...
+
+    def cancel_flow_run(self, run_id: str) -> Request:
+        """Ask a flow run to stop, and all that it started. Returns at once; its states tell what came of it.
+
+        Raises Refused if it has ended, and NotFound.
+        """
+        ...
+
+    def cancel_task_run(self, run_id: str) -> Request:
+        """Ask one task run to stop. Raises as `cancel_flow_run`."""
         ...
 
     def count_below(self, flow_run_ids: Sequence[str] = (), task_run_ids: Sequence[str] = ()) -> Deleted:

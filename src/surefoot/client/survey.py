@@ -58,7 +58,7 @@ _ABOUT: Final = {
     "storage": "results that flows and tasks store",
     "aside": "damaged pieces, and copies of the ledger from before upgrades",
     "profiles": "settings",
-    "locks": "who folds, who cleans up",
+    "locks": "who folds, who cleans up, which home it is",
 }
 _OTHER: Final = "not Surefoot's"
 

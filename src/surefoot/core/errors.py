@@ -21,6 +21,7 @@
     ├── Unavailable                   try again: storage or a server did not answer
     │   ├── LedgerBusy                another process holds the ledger
     │   ├── HomeUnwritable            the home cannot be written
+    │   ├── LedgerDamaged             the ledger's file is no longer whole
     │   └── LedgerTooNew              the ledger was written by a newer version
     ├── RunError                      a run did not complete, and its result was asked for
     │   ├── FailedRun
@@ -58,6 +59,7 @@ __all__ = [
     "HomeUnwritable",
     "InvalidNameError",
     "LedgerBusy",
+    "LedgerDamaged",
     "LedgerTooNew",
     "MappingLengthMismatch",
     "MappingMissingIterable",
@@ -243,6 +245,12 @@ class HomeUnwritable(Unavailable, OSError):
     """The Surefoot home cannot be written. Set SUREFOOT_HOME to a folder that can."""
 
     slug = "home-unwritable"
+
+
+class LedgerDamaged(Unavailable, OSError):
+    """The ledger's file is no longer whole. Move it away: a new one is made of the journals that are left."""
+
+    slug = "ledger-damaged"
 
 
 class LedgerTooNew(Unavailable, RuntimeError):

@@ -3,7 +3,7 @@
 An id sorts by the time it was made, so tables can be partitioned and paged by it. Layout (RFC 9562, section 5.7, with
 method 3 for the 12 bits after the version): 48 bits of Unix milliseconds, 12 bits of the fraction of that millisecond,
 62 bits that are unique.
-May import: nothing of ours.
+May import: core.os.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import itertools
 import os
 import time
 from uuid import UUID
+
+from surefoot.core.os.forks import after_fork_in_child
 
 __all__ = ["id_at", "instant_us", "new_id", "state_id", "to_text", "to_uuid"]
 
@@ -38,8 +40,7 @@ class _Unique:
 
 
 _unique = _Unique()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unique.reseed)
+after_fork_in_child(_unique.reseed)
 
 
 def new_id() -> bytes:

@@ -25,6 +25,7 @@ __all__ = [
     "Log",
     "LogFilter",
     "Page",
+    "Request",
     "RunCounts",
     "RunResult",
     "State",
@@ -43,6 +44,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: datetime
     message: str | None = None
     state_details: dict[str, Any] = {}  # flow_run_id, task_run_id, scheduled_time, cause, traceback, epoch, n, illegal
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody asked of a run that had not ended; its owner answers with the states that follow."""
+
+    kind: str  # "cancel"
+    asked_by: str
+    asked: datetime
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +97,7 @@ class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
     updated: datetime
     start: dict[str, Any] | None = None  # interpreter, file, module, qualname, cwd, argv
     writer_id: str | None = None
+    request: Request | None = None  # what is asked of it, as long as it has not ended
 
 
 class TaskInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +137,7 @@ class TaskRun(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     updated: datetime
     writer_id: str | None = None
+    request: Request | None = None
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from surefoot.core.clock import get_clock
-from surefoot.engine.awaiting import guarded_await
+from surefoot.engine.awaiting import comes_on, guarded_await
 from surefoot.engine.awaiting import perform as perform_awaiting
 from surefoot.engine.blocking import perform
 from surefoot.engine.calling import guarded
@@ -56,12 +56,22 @@ class AsyncRunGenerator(Stream, AsyncGenerator[Any, Any]):
     def __del__(self) -> None:
         self._abandon(None)  # the event loop closes the user's generator
 
+    def _comes_on(self) -> None:
+        comes_on(self._execution)
+
+    def _hand_out(self, outcome: Any) -> Any:
+        self._execution.awaits = None
+        return super()._hand_out(outcome)
+
     async def _turn(self, name: str | None, *args: Any) -> Any:
         """Live from one yield to the next."""
 
         async def live(_: Any) -> Any:
             if not self._begin_turn():
                 raise RuntimeError("asynchronous generator is already running")
+            if self._told_meanwhile(name):
+                await guarded_await(self._execution, self._steps.aclose())
+                return await self._live(self._execution.stop)
             return await self._live(None if name is None else await self._step(name, *args))
 
         return await await_surrounded(self._execution, live)

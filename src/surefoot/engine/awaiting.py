@@ -12,9 +12,10 @@ from contextvars import Context
 from typing import Any
 
 from surefoot.core.clock import get_clock
-from surefoot.core.os.threads import SHUT, STEP, THIS_THREAD, Gate
+from surefoot.core.os.threads import STEP, THIS_THREAD, Gate
 from surefoot.core.states import COMPLETED
 from surefoot.engine import telling
+from surefoot.engine.blocking import HOOK_S
 from surefoot.engine.blocking import perform as perform_blocking
 from surefoot.engine.calling import out_of_time, stopped_by
 from surefoot.engine.effects import (
@@ -36,17 +37,29 @@ from surefoot.engine.effects import (
 from surefoot.engine.execution import Execution, pending_in, stop_of
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN
+from surefoot.engine.reaching import ON, heeded, stop_over
 
-__all__ = ["drive", "drive_on", "guarded_await", "perform"]
+__all__ = ["comes_on", "drive", "drive_on", "guarded_await", "perform"]
 
 
 async def drive(execution: Execution) -> None:
     """Live the whole life of a run in this event loop. Raises what stopped it, the same object."""
     __tracebackhide__ = True
-    stop = await drive_on(execution, None)
-    execution.finished()
+    comes_on(execution)
+    try:
+        stop = await drive_on(execution, None)
+        execution.finished()
+    finally:
+        ON.pop(execution.run_id, None)
     if stop is not None:
         raise stop.error
+
+
+def comes_on(execution: Execution) -> None:
+    """From here on the run is reached through the task that this is."""
+    execution.awaits = asyncio.get_running_loop(), asyncio.current_task()
+    execution.gate = THIS_THREAD.gate
+    ON[execution.run_id] = execution
 
 
 async def drive_on(execution: Execution, outcome: Any) -> Stopped | None:
@@ -75,15 +88,33 @@ async def guarded_await(execution: Execution, awaitable: Awaitable[Any], timeout
             alarm.start()
         outcome = Returned(await InContext(awaitable, execution.context))
     except asyncio.CancelledError as error:
-        stop = execution.stop
-        outcome = stop_of(error) if stop is None else Stopped(error, stop.why, stop.asked)
+        stop = stop_over(execution)
+        if stop is None:
+            outcome = stop_of(error)
+        elif execution.told and _take_back(execution):
+            outcome = stop
+        else:
+            outcome = Stopped(error, stop.why, stop.asked)
     except Exception as error:
         outcome = Raised(error)
     except BaseException as error:
         outcome = stopped_by(THIS_THREAD.gate, error)
+    if execution.told:
+        _take_back(execution)  # its code made something else of it
     if alarm is not None and alarm.ended(outcome):
-        return out_of_time(execution, timeout_s, outcome.error if type(outcome) is Raised else None)
-    return outcome
+        outcome = out_of_time(execution, timeout_s, outcome.error if type(outcome) is Raised else None)
+    return outcome if execution.stop is None else heeded(execution, outcome)
+
+
+def _take_back(execution: Execution) -> bool:
+    """The task was cancelled for this run, and lives on with its caller. Whether nobody else has cancelled it."""
+    task = asyncio.current_task()
+    assert task is not None
+    left = 0
+    while execution.told:
+        execution.told -= 1
+        left = task.uncancel()
+    return not left
 
 
 class _Alarm:
@@ -135,24 +166,24 @@ class InContext:
                 yielded = run(step, sent)
                 gate.open(gate.base)
             except StopIteration as end:
-                gate.opened = SHUT
+                gate.close()
                 return end.value
             except BaseException as error:
-                gate.opened = SHUT
+                gate.close()
                 if not _is_suspended(steps):
                     raise
                 step, sent = steps.throw, error  # it was let in at the gate, not raised by a step
                 continue
             try:
                 sent = yield yielded
-                gate.opened = SHUT
+                gate.close()
                 step = steps.send
             except GeneratorExit:
-                gate.opened = SHUT
+                gate.close()
                 run(steps.close)
                 raise
             except BaseException as error:  # handed on to the user's coroutine, whose own business it is
-                gate.opened = SHUT
+                gate.close()
                 step, sent = steps.throw, error
 
 
@@ -221,8 +252,9 @@ async def _finish(execution: Execution, effect: Finish) -> Stopped | None:
 
 
 async def _hook(execution: Execution, effect: Hook) -> Stopped | None:
+    limit_s = HOOK_S if execution.stop is not None else None
     for fn in execution.definition.hooks[effect.kind]:
-        outcome = await guarded_await(execution, _called_hook(execution, fn))
+        outcome = await guarded_await(execution, _called_hook(execution, fn), limit_s)
         if type(outcome) is Stopped:
             return outcome
         telling.hook_ended(execution, effect.kind, fn, outcome)

@@ -5,8 +5,9 @@ May import: core, lifecycle, calling.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from surefoot.core.clock import get_clock
 from surefoot.core.os.threads import SHUT, THIS_THREAD
@@ -35,15 +36,23 @@ from surefoot.engine.effects import (
 from surefoot.engine.execution import Execution, pending_in
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN
+from surefoot.engine.interrupts import Shelter
+from surefoot.engine.reaching import ON
 
-__all__ = ["drive", "perform", "step"]
+__all__ = ["HOOK_S", "drive", "perform", "step"]
+
+HOOK_S: Final = 60.0  # how long each hook of a cancelled run may take
 
 
 def drive(execution: Execution) -> None:
     """Live the whole life of a run on this thread. Raises what stopped it, the same object."""
     __tracebackhide__ = True
     gate = THIS_THREAD.gate
-    opened = SHUT if gate is None else gate.shut()
+    opened = SHUT
+    if gate is not None:
+        opened = gate.shut()
+        execution.gate, execution.level = gate, gate.level
+    ON[execution.run_id] = execution
     stop = None
     send = execution.life.send
     outcome: Any = None
@@ -57,6 +66,7 @@ def drive(execution: Execution) -> None:
             outcome = perform[type(effect)](execution, effect)
         execution.finished()
     finally:
+        ON.pop(execution.run_id, None)
         if gate is not None and opened:
             gate.open(opened)
     if stop is not None:
@@ -114,8 +124,15 @@ def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
 
 
 def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
-    outcome = guarded(execution, None, get_clock().sleep, effect.seconds)
+    is_main = threading.get_ident() == threading.main_thread().ident
+    outcome = guarded(execution, None, get_clock().sleep if is_main else _wait, effect.seconds)
     return outcome if type(outcome) is Stopped else None
+
+
+def _wait(seconds: float) -> None:
+    """Sleep on a thread that no signal wakes."""
+    with Shelter() as shelter:
+        shelter.wait(lambda: False, seconds)
 
 
 def _prepare(execution: Execution, _effect: Prepare) -> Any:
@@ -142,8 +159,9 @@ def _finish(execution: Execution, effect: Finish) -> Stopped | None:
 
 
 def _hook(execution: Execution, effect: Hook) -> Stopped | None:
+    limit_s = HOOK_S if execution.stop is not None else None  # whoever asked for the end is waiting for it
     for fn in execution.definition.hooks[effect.kind]:
-        outcome = guarded(execution, None, called_hook, execution, fn)
+        outcome = guarded(execution, limit_s, called_hook, execution, fn)
         if type(outcome) is Stopped:
             return outcome
         telling.hook_ended(execution, effect.kind, fn, outcome)

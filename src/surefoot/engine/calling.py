@@ -18,6 +18,7 @@ from surefoot.core.os.threads import SHUT, THIS_THREAD, Deadline, Gate, OutOfTim
 from surefoot.engine.effects import Outcome, Raised, Returned, Stopped
 from surefoot.engine.execution import Execution, stop_of
 from surefoot.engine.forking import is_inherited
+from surefoot.engine.reaching import heeded
 from surefoot.engine.telling import took
 from surefoot.engine.timers import call_later
 
@@ -65,7 +66,9 @@ def guarded(
         if gate.sent:
             gate.settle()
         outcome = stopped_by(gate, error)
-    return outcome if limit is None else limit.over(outcome)
+    if limit is not None:
+        outcome = limit.over(outcome)
+    return outcome if execution.stop is None else heeded(execution, outcome)
 
 
 def stopped_by(gate: Gate | None, error: BaseException) -> Stopped:

@@ -56,6 +56,7 @@ _PRELOADED: Final = ("cloudpickle", "surefoot.logging", "surefoot.tasks")  # her
 NESTED_THREADS_MAX: Final = 1_000  # as of a flow without a runner of its own
 
 
+# house: skip system: one entrance for each of the two ways in core.os.children, and both stand here
 def command(entrance: str = "born" if sys.platform == "win32" else "nurse") -> list[str]:
     """What starts an interpreter that goes in by `nurse` or `born`, with the flags and the path of this one."""
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does

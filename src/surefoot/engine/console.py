@@ -1,4 +1,4 @@
-"""The console: lines of runs on stderr as people read them. May import: core, progress."""
+"""The console: lines of runs on stderr as people read them. May import: core, interrupts, progress."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import sys
 import time
 from typing import Any, Final
 
+from surefoot.engine.interrupts import GateShut
 from surefoot.engine.progress import clear_moving, draw_moving, is_terminal, one_at_a_time
 
-__all__ = ["ConsoleHandler", "full_text"]
+__all__ = ["ConsoleHandler", "RunHandler", "full_text"]
 
 _COLORS: Final = {
     logging.DEBUG: "\x1b[2m",
@@ -21,7 +22,16 @@ _DIM: Final = "\x1b[2m"
 _RESET: Final = "\x1b[0m"
 
 
-class ConsoleHandler(logging.Handler):
+class RunHandler(logging.Handler):
+    """A handler for the lines of runs. What is to stop a run waits until its line is through: handlers have locks."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Emit one line, and let nothing interrupt that."""
+        with GateShut():
+            return bool(super().handle(record))
+
+
+class ConsoleHandler(RunHandler):
     """Writes lines to stderr: time, level, run, text."""
 
     def __init__(self, colors: bool) -> None:

@@ -202,15 +202,17 @@ class Raised:
 class Stopped:
     """The run was stopped from outside or by `sys.exit`.
 
-    The driver raises `error`, the same object, when the life has ended.
+    The driver raises `error`, the same object, when the life has ended; not if the stop `ends_here`: it was for this
+    run alone, whose caller goes on.
     """
 
-    __slots__ = ("asked", "error", "why")
+    __slots__ = ("asked", "ends_here", "error", "why")
 
-    def __init__(self, error: BaseException, why: str, asked: bool = False) -> None:
+    def __init__(self, error: BaseException, why: str, asked: bool = False, ends_here: bool = False) -> None:
         self.error = error
         self.why = why
         self.asked = asked  # somebody with the right to asked for it: the run ends CANCELLED instead of CRASHED
+        self.ends_here = ends_here
 
 
 class Yielded:

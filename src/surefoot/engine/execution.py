@@ -1,7 +1,7 @@
 """One run that this process executes: its identity, its state, its inputs. Records each state it enters as a fact.
 
 Knows nothing of retries (lifecycle) or of threads and loops (drivers). May import: journal, core, lifecycle, inputs,
-links, tracebacks.
+links, reaching, tracebacks.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from surefoot.core.errors import Defect, ResultNotStored
 from surefoot.core.facts import ResultAt, RunFact, StateEntered
 from surefoot.core.ids import new_id
 from surefoot.core.ports import Earlier
-from surefoot.core.states import COMPLETED, CRASHED, FAILED, FINAL, PENDING, RUNNING
-from surefoot.engine import scope, telling
+from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, PENDING, RUNNING
+from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Enter, NotReady, Settle, Stopped, Verdict
 from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, unready, value_of
@@ -31,6 +31,7 @@ from surefoot.results.persistence import keep_for
 from surefoot.states import NO_DATA, State, aggregate
 
 if TYPE_CHECKING:
+    from surefoot.core.os.threads import Gate
     from surefoot.engine.flow_execution import FlowExecution
 
 __all__ = ["Execution", "pending_in", "stop_of"]
@@ -53,6 +54,7 @@ class Execution:
         "_state",
         "args",
         "at_us",
+        "awaits",
         "before",
         "cause_id",
         "context",
@@ -62,9 +64,11 @@ class Execution:
         "ended",
         "epoch",
         "flow",
+        "gate",
         "inputs",
         "is_mutable",
         "kwargs",
+        "level",
         "life",
         "log_prints",
         "made_of",
@@ -89,6 +93,7 @@ class Execution:
         "state_type",
         "stop",
         "tags",
+        "told",
         "unkept",
         "unkeyed",
     )
@@ -141,6 +146,11 @@ class Execution:
         self.tags = scope.tags_in_force() | definition.tags
         self.ended: Callable[[Execution], None] | None = None
         self.stop: Stopped | None = None  # asked for from outside; delivered at the next effect that may be stopped
+        # Where it is reached then: on the thread of this gate, at this level, or in this event loop, as this task.
+        self.gate: Gate | None = None
+        self.level = 0
+        self.awaits: tuple[Any, Any] | None = None
+        self.told = 0  # how often that task was cancelled for it, and this not taken back yet
         log_prints = definition.log_prints
         if log_prints is None:
             log_prints = parent.log_prints if parent is not None else bool(session.settings.get("logging.log_prints"))
@@ -266,6 +276,16 @@ class Execution:
         """Put the run into a state, and record it."""
         if self.sealed:
             return  # its end is recorded already: what a call that came back too late amounts to is dropped
+        if self.stop is None:
+            self._enter(effect)
+        else:
+            with reaching.REACHED:  # that it does not stop may be recorded by another thread
+                self._enter(effect)
+        # First the state was set, now this is looked at; whoever tells it to stop does the reverse.
+        if self.stop is not None and effect.state_type in FINAL:
+            reaching.withdraw(self)
+
+    def _enter(self, effect: Enter) -> None:
         clock = get_clock()
         at_us, mono_us = clock.now_us(), clock.mono_us()
         kind = effect.state_type
@@ -299,7 +319,8 @@ class Execution:
             cause_id = self._cause_of(effect.data)
             if self.cause_id is None:
                 self.cause_id = cause_id
-            if self.start_us is not None:
+            was_told = kind is CANCELLED and effect.data.__traceback__ is None  # by others: nothing was raised here
+            if self.start_us is not None and not was_told:
                 traceback = traceback_text(effect.data)[-TRACEBACK_CHARS_MAX:]
         if message is not None and len(message) > MESSAGE_CHARS_MAX:
             message = message[:MESSAGE_CHARS_MAX] + " [cut]"
@@ -539,8 +560,13 @@ class Execution:
         """End a run whose life is suspended in a call that does not come back: its later outcome is dropped."""
         if self.state_type not in FINAL:
             stop = self.stop
-            why = stop.why if stop is not None else "its process ended"
-            self.enter(Enter(CRASHED, "Crashed", f"{why}, while it was running", None if stop is None else stop.error))
+            if stop is not None and stop.asked:
+                why = f"{stop.why}; the call that it is in goes on, since nothing can interrupt it"
+                self.enter(Enter(CANCELLED, "Cancelled", why, stop.error))
+            else:
+                why = stop.why if stop is not None else "its process ended"
+                error = None if stop is None else stop.error
+                self.enter(Enter(CRASHED, "Crashed", f"{why}, while it was running", error))
             self.sealed = True
 
 

@@ -7,9 +7,9 @@ May import: core, execution, scope.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
+from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import THIS_THREAD
 from surefoot.core.states import CANCELLED
@@ -50,5 +50,4 @@ def _disown(execution: Execution) -> None:
     execution._state = None
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)
+after_fork_in_child(_leave_to_parent)

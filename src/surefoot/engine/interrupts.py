@@ -6,7 +6,6 @@ and raises that on the way out. The thread's gate sees to it that nothing is rai
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -14,10 +13,11 @@ from types import TracebackType
 from typing import Any, Final
 
 from surefoot.core.clock import get_clock
+from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import SHUT, THIS_THREAD, ThreadGate
 
-__all__ = ["Reach", "Shelter", "Undisturbed", "check_room", "shelter_of", "while_nobody_enters"]
+__all__ = ["GateShut", "Reach", "Shelter", "Undisturbed", "check_room", "shelter_of", "while_nobody_enters"]
 
 FRAMES_KEPT: Final = 120  # what our own steps may need of the stack, a log line at their deepest included
 
@@ -31,22 +31,26 @@ _shelters: dict[int, Shelter] = {}  # the innermost of each thread
 class Reach:
     """One call on this thread, into which others may raise one exception until it is over."""
 
-    __slots__ = ("_error", "_gate", "_lock")
+    __slots__ = ("_error", "_gate", "_level", "_lock")
 
     def __init__(self) -> None:
         gate = THIS_THREAD.gate
         if not isinstance(gate, ThreadGate):
             gate = THIS_THREAD.gate = ThreadGate()
         self._gate: ThreadGate | None = gate
+        self._level = gate.level
         self._lock = threading.Lock()
         self._error: BaseException | None = None
 
-    def interrupt(self, error: BaseException) -> None:
-        """Raise `error` in the call, if it is not over; once at most. A call into C code is not interrupted."""
+    def interrupt(self, error: BaseException, *, again: bool = False) -> None:
+        """Raise `error` in the call, if it is not over. A call into C code is not interrupted.
+
+        Once at most, unless `again`.
+        """
         with self._lock:
-            if self._gate is not None and self._error is None:
-                self._error = error
-                self._gate.interrupt(error)
+            if self._gate is not None and (self._error is None or again):
+                self._error = self._error or error
+                self._gate.interrupt(self._error, self._level)
 
     def over(self) -> None:
         """The call has ended: an exception that has not been met must not hit what comes next. The gate is shut."""
@@ -144,13 +148,16 @@ def check_room() -> None:
     raise RecursionError("too little of the stack is left to submit a task, or to wait for one")
 
 
-class Undisturbed:
-    """A context for a few steps of ours in the midst of the user's code: nothing interrupts them."""
+class GateShut:
+    """A context for a few steps of ours in the midst of the user's code: nothing interrupts them.
+
+    Whatever takes a lock there needs it: in Python 3.14 an exception from outside may come when `with` has taken a lock
+    and does not see to its release yet (gh-148874).
+    """
 
     __slots__ = ("_gate", "_opened")
 
     def __enter__(self) -> None:
-        check_room()
         self._gate = THIS_THREAD.gate
         self._opened = SHUT if self._gate is None else self._gate.shut()
 
@@ -159,6 +166,16 @@ class Undisturbed:
     ) -> None:
         if self._gate is not None and self._opened:
             self._gate.open(self._opened)
+
+
+class Undisturbed(GateShut):
+    """The same for more steps, which need some room on the stack. Raises RecursionError if it is not there."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        check_room()
+        super().__enter__()
 
 
 def shelter_of(thread: int) -> Shelter | None:
@@ -177,5 +194,4 @@ def _after_fork_in_child() -> None:
     _shelters.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork_in_child(_after_fork_in_child)

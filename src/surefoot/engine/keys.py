@@ -166,6 +166,10 @@ def hash_of(value: Any, links: Links | None = None, met: set[bytes] | None = Non
         return short_hash(_Walk(links, met).encoded(value))
     except RecursionError:
         raise NoHash("is nested too deeply to be compared") from None
+    except NoHash:
+        raise
+    except Exception as error:  # of the value's own code
+        raise NoHash(f"cannot be compared: {type(error).__name__}: {error}") from None
 
 
 def fingerprint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | None:
@@ -184,7 +188,7 @@ def fingerprint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | None:
         return packed
     try:
         return short_hash(_Samples(None).encoded((args, kwargs)))
-    except (NoHash, RecursionError):
+    except Exception:  # it has no hash, or code of the value's own raised
         return None
 
 

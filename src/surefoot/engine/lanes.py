@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Collection
 from contextvars import Context
 from functools import partial
 from typing import Final
@@ -46,10 +47,10 @@ class Lanes:
                 lane.admits(execution, slot)
         lane.begin(execution, slot)
 
-    def interrupt(self) -> None:
-        """Cancel all calls. What they were told to is `execution.stop`."""
+    def interrupt(self, told: Collection[TaskExecution]) -> None:
+        """Cancel the calls of these. What they were told to is `execution.stop`."""
         for lane in self._all():
-            lane.interrupt()
+            lane.interrupt(told)
 
     def close(self) -> None:
         """Stop the loops; their tasks have ended."""
@@ -148,12 +149,13 @@ class Lane:
             del self._slots[execution]
         self._pool.slots.release(slot)
 
-    def interrupt(self) -> None:
-        """Cancel what is called here."""
+    def interrupt(self, told: Collection[TaskExecution]) -> None:
+        """Cancel those that are called here."""
 
         def cancel() -> None:
-            for execution, task in list(self._tasks.items()):
-                if execution.place == CALLED:
+            for execution in told:
+                task = self._tasks.get(execution)
+                if task is not None and execution.place == CALLED:
                     task.cancel()
 
         self._loop.call_soon_threadsafe(cancel)

@@ -152,7 +152,7 @@ def _finish(stop: Stopped | None, verdict: Verdict) -> Finish:
 def _never_ran(why: NotReady | Raised | Stopped) -> Life:
     if type(why) is Stopped:
         yield Enter(CANCELLED, "Cancelled", f"{why.why}, before it started", why.error)
-        return why
+        return None if why.ends_here else why
     if type(why) is Raised:
         yield Enter(FAILED, "NotReady", reason(why.error), why.error)
     else:
@@ -219,6 +219,8 @@ def _end(rules: Rules, stop: Stopped | None, verdict: Verdict) -> Life:
     else:
         kind = verdict.state_type
         yield Enter(kind, verdict.state_name, verdict.message, verdict.data, verdict.cause_id)
+    if stop is not None and stop.ends_here:
+        stop = None
     hook = _HOOKS.get(kind)
     if hook in rules.hooks:
         assert hook is not None

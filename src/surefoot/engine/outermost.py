@@ -8,18 +8,19 @@ command that goes on. Keeps promise 6. May import: core, execution, forking.
 from __future__ import annotations
 
 import atexit
-import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from signal import SIGINT, set_wakeup_fd
+from signal import SIGINT
 from typing import Any, Final, TypeVar
 
 from surefoot.core.errors import TerminationSignal
 from surefoot.core.os.signals import GATE, die_of
 from surefoot.core.os.threads import LOOP, SHUT, THIS_THREAD, ThreadGate
+from surefoot.core.os.wakeups import Wakeup
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FINAL
 from surefoot.engine.calling import STOP_GRACE_S
+from surefoot.engine.commands import listen
 from surefoot.engine.execution import Execution, stop_of
 from surefoot.engine.forking import is_inherited
 
@@ -36,6 +37,7 @@ def is_surrounded(execution: Execution) -> bool:
 def call_surrounded(execution: Execution, live: Callable[[Execution], T]) -> T:
     """Live a run, or a step of it, on this thread."""
     __tracebackhide__ = True
+    listen(execution)
     if not _is_main():
         gate = THIS_THREAD.gate
         if gate is None:
@@ -138,6 +140,7 @@ def _write(line: str) -> None:
 
 # -- in an event loop
 
+_wakeup: Final = Wakeup()  # held as long as any run lives in a loop that nothing surrounds
 _living: Final[set[Any]] = set()  # the asyncio tasks of the main thread in which runs live
 
 
@@ -146,6 +149,7 @@ async def await_surrounded(execution: Execution, live: Callable[[Execution], Cor
     cancels it.
     """
     __tracebackhide__ = True
+    listen(execution)
     if not _is_main():
         try:
             return await live(execution)
@@ -237,58 +241,6 @@ async def _await_outermost(execution: Execution, live: Callable[[Execution], Cor
     if last is not None:
         raise last
     return value
-
-
-class _Wakeup:
-    """Has signals wake an event loop, as long as any run lives in it that nothing surrounds.
-
-    One that comes just when the loop begins to wait would be seen when that wait ends.
-    """
-
-    def __init__(self) -> None:
-        self._pipe: tuple[int, int] | None = None
-
-    def begin(self, loop: Any) -> None:
-        if self._pipe is not None:
-            return
-        try:
-            reads, writes = self._pipe = os.pipe()
-        except OSError:
-            return  # the process has too many files open: a signal may have to wait for the loop
-        os.set_blocking(reads, False)
-        os.set_blocking(writes, False)
-        self._loop = loop
-        try:
-            loop.add_reader(reads, self._woke)
-            before = set_wakeup_fd(writes, warn_on_full_buffer=False)
-        except (RuntimeError, ValueError, OSError):
-            return  # this system's loop has no readers: likewise
-        if before != -1:
-            set_wakeup_fd(before)  # the program has one for this, or for something of its own
-
-    def _woke(self) -> None:
-        assert self._pipe is not None
-        try:
-            os.read(self._pipe[0], 4096)
-        except BlockingIOError:
-            pass
-
-    def end(self) -> None:
-        if self._pipe is None:
-            return
-        (reads, writes), self._pipe = self._pipe, None
-        current = set_wakeup_fd(-1)
-        if current not in (writes, -1):
-            set_wakeup_fd(current)
-        try:
-            self._loop.remove_reader(reads)
-        except RuntimeError:
-            pass  # it has none, or was closed
-        os.close(reads)
-        os.close(writes)
-
-
-_wakeup: Final = _Wakeup()
 
 
 async def _end_others(own: Any) -> None:

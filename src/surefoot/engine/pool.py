@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.errors import CancelledRun, MissingContextError
-from surefoot.core.os.threads import THIS_THREAD
+from surefoot.core.os.threads import THIS_THREAD, ThreadGate
 from surefoot.core.states import CRASHED, FINAL
 from surefoot.engine.blocking import perform
 from surefoot.engine.effects import (
@@ -36,6 +36,7 @@ from surefoot.engine.inputs import PLAIN
 from surefoot.engine.interrupts import Reach, Undisturbed
 from surefoot.engine.latches import Countdown, Drained
 from surefoot.engine.lifecycle import reason
+from surefoot.engine.reaching import Interrupted, within
 from surefoot.engine.scope import current
 from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
 from surefoot.engine.task_execution import TaskExecution
@@ -44,9 +45,10 @@ from surefoot.engine.waiting import HERE, ended, refuse_inherited, wait_for
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
+    from surefoot.engine.execution import Execution
     from surefoot.engine.lanes import Lanes
 
-__all__ = ["AWAY", "PARKING", "Interrupted", "Pool"]
+__all__ = ["AWAY", "PARKING", "Pool"]
 
 STOP_GRACE_S: Final = 5.0  # how long running tasks get to end once they were told to
 # A task is run on the stack of one that waits for it only if that leaves it about as much as a thread of its own.
@@ -56,15 +58,6 @@ _TOLD: Final = "its flow run ended first"
 PARKING: Final = frozenset({Resolve, Settle, Sleep})  # effects at which a life may be parked
 AWAY: Final = object()  # instead of an outcome: the life is in other hands now
 _CALLING: Final = frozenset({Call, Hook, AskRetry})  # effects that call the user's code
-
-
-class Interrupted(BaseException):
-    """Raised in the thread of a running task whose flow run was stopped."""
-
-    def __init__(self, stop: Stopped) -> None:
-        self.__surefoot_why__ = stop.why
-        self.asked = stop.asked
-        super().__init__(stop.why)
 
 
 class Pool:
@@ -149,6 +142,7 @@ class Pool:
     def _call(self, execution: TaskExecution, effect: Effect) -> Any:
         """Call the user's code, and let others interrupt it."""
         reach = Reach()
+        execution.gate = THIS_THREAD.gate
         if not self.enters_call(execution, reach):
             return execution.stop
         outcome = perform[type(effect)](execution, effect)
@@ -156,7 +150,7 @@ class Pool:
         if not self.leaves_call(execution):
             return AWAY
         if type(outcome) is Stopped and type(outcome.error) is Interrupted:
-            return execution.stop
+            return execution.stop or outcome
         return outcome
 
     def enters_call(self, execution: TaskExecution, reach: Reach | None = None) -> bool:
@@ -269,15 +263,15 @@ class Pool:
         slot = HERE.slot
         if slot is None or not slot.is_held or execution.definition.isasync or not _may_run_inline():
             return False
-        if execution not in self._outstanding or not self.slots.take_out(execution, READY):
-            return False
         with Undisturbed():
+            if execution not in self._outstanding or not self.slots.take_out(execution, READY):
+                return False
             execution.slot = slot
+            gate = THIS_THREAD.gate
+            assert isinstance(gate, ThreadGate)
+            gate.cover()  # what comes for the tasks on this stack is not for the one that is run on top of them
             self.go_on(execution)
-            # One exception may have been meant for both tasks on this stack, and have been met by the inner one.
-            gate, stop = THIS_THREAD.gate, self._stop
-            if gate is not None and stop is not None and gate.pending is None:
-                gate.pending = Interrupted(stop)
+            gate.uncover()
         return True
 
     def begin_in_lane(self, execution: TaskExecution) -> None:
@@ -331,8 +325,11 @@ class Pool:
     def _tell(self, stop: Stopped | bool) -> None:
         with Undisturbed():
             if isinstance(stop, Stopped):
-                self._cancel_unstarted(Stopped(stop.error, stop.why, stop.asked))
-                self._interrupt(stop)
+                # The flow run's own error stays its own, so that none of its tasks is taken for the cause of its end.
+                error = CancelledRun(f"It was stopped: {stop.why}.") if stop.ends_here else stop.error
+                told = Stopped(error, stop.why, stop.asked)
+                self._cancel_unstarted(told)
+                self._interrupt(told)
             elif stop:
                 self._cancel_unstarted(Stopped(CancelledRun(f"It was not started: {_TOLD}."), _TOLD, asked=True))
 
@@ -349,16 +346,43 @@ class Pool:
             told = list(self._outstanding)
             for execution in told:
                 execution.stop = stop
-            timers, self._timers = self._timers, {}
-        for timer in timers.values():
-            timer.cancel()
         for execution in told:
-            if self.slots.take_out(execution, READY, PARKED):
-                self._live(execution, stop)
-            elif (reach := execution.reach) is not None:
-                reach.interrupt(Interrupted(stop))
+            self._reach(execution, stop)
         if self._lanes is not None:
-            self._lanes.interrupt()
+            self._lanes.interrupt(told)
+
+    def _reach(self, execution: TaskExecution, stop: Stopped, again: bool = False) -> None:
+        """Have a task notice that it was told to stop, unless it is on an event loop."""
+        with self._lock:
+            timer = self._timers.pop(execution, None)
+        if timer is not None:
+            timer.cancel()
+        if self.slots.take_out(execution, READY, PARKED):
+            self._live(execution, stop)
+        elif (reach := execution.reach) is not None:
+            reach.interrupt(Interrupted(stop), again=again)
+
+    def find(self, run_id: bytes) -> TaskExecution | None:
+        """A task that was submitted and has not ended."""
+        return next((each for each in list(self._outstanding) if each.run_id == run_id), None)
+
+    def submitted_within(self, outer: Execution) -> list[TaskExecution]:
+        """The tasks that another run submitted, or what that called; those have not ended."""
+        return [each for each in list(self._outstanding) if each.parent is not None and within(each.parent, outer)]
+
+    def cancel(self, execution: TaskExecution, stop: Stopped) -> None:
+        """Stop one task, and no other. Asked again, it is interrupted again."""
+        with Undisturbed():
+            with self._lock:
+                if execution not in self._outstanding or execution.place == GONE:
+                    return
+                again = execution.stop is not None
+                if not again:
+                    execution.stop = stop
+                stop = execution.stop or stop
+            self._reach(execution, stop, again)
+            if self._lanes is not None:
+                self._lanes.interrupt([execution])
 
     def _give_up(self) -> bool:
         """End the runs of tasks that did not end when they were told to. Whether there are any."""

@@ -30,7 +30,8 @@ from surefoot.engine.interrupts import Reach
 from surefoot.engine.lifecycle import reason
 from surefoot.engine.messages import CallTold, FlowTold, Hello, Note
 from surefoot.engine.pickling import check_call, dumps, loads, pickled_call, pickled_definition
-from surefoot.engine.pool import AWAY, Interrupted, Pool
+from surefoot.engine.pool import AWAY, Pool
+from surefoot.engine.reaching import Interrupted
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.timers import Timer, call_later
 
@@ -216,8 +217,8 @@ class _RemoteCall(Reach):
 
     # -- from other threads
 
-    def interrupt(self, error: BaseException) -> None:
-        with self._lock:
+    def interrupt(self, error: BaseException, *, again: bool = False) -> None:
+        with self._lock:  # told once: a process that does not stop is killed
             if self._is_over or self._error is not None:
                 return
             self._error = error

@@ -11,6 +11,7 @@ import threading
 from typing import Any, Final
 
 from surefoot.core.clock import get_clock
+from surefoot.core.os.forks import after_fork_in_child
 from surefoot.engine.cells import CellLine, cell_line
 
 __all__ = ["MapProgress", "clear_moving", "draw_moving", "is_terminal", "one_at_a_time", "share_terminal"]
@@ -132,5 +133,4 @@ def _after_fork_in_child() -> None:
     _moving.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork_in_child(_after_fork_in_child)

@@ -6,7 +6,7 @@ May import: journal, core, tending.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from surefoot.core.facts import LogWritten, RunFact
 from surefoot.core.settings import Settings
 from surefoot.engine.tending import tend
 from surefoot.journal import recorder as journal
+from surefoot.journal.commands import Command
 from surefoot.results.keeping import Keeper, Limits
 
 __all__ = ["Session", "adopt", "refusing_runs", "session"]
@@ -38,6 +39,7 @@ class RunRecorder(Protocol):
     def run(self, fact: RunFact) -> None: ...
     def log(self, fact: LogWritten) -> None: ...
     def flow_ended(self) -> None: ...
+    def listen(self, obey: Callable[[Command], None], is_wanted: Callable[[], bool]) -> None: ...
     def close(self) -> None: ...
 
 
@@ -89,12 +91,15 @@ class Unrecorded:
     def flow_ended(self) -> None:
         """Nothing to sync."""
 
+    def listen(self, obey: Callable[[Command], None], is_wanted: Callable[[], bool]) -> None:
+        """Nobody knows of the run, so nobody asks anything of it."""
+
     def close(self) -> None:
         """Nothing to close."""
 
 
-def open_recorder(settings: Settings, lazily: bool = False) -> RunRecorder:
-    """The process's recorder in the home of `settings`."""
+def open_recorder(settings: Settings, lazily: bool = False, *, told: bool = False) -> RunRecorder:
+    """The process's recorder in the home of `settings`. If there can be none, that is said, but if it was `told`."""
     try:
         recorder = journal.get_recorder(
             settings.get("home"),
@@ -112,7 +117,8 @@ def open_recorder(settings: Settings, lazily: bool = False) -> RunRecorder:
     except HomeUnwritable as error:
         if settings.get("journal.on_full") == "fail":
             raise
-        sys.stderr.write(f"surefoot: nothing of this run is recorded. {error}\n")
+        if not told and sys.stderr is not None:
+            sys.stderr.write(f"surefoot: runs go on, but nothing of them is recorded. {error}\n")
         return Unrecorded()
 
 
@@ -129,6 +135,8 @@ def session() -> Session:
     found = _session
     if found is None or found.settings is not settings:
         found = _session = Session(settings)
+    elif type(found.recorder) is Unrecorded:  # there may be room again
+        found.recorder = open_recorder(settings, told=True)
     return found
 
 

@@ -22,6 +22,7 @@ from surefoot.engine.execution import Execution, stop_of
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.lifecycle import Life
 from surefoot.engine.outermost import call_step
+from surefoot.engine.reaching import ON, heeded, withdraw
 from surefoot.engine.timers import call_later
 from surefoot.states import State
 
@@ -82,11 +83,25 @@ class Stream:
             return False
         self._has_begun = True
         self._at_yield = False
+        self._comes_on()
         _suspended.discard(self._execution.life)
         return True
 
+    def _comes_on(self) -> None:
+        """From here on the run is reached on this thread."""
+        execution = self._execution
+        ON[execution.run_id] = execution
+        execution.gate = gate = THIS_THREAD.gate
+        execution.level = 0 if gate is None else gate.level
+
+    def _told_meanwhile(self, name: str | None) -> bool:
+        """Whether the run was told to stop at the consumer's turn, who wants to go on."""
+        stop = self._execution.stop
+        return stop is not None and stop.ends_here and name is not None and not name.endswith("close")
+
     def _hand_out(self, outcome: Any) -> Any:
         """It is the consumer's turn."""
+        withdraw(self._execution)
         self._at_yield = True
         _suspended.add(self._execution.life)
         assert type(outcome) is Yielded
@@ -97,6 +112,7 @@ class Stream:
         self._is_over = True
         self._steps = None
         execution = self._execution
+        ON.pop(execution.run_id, None)
         execution.finished()
         if stop is not None:
             raise stop.error
@@ -108,6 +124,7 @@ class Stream:
             return
         self._is_over = True
         execution = self._execution
+        ON.pop(execution.run_id, None)
         if isinstance(execution, FlowExecution) and execution.pool is not None:
             # Its tasks have to end first: that takes locks, and time. A thread starts no other while it holds a lock of
             # `threading`, as whoever collects garbage may do.
@@ -186,6 +203,9 @@ class RunGenerator(Stream, Generator[Any, Any, Any]):
     def _take_turn(self, name: str | None, args: tuple[Any, ...]) -> Any:
         if not self._begin_turn():
             raise ValueError("generator already executing")
+        if self._told_meanwhile(name):
+            guarded(self._execution, None, self._steps.close)
+            return self._live(self._execution.stop)
         return self._live(None if name is None else self._step(name, *args))
 
     def _live(self, outcome: Any) -> Any:
@@ -200,7 +220,7 @@ class RunGenerator(Stream, Generator[Any, Any, Any]):
                 late = None if THIS_THREAD.gate is None else THIS_THREAD.gate.take()
                 if late is not None:
                     self._steps.close()
-                    outcome = stop_of(late)
+                    outcome = heeded(execution, stop_of(late))
                     continue
                 return self._hand_out(outcome)
             if kind is Call:

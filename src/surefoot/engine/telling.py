@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from surefoot.core.errors import TerminationSignal
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import OutOfTime
-from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
+from surefoot.core.states import CANCELLED, CANCELLING, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
 from surefoot.engine.effects import Raised
 from surefoot.engine.tracebacks import traceback_text
 
@@ -39,7 +39,7 @@ def _level(execution: Execution, effect: Enter) -> int:
     if kind is CRASHED or kind is FAILED:
         level = WARNING if effect.state_name == "NotReady" else ERROR
     elif (
-        kind is SCHEDULED
+        kind in (SCHEDULED, CANCELLING)
         or (kind is RUNNING and effect.state_name == "Retrying" and effect.message)
         or (kind is CANCELLED and is_loss)
     ):
@@ -89,7 +89,9 @@ def _line(execution: Execution, effect: Enter) -> str:
         retries = execution.attempt - 1
         tries = f" (after {retries} {'retry' if retries == 1 else 'retries'})" if retries > 0 else ""
         return f"{word}{because}{tries}"
-    word = {CRASHED: "crashed", CANCELLED: "was cancelled"}.get(kind, f"is {effect.state_name}")
+    word = {CRASHED: "crashed", CANCELLED: "was cancelled", CANCELLING: "does not stop"}.get(
+        kind, f"is {effect.state_name}"
+    )
     return f"{word}{because}"
 
 

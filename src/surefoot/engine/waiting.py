@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import MissingContextError, WouldDeadlock
-from surefoot.engine.interrupts import Shelter, check_room, shelter_of
+from surefoot.engine.interrupts import GateShut, Shelter, check_room, shelter_of
 from surefoot.engine.scope import current
 
 if TYPE_CHECKING:
@@ -114,10 +114,12 @@ async def ended(waitable: Waitable, timeout: float | None = None) -> None:
     timer = None if timeout is None else loop.call_later(get_clock().wait_s(timeout), way_back.begin)
     waitable.add_done_callback(way_back.begin)
     try:
-        way_back.lend()
+        with GateShut():
+            way_back.lend()
         await woken
     except BaseException:
-        way_back.cut_short()
+        with GateShut():
+            way_back.cut_short()
         raise
     finally:
         if timer is not None:

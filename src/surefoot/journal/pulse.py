@@ -3,19 +3,20 @@
 The folder is made under a temporary name, the pulse is locked in it, then it is renamed: a reader that sees the folder
 sees a held pulse. (Made first and locked then, 3,222 of 20,000 living writers were found with a free one, and so taken
 for dead.) A writer that ends in order takes its pulse away. One that is killed leaves it free.
-May import: core.clock, core.ids, core.os.
+Windows renames no folder in which a file is open: there a pulse is locked after that, and says so long that it is not.
+May import: core.ids, core.os.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import sys
 
 import msgspec
 
-from surefoot.core.clock import get_clock
 from surefoot.core.ids import new_id
-from surefoot.core.os.host import NAMELESS, boot_id, host_name
+from surefoot.core.os.files import FOLDERS_MOVE_IN_USE, make_new, move
+from surefoot.core.os.host import NAMELESS, boot_id, host_name, is_gone, process_mark
 from surefoot.core.os.locks import identity, is_locked, lock_for_life
 
 __all__ = ["BORN", "PULSE", "Holder", "Pulse", "is_beating"]
@@ -31,6 +32,7 @@ class Holder(msgspec.Struct, frozen=True):
     boot_id: str
     pid: int
     is_locked: bool  # False where the file system knows no locks: then a free pulse tells nothing
+    mark: str = ""  # of the process: where there are no locks, that tells
 
 
 class Pulse:
@@ -49,19 +51,25 @@ class Pulse:
         """A new writer with its folder. Raises OSError where none can be made."""
         writer_id = new_id()
         folder = os.path.join(writers_path, writer_id.hex())
-        # Surprising: Windows renames no folder in which a file is open. A pulse without content is being born there.
-        born = folder if sys.platform == "win32" else os.path.join(writers_path, BORN + writer_id.hex())
+        born = os.path.join(writers_path, BORN + writer_id.hex())
         os.mkdir(born, 0o700)
         fd = -1
         try:
-            fd = os.open(os.path.join(born, PULSE), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            locked = lock_for_life(fd)
-            os.lseek(fd, 0, os.SEEK_SET)
-            os.write(fd, msgspec.json.encode(Holder(host_name(), boot_id(), os.getpid(), locked)))
-            if born != folder:
+            fd = make_new(os.path.join(born, PULSE))
+            if FOLDERS_MOVE_IN_USE:
+                _tell(fd, lock_for_life(fd))
                 os.rename(born, folder)
+            else:
+                # Until it is locked in its place, this pulse says that being free proves nothing.
+                _tell(fd, is_locked=False)
+                os.close(fd)
+                fd = -1
+                if not move(born, folder):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), born)
+                fd = os.open(os.path.join(folder, PULSE), os.O_RDWR)
+                _tell(fd, lock_for_life(fd))
         except BaseException:
-            _unmake(born, fd)
+            _unmake(born, folder, fd)
             raise
         return cls(writer_id, folder, fd)
 
@@ -79,14 +87,21 @@ class Pulse:
             os.close(self._fd)
 
 
-def _unmake(born: str, fd: int) -> None:
-    try:
-        if fd != -1:
-            os.close(fd)
-            os.unlink(os.path.join(born, PULSE))
-        os.rmdir(born)
-    except OSError:
-        pass  # what is left of it is swept later
+def _tell(fd: int, is_locked: bool) -> None:
+    told = msgspec.json.encode(Holder(host_name(), boot_id(), os.getpid(), is_locked, process_mark(os.getpid())))
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.write(fd, told.ljust(len(told) + is_locked))  # as long as when it says false: written over, it stays whole
+
+
+def _unmake(born: str, folder: str, fd: int) -> None:
+    if fd != -1:
+        os.close(fd)
+    for place in (born, folder):
+        try:
+            os.unlink(os.path.join(place, PULSE))
+            os.rmdir(place)
+        except OSError:
+            pass  # it has the other name; or what is left of it is swept later
 
 
 def is_beating(folder: str, *, is_local: bool) -> bool:
@@ -105,14 +120,15 @@ def is_beating(folder: str, *, is_local: bool) -> bool:
             return True
         holder = _holder(fd)
         if holder is None:
-            return not is_local or _is_being_born(fd)
+            return not is_local
     finally:
         os.close(fd)
     if is_local and holder.is_locked:
         return False
     # Elsewhere a free pulse may be a lock that the network forgot. But no process outlives a start of its own machine.
-    is_same_host = holder.host == host_name() and holder.host not in NAMELESS
-    return not (is_same_host and holder.boot_id and boot_id() and holder.boot_id != boot_id())
+    if holder.host != host_name() or holder.host in NAMELESS or not (holder.boot_id and boot_id()):
+        return True
+    return holder.boot_id == boot_id() and not is_gone(holder.pid, holder.mark)
 
 
 def _holder(fd: int) -> Holder | None:
@@ -121,10 +137,3 @@ def _holder(fd: int) -> Holder | None:
         return msgspec.json.decode(os.read(fd, 4096), type=Holder)
     except (OSError, msgspec.MsgspecError):
         return None  # a loss of power may leave a file without its content
-
-
-def _is_being_born(fd: int) -> bool:
-    if sys.platform != "win32":
-        return False
-    age_us = get_clock().now_us() - os.fstat(fd).st_mtime_ns // 1000
-    return age_us < 60_000_000

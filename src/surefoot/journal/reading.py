@@ -17,6 +17,8 @@ from surefoot.core.clock import get_clock
 from surefoot.core.errors import Refused
 from surefoot.core.facts import FORMAT, Fact, SegmentOpened, Unknown, decode
 from surefoot.core.os import space
+from surefoot.core.os.files import move, remove
+from surefoot.journal.commands import COMMANDS
 from surefoot.journal.frames import split
 from surefoot.journal.home import Home
 from surefoot.journal.pulse import BORN, PULSE, is_beating
@@ -157,10 +159,7 @@ def remove_segment(segment: SegmentFile) -> None:
     """Remove a sealed segment that is folded."""
     if not segment.sealed:
         raise Refused(f"Segment {segment.path!r} is not sealed: its writer may append to it.")
-    try:
-        os.unlink(segment.path)
-    except FileNotFoundError:
-        pass
+    remove(segment.path)  # if another reader has it open, and that keeps it, it goes the next time
 
 
 def remove_writer(folder: WriterFolder) -> None:
@@ -169,11 +168,8 @@ def remove_writer(folder: WriterFolder) -> None:
         raise Refused(f"Writer {folder.writer_id.hex()} is alive: its folder stays.")
     parent, name = os.path.split(folder.path)
     going = os.path.join(parent, _GOING + name)
-    try:
-        os.rename(folder.path, going)
-    except FileNotFoundError:
-        return
-    _remove_tree(going)
+    if move(folder.path, going):
+        _remove_tree(going)
 
 
 def sweep(home: Home) -> int:
@@ -198,12 +194,13 @@ def _changed_us(path: str) -> int:
 
 
 def _remove_tree(folder: str) -> None:
-    for name in _names(folder):
-        try:
-            os.unlink(os.path.join(folder, name))
-        except OSError:
-            pass
     try:
+        for name in _names(folder):
+            path = os.path.join(folder, name)
+            if name == COMMANDS:
+                _remove_tree(path)
+            else:
+                remove(path)
         os.rmdir(folder)
     except OSError:
         pass  # another process removes it too, or `sweep` will

@@ -18,9 +18,11 @@ from surefoot.core.clock import get_clock
 from surefoot.core.errors import HomeUnwritable
 from surefoot.core.facts import LogsCut, LogWritten, RunFact, StateEntered, encode
 from surefoot.core.os import space
+from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.states import FINAL
 from surefoot.journal.background import Background
 from surefoot.journal.budgets import Budgets
+from surefoot.journal.commands import Command, Ear
 from surefoot.journal.frames import FRAME_MAX
 from surefoot.journal.home import Home
 from surefoot.journal.writer import NoRoom, Stream, Writer
@@ -71,6 +73,7 @@ class Recorder:
         self._refused = {"runs": (0, 0), "logs": (0, 0)}  # until when, and from how many bytes on, there is no room
         self._lost_told = self.lost  # what an earlier WriterEnded has told
         self._cuts: dict[bytes | None, int] = {}
+        self._ear: Ear | None = None
         self._make_background()
 
     def _make_background(self) -> None:
@@ -107,6 +110,17 @@ class Recorder:
             if self._writer is not None:
                 self._writer.flow_ended()
                 self._syncer.ask()
+
+    def listen(self, obey: Callable[[Command], None], is_wanted: Callable[[], bool]) -> None:
+        """Have the commands for this writer obeyed, in a thread, from a moment later on, while `is_wanted()`."""
+        ear = self._ear
+        if ear is None:
+            ear = self._ear = Ear(self._folder, obey, is_wanted)
+        ear.prick_up()
+
+    def _folder(self) -> str | None:
+        writer = self._writer
+        return None if writer is None else writer.folder
 
     # --- opening and closing ----------------------------------------------------------------------------------------
 
@@ -149,6 +163,9 @@ class Recorder:
             if writer is None or self._is_busy:
                 return
             self._is_busy = True
+            ear, self._ear = self._ear, None
+            if ear is not None:
+                ear.close()
             try:
                 unwritten = writer.end(self.lost - self._lost_told, self._cuts)
             finally:
@@ -174,6 +191,8 @@ class Recorder:
     def abandon(self) -> None:
         """In a forked child: the writer is the parent's. The child's next fact opens its own."""
         self._drop_writer()
+        if self._ear is not None:
+            self._ear.let_go()
         self._begin_afresh()
 
     def _open_writer(self) -> None:
@@ -362,5 +381,4 @@ def _after_fork_in_child() -> None:
 
 # Registered as early as this room is loaded, so that it runs after the user's own: what these still log is kept.
 atexit.register(_close_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork_in_child(_after_fork_in_child)

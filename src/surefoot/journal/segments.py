@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import errno
 import os
-from mmap import mmap
 from typing import Final
 from zlib import crc32
 
 from surefoot.core.os import space
+from surefoot.core.os.files import make_new
 from surefoot.core.os.locks import identity
 from surefoot.journal.frames import frame
 
@@ -31,17 +31,14 @@ _SEALED: Final = 1 << 62
 
 def open_segment(path: str, size: int, *, may_map: bool) -> Segment:
     """Make the segment file `path` with room for `size` bytes. Raises OSError, and leaves no file, if there is none."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+    fd = make_new(path)
     try:
-        if may_map and space.allocate(fd, size):
-            try:
-                segment = MappedSegment(path, size, mmap(fd, size))
-            except (OSError, ValueError):
-                os.ftruncate(fd, 0)  # allocated, but not to be mapped
-            else:
-                os.close(fd)
-                return segment
-        return WrittenSegment(path, size, fd)
+        mapped = space.map_file(fd, size) if may_map else None
+        if mapped is None:
+            return WrittenSegment(path, size, fd)
+        segment = MappedSegment(path, size, mapped)
+        os.close(fd)
+        return segment
     except BaseException:
         os.close(fd)
         os.unlink(path)
@@ -56,7 +53,7 @@ class MappedSegment:
     is_mapped = True
     unwritten = 0  # facts that wait in memory
 
-    def __init__(self, path: str, size: int, mapped: mmap) -> None:
+    def __init__(self, path: str, size: int, mapped: space.Mapped) -> None:
         self.path = path
         self._map = mapped
         self._words = memoryview(mapped).cast("I")  # a word is stored in one piece

@@ -15,6 +15,7 @@ from surefoot.core.facts import LogsCut, SegmentOpened, WriterEnded, encode
 from surefoot.core.os import space
 from surefoot.core.os.host import boot_id, host_name
 from surefoot.journal.budgets import Budgets, bytes_left, next_segment_bytes
+from surefoot.journal.commands import quieten
 from surefoot.journal.frames import frame_bytes
 from surefoot.journal.home import Home, unwritable
 from surefoot.journal.pulse import Pulse
@@ -77,6 +78,10 @@ class Writer:
     @property
     def writer_id(self) -> bytes:
         return self._pulse.writer_id
+
+    @property
+    def folder(self) -> str:
+        return self._pulse.folder
 
     def add_segment(self, stream: Stream, payload_bytes: int) -> None:
         """Seal the stream's segment and open the next, with room for such a fact. Raises OSError if there is none."""
@@ -169,6 +174,7 @@ class Writer:
             segment.seal()
         for path in paths:
             space.start_writing(path)
+        quieten(self._pulse.folder)
         self._pulse.end()
         return unwritten
 

@@ -12,9 +12,10 @@ May import: core.
 
 from surefoot.ledger.batches import Batch, Folded, Writer
 from surefoot.ledger.contents import Contents
+from surefoot.ledger.copying import LedgerCopy
 from surefoot.ledger.ledger import Ledger
 from surefoot.ledger.opening import Standing
 from surefoot.ledger.removal import Removed
 from surefoot.ledger.retention import Cutoffs
 
-__all__ = ["Batch", "Contents", "Cutoffs", "Folded", "Ledger", "Removed", "Standing", "Writer"]
+__all__ = ["Batch", "Contents", "Cutoffs", "Folded", "Ledger", "LedgerCopy", "Removed", "Standing", "Writer"]

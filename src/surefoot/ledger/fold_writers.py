@@ -100,7 +100,7 @@ def end_of(row: WriterRow | None) -> End | None:
     """How a writer ended, for its runs; None if it is not known to have ended."""
     if row is None or row["ended"] is None:
         return None
-    return End(row["ended"] == "closed", row["heard_us"], row["pid"], row["host"], row["why"])
+    return End(row["ended"] == "closed", row["heard_us"], row["pid"], row["host"], row["why"], row["lost"])
 
 
 def writer_of(row: WriterRow) -> Writer:

@@ -47,6 +47,7 @@ class End(NamedTuple):
     pid: int | None = None
     host: str | None = None
     why: str | None = None
+    lost: int = 0  # facts about runs that it had no room for
 
 
 pack = msgspec.msgpack.Encoder().encode
@@ -102,7 +103,10 @@ def presumed_end(last: Entry, end: End | None) -> Entry | None:
     at_us = max(end.heard_us, last.at_us)
     # By wall time, since the writer's monotonic time at its end is not known.
     ran_us = last.ran_us + (at_us - last.at_us if last.state_type is RUNNING else 0)
-    if end.closed:
+    if end.closed and end.lost:
+        why = f"how it ended is not recorded: the journal had no room for {end.lost:,} facts about runs of its process"
+        name, message = "Abandoned", end.why or why
+    elif end.closed:
         name, message = "Abandoned", end.why or "its process closed its journal and left this run without an end"
     else:
         who = f"pid {end.pid} on {end.host}" if end.pid is not None else "its pid is not recorded"

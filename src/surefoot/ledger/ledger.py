@@ -13,11 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
+from msgspec import DecodeError
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from surefoot._version import __version__
 from surefoot.core.clock import get_clock
+from surefoot.core.errors import SurefootError
 from surefoot.ledger.batches import Batch, Folded, Writer, pieces
 from surefoot.ledger.contents import Contents, contents_of
 from surefoot.ledger.decisions.deletion import deletion_of_flow_runs, deletion_of_task_runs
@@ -184,7 +186,7 @@ class Ledger:
             cutoffs: what is.
             there: the writers that have a folder in the journal.
         """
-        retaining = Retaining(cutoffs, get_clock().now_us(), there)
+        retaining = Retaining(cutoffs, get_clock().now_us(), there, self._home_id)
         self._do(retaining.step)
         if retaining.removed != Removed():
             self._do(self._place.dialect.give_back)
@@ -300,3 +302,8 @@ def _told(place: Place) -> Iterator[None]:
         if ours is None:
             raise
         raise ours from error
+    except (ValueError, OverflowError, DecodeError) as error:
+        garbled = None if isinstance(error, SurefootError) else place.garbled(error)
+        if garbled is None:
+            raise
+        raise garbled from error

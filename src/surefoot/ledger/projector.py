@@ -4,7 +4,7 @@
 
 All of a call happens in the caller's transaction, so a position never says more than the tables hold. Nothing that a
 fact says can stop it: what cannot be a row, or is of a kind not known yet, is kept raw in `unknown_facts`. May
-import: core, tables, dialects, batches, history, fold_*.
+import: core, tables, revision, dialects, batches, history, fold_*.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from surefoot.ledger.fold_logs import fold_lines
 from surefoot.ledger.fold_runs import RunNews, fold_runs, settle_runs_of
 from surefoot.ledger.fold_writers import Heard, fold_writers, load_writers, observed_end
 from surefoot.ledger.history import entry_of
+from surefoot.ledger.revision import check_revision
 from surefoot.ledger.tables import WORKSPACE, flow_runs, positions, task_runs, unknown_facts, writers
 
 __all__ = ["Ended", "end_writer", "fold", "fold_again", "load_positions"]
@@ -49,6 +50,7 @@ def fold(connection: Connection, batches: Sequence[Batch], now_us: int, home_id:
         now_us: the ledger's clock.
         home_id: the home whose journal they are from, where several share the ledger.
     """
+    check_revision(connection)
     where = load_positions(connection, {batch.writer_id for batch in batches})
     moved: Positions = {}
     news = _News()
@@ -199,6 +201,7 @@ def end_writer(connection: Connection, writer_id: bytes, at_us: int, why: str, l
 
     In this order, so that whoever finds the writer next goes on with what is left, should this process die before.
     """
+    check_revision(connection)
     writer = observed_end(load_writers(connection, [writer_id]).get(writer_id), writer_id, at_us, why)
     if writer is None:
         return Ended(0, True)
@@ -214,6 +217,7 @@ def end_writer(connection: Connection, writer_id: bytes, at_us: int, why: str, l
 
 def fold_again(connection: Connection, now_us: int) -> int:
     """Fold the facts kept raw that this version can fold. Called once after an upgrade. Returns how many."""
+    check_revision(connection)
     c = unknown_facts.c
     count = 0
     for row in connection.execute(select(unknown_facts).where(c.workspace_id == WORKSPACE)).all():

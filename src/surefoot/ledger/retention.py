@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, exists, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, exists, false, or_, select, tuple_
 
 from surefoot.core.ids import id_at
 from surefoot.ledger.dialects.choice import dialect_of
@@ -57,14 +57,18 @@ class Retaining:
         cutoffs: what is too old.
         now_us: the ledger's clock.
         there: the writers that have a folder in the journal.
+        home_id: whose journal that is, where several homes share the ledger: nothing is known of the others' then.
     """
 
-    def __init__(self, cutoffs: Cutoffs, now_us: int, there: Collection[bytes] = ()) -> None:
+    def __init__(
+        self, cutoffs: Cutoffs, now_us: int, there: Collection[bytes] = (), home_id: bytes | None = None
+    ) -> None:
         self.lines = 0
         self.flow_runs: list[bytes] = []  # that went
         self._cutoffs = cutoffs
         self._now_us = now_us
         self._there = frozenset(there)
+        self._home_id = home_id
         self._runs = Removed()
         self._steps = self._plan()
         self._step = next(self._steps, _nothing)
@@ -120,15 +124,20 @@ class Retaining:
         alive = exists().where(
             w.workspace_id == WORKSPACE,
             w.id == c.writer_id,
-            or_(w.ended_us.is_(None), w.ended_us >= self._cutoffs.journal_us),
+            or_(w.ended_us.is_(None), w.ended_us >= self._cutoffs.journal_us, self._is_of_another_home()),
         )
         old = and_(c.writer_id < id_at(self._cutoffs.journal_us), ~alive, c.writer_id.not_in(self._there))
         return _delete_some(connection, positions, (c.writer_id, c.stream, c.segment), old)
+
+    def _is_of_another_home(self) -> ColumnElement[bool]:
+        return false() if self._home_id is None else writers.c.home_id.is_distinct_from(self._home_id)
 
     def _forget_tombstones(self, connection: Connection) -> bool:
         """A journal that was begun after a deletion has nothing to tell of what was deleted."""
         c = tombstones.c
         before_us = min([self._cutoffs.journal_us, *map(_begun_us, self._there)])
+        if self._home_id is not None:
+            before_us = min(before_us, self._cutoffs.runs_us)
         return _delete_some(connection, tombstones, (c.run_id,), c.deleted_us < before_us)
 
     def _forget_writers(self, connection: Connection) -> bool:
@@ -138,7 +147,13 @@ class Retaining:
             exists().where(runs.c.workspace_id == WORKSPACE, runs.c.writer_id == c.id, is_unended(runs))
             for runs in (flow_runs, task_runs)
         ]
-        old = and_(c.id < id_at(before_us), c.ended_us < before_us, c.id.not_in(self._there), *(~one for one in owned))
+        old = and_(
+            c.id < id_at(before_us),
+            c.ended_us < before_us,
+            c.id.not_in(self._there),
+            ~self._is_of_another_home(),
+            *(~one for one in owned),
+        )
         return _delete_some(connection, writers, (c.id,), old)
 
     def _forget_unknown(self, connection: Connection) -> bool:

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Final
 
 from surefoot.core.clock import get_clock
+from surefoot.core.os.forks import after_fork_in_child
 
 __all__ = ["BudgetUsedUp", "take", "taken"]
 
@@ -85,5 +86,4 @@ def _after_fork_in_child() -> None:
     _lock = Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork_in_child(_after_fork_in_child)

@@ -15,7 +15,7 @@ import msgspec
 
 from surefoot.core.clock import get_clock
 from surefoot.core.os import space
-from surefoot.core.os.files import write_bytes
+from surefoot.core.os.files import FOLDERS_MOVE_IN_USE, write_bytes
 from surefoot.journal.frames import split
 from surefoot.journal.home import Home
 from surefoot.journal.pulse import is_beating
@@ -100,8 +100,8 @@ def remove(home_path: str, flow_run_id: bytes) -> int:
     for entry in _packs_in(folder):
         try:
             size = entry.stat(follow_symlinks=False).st_size
-            if os.name == "nt":
-                os.chmod(entry.path, 0o600)  # there a read-only file cannot be removed
+            if not FOLDERS_MOVE_IN_USE:
+                os.chmod(entry.path, 0o600)  # on Windows a read-only file cannot be removed
             os.unlink(entry.path)
         except FileNotFoundError:
             continue

@@ -24,6 +24,7 @@ import msgspec
 from surefoot.core.clock import get_clock
 from surefoot.core.facts import ResultAt
 from surefoot.core.os import space
+from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.settings import Settings
 from surefoot.journal.frames import frame_bytes
 from surefoot.journal.segments import NO_SEGMENT, TAIL, Segment, open_segment
@@ -289,5 +290,4 @@ def _after_fork_in_child() -> None:
     _open.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork_in_child(_after_fork_in_child)

@@ -8,7 +8,7 @@ from surefoot.cli.command import LazyGroup
 from surefoot.cli.listing import Listing, ls_options, print_list
 from surefoot.cli.output import Output
 from surefoot.cli.reading import nothing_recorded, now_here, reading
-from surefoot.cli.table import Cell, state_cell
+from surefoot.cli.table import Cell, state_of
 from surefoot.cli.times import day_and_time
 from surefoot.core.wire import Flow, FlowFilter
 
@@ -35,7 +35,7 @@ def ls(name: str | None, limit: int, after: str | None, output: Output) -> None:
         return [
             found.name,
             f"{found.run_count:,}",
-            state_cell(last.state_type, last.state_name),
+            state_of(last),
             day_and_time(when, now),
             last.reason or "",
         ]

@@ -1,4 +1,4 @@
-"""`surefoot flow-run`: what became of flow runs. May import: cli's parts, client, core."""
+"""`surefoot flow-run`: what became of flow runs, and stopping them. May import: cli's parts, client, core."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from surefoot.cli.bulk import (
     preview,
     yes_option,
 )
+from surefoot.cli.cancelling import OPEN, Cancelling, cancel_options, cancel_runs
 from surefoot.cli.command import LazyGroup
 from surefoot.cli.consent import agree
 from surefoot.cli.listing import Listing, ls_options, no_such_state, print_list, state_options, states_wanted
@@ -23,7 +24,7 @@ from surefoot.cli.mistakes import Exit
 from surefoot.cli.output import Output, note, output_option, say, write_object
 from surefoot.cli.reading import nothing_recorded, now_here, reading
 from surefoot.cli.run_page import flow_run_page, took, typed
-from surefoot.cli.table import Cell, state_cell
+from surefoot.cli.table import Cell, state_of
 from surefoot.cli.times import day_and_time, duration
 from surefoot.core.states import StateType, is_final
 from surefoot.core.wire import Deleted, FlowRun, FlowRunFilter, LogFilter
@@ -62,7 +63,7 @@ def ls(
         return [
             run.name,
             run.flow_name,
-            state_cell(run.state_type, run.state_name),
+            state_of(run),
             day_and_time(run.start_time, now),
             duration(took(run, now)),
             run.reason or "",
@@ -151,6 +152,59 @@ def watch(run: str, timeout: float | None, output: Output) -> Exit:
 
 
 @flow_run.command(
+    "cancel",
+    examples=[
+        "surefoot flow-run cancel brave-otter",
+        "surefoot flow-run cancel --flow nightly-load --state Running --yes",
+    ],
+)
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.option("--flow", "flows", metavar="NAME", multiple=True, help="All runs of this flow that have not ended.")
+@state_options
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="All runs with this tag. Repeated: with all of them.")
+@cancel_options
+def cancel(
+    runs: tuple[str, ...],
+    flows: tuple[str, ...],
+    states: tuple[str, ...],
+    state_types: tuple[str, ...],
+    tags: tuple[str, ...],
+    yes: bool,
+    no_wait: bool,
+    timeout: float,
+    output: Output,
+) -> Exit:
+    """Stop flow runs that are under way, with all that they started.
+
+    Their code is interrupted, their on_cancellation hooks run, and they end Cancelled. The exit code is 1 if one of
+    them had not ended after --timeout seconds, or ended in another way.
+    """
+    types, names = states_wanted(states, state_types)
+    is_narrowed = bool(flows or states or state_types or tags)
+    where = FlowRunFilter(
+        flow_name=list(flows) or None,
+        state_type=types or OPEN,
+        state_name=names,
+        tags=list(tags) or None,
+    )
+    with reading() as client:
+        return cancel_runs(
+            Cancelling(
+                "flow run",
+                client.find_flow_run,
+                (lambda limit, after: client.flow_runs(where, limit=limit, after=after)) if is_narrowed else None,
+                lambda ids: client.flow_runs(FlowRunFilter(id=ids), limit=len(ids)).results,
+                client.cancel_flow_run,
+            ),
+            runs,
+            yes=yes,
+            no_wait=no_wait,
+            timeout=timeout,
+            output=output,
+        )
+
+
+@flow_run.command(
     "delete",
     examples=[
         "surefoot flow-run delete brave-otter --yes",
@@ -209,6 +263,6 @@ def retry(run: str | None, last: bool, pairs: tuple[str, ...], here: bool) -> Ex
 
 def outcome_line(run: FlowRun) -> str:
     """A flow run's end in one line."""
-    state = state_cell(run.state_type, run.state_name)
+    state = state_of(run)
     parts = [run.name, click.style(state.text, fg=state.colour), duration(took(run, now_here())), run.reason or ""]
     return "   ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""`surefoot task-run`: what became of task runs. May import: cli's parts, client, core."""
+"""`surefoot task-run`: what became of task runs, and stopping them. May import: cli's parts, client, core."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from surefoot.cli.bulk import (
     task_run_options,
     yes_option,
 )
+from surefoot.cli.cancelling import OPEN, Cancelling, cancel_options, cancel_runs
 from surefoot.cli.command import LazyGroup
 from surefoot.cli.consent import agree
 from surefoot.cli.listing import Listing, ls_options, no_such_state, print_list, state_options, states_wanted
 from surefoot.cli.log_lines import log_options, print_logs
+from surefoot.cli.mistakes import Exit
 from surefoot.cli.output import Output, note, output_option, say, write_object
 from surefoot.cli.reading import nothing_recorded, now_here, reading
 from surefoot.cli.run_page import task_run_page, took
-from surefoot.cli.table import Cell, state_cell
+from surefoot.cli.table import Cell, state_of
 from surefoot.cli.times import day_and_time, duration
 from surefoot.core.states import is_final
 from surefoot.core.wire import Deleted, LogFilter, TaskRun, TaskRunFilter
@@ -68,7 +70,7 @@ def ls(
         return [
             run.name,
             run.task_name,
-            state_cell(run.state_type, run.state_name),
+            state_of(run),
             day_and_time(run.start_time, now),
             duration(took(run, now)),
             run.reason or "",
@@ -130,6 +132,64 @@ def logs(run: str, level: str | None, head: int | None, tail: int | None, follow
             output=output,
             is_over=(lambda: is_final(client.find_task_run(found.id).state_type)) if follow else None,
             since=found.created,
+        )
+
+
+@task_run.command(
+    "cancel",
+    examples=[
+        "surefoot task-run cancel upload-0",
+        "surefoot task-run cancel --flow-run brave-otter --task upload --yes",
+    ],
+)
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.option(
+    "--flow-run", "flow_runs", metavar="RUN", multiple=True, help="All runs in this flow run that have not ended."
+)
+@click.option("--task", "tasks", metavar="NAME", multiple=True, help="All runs of this task that have not ended.")
+@state_options
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="All runs with this tag. Repeated: with all of them.")
+@cancel_options
+def cancel(
+    runs: tuple[str, ...],
+    flow_runs: tuple[str, ...],
+    tasks: tuple[str, ...],
+    states: tuple[str, ...],
+    state_types: tuple[str, ...],
+    tags: tuple[str, ...],
+    yes: bool,
+    no_wait: bool,
+    timeout: float,
+    output: Output,
+) -> Exit:
+    """Stop single task runs that are under way; their flow run goes on without them.
+
+    Whoever waits for the value of one gets CancelledRun. The exit code is 1 if one of them had not ended after
+    --timeout seconds, or ended in another way.
+    """
+    types, names = states_wanted(states, state_types)
+    is_narrowed = bool(flow_runs or tasks or states or state_types or tags)
+    with reading() as client:
+        where = TaskRunFilter(
+            flow_run_id=[client.find_flow_run(reference).id for reference in flow_runs] or None,
+            task_name=list(tasks) or None,
+            state_type=types or OPEN,
+            state_name=names,
+            tags=list(tags) or None,
+        )
+        return cancel_runs(
+            Cancelling(
+                "task run",
+                client.find_task_run,
+                (lambda limit, after: client.task_runs(where, limit=limit, after=after)) if is_narrowed else None,
+                lambda ids: client.task_runs(TaskRunFilter(id=ids), limit=len(ids)).results,
+                client.cancel_task_run,
+            ),
+            runs,
+            yes=yes,
+            no_wait=no_wait,
+            timeout=timeout,
+            output=output,
         )
 
 

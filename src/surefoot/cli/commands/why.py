@@ -7,7 +7,7 @@ import click
 from surefoot.cli.command import Command
 from surefoot.cli.output import Output, output_option, say, write_object
 from surefoot.cli.reading import reading
-from surefoot.cli.table import dim, heading, one_line, state_cell, visible
+from surefoot.cli.table import dim, heading, one_line, state_of, visible
 from surefoot.core.wire import Explanation
 
 __all__ = ["why"]
@@ -31,7 +31,7 @@ def why(run: str, output: Output) -> None:
 
 def _page(explanation: Explanation) -> list[str]:
     run = explanation.run
-    state = state_cell(run.state_type, run.state_name)
+    state = state_of(run)
     lines = [f"{heading(one_line(run.name))}   {click.style(one_line(state.text), fg=state.colour, bold=True)}"]
     lines.append(one_line(explanation.summary))
     for title, parts in (("Because", explanation.causes), ("What it blocked", explanation.blocked)):

@@ -1,13 +1,81 @@
-"""Small files, whole: read if they are there, written so that whoever looks sees the old text or the new, whole.
+"""Files: small ones read and written whole, and what may be done to a file that somebody has open.
 
-May import: the standard library.
+POSIX lets go of a name at once, whoever still reads behind it. On Windows a file that Python has open is neither
+removed nor replaced, nor is a folder renamed that holds one: there it is tried again for a moment, or left for later.
+May import: core.os.space, the standard library.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
+import time
+from typing import Final
 
-__all__ = ["read_text", "write_bytes", "write_text"]
+from surefoot.core.os.space import flush
+
+__all__ = ["FOLDERS_MOVE_IN_USE", "make_new", "move", "read_text", "remove", "write_bytes", "write_text"]
+
+FOLDERS_MOVE_IN_USE: Final = sys.platform != "win32"  # whether a folder may be renamed while files in it are open
+_BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # Windows would write a line's end as two bytes
+_IN_USE_S: Final = 1.0 if sys.platform == "win32" else 0.0  # how long one waits for who reads a small file
+_LOOK_S: Final = 0.01
+
+
+def make_new(path: str) -> int:
+    """The descriptor of a new file, for reading and writing, for its owner alone.
+
+    Raises FileExistsError if there is one, and OSError if it cannot be made.
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
+
+
+def remove(path: str) -> bool:
+    """Remove a file, and say whether it is gone: not if somebody has it open and the system minds, so try later.
+
+    Raises OSError if it may not be removed at all.
+
+    >>> remove("/no/such/file")
+    True
+    """
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        if FOLDERS_MOVE_IN_USE:
+            raise
+        return False
+    return True
+
+
+def move(path: str, target: str) -> bool:
+    """Give a file or folder another name, in place of what has that; False if it is not there, or somebody is in it.
+
+    Raises OSError if that is not permitted at all.
+    """
+    try:
+        _replace(path, target)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        if FOLDERS_MOVE_IN_USE:
+            raise
+        return False
+    return True
+
+
+def _replace(path: str, target: str) -> None:
+    until_s = time.monotonic() + _IN_USE_S
+    while True:
+        try:
+            os.replace(path, target)
+            return
+        except PermissionError:
+            if time.monotonic() >= until_s:
+                raise
+        time.sleep(_LOOK_S)
 
 
 def read_text(path: str) -> str | None:
@@ -28,6 +96,10 @@ def read_text(path: str) -> str | None:
         # In a folder that may not be searched, each name is refused, whether a file has it or not. On Windows this is
         # also what opening a folder answers.
         if not os.path.exists(path) or os.path.isdir(path):
+            return None
+        raise
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
             return None
         raise
     return raw.decode("utf-8-sig")
@@ -58,8 +130,8 @@ def write_bytes(path: str, *parts: bytes, mode: int = 0o600, sync: bool = True) 
                 file.write(part)
             file.flush()
             if sync:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
+                flush(file.fileno())
+        _replace(temporary, path)
     except BaseException:
         try:
             os.unlink(temporary)

@@ -1,4 +1,4 @@
-"""Which machine this is, and since which start of it: what decides whether a free pulse proves a death.
+"""Which machine this is, since which start of it, and which process: what decides whether a free pulse proves a death.
 
 May import: nothing of ours.
 """
@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Final
 
-__all__ = ["NAMELESS", "boot_id", "host_name"]
+__all__ = ["NAMELESS", "boot_id", "host_name", "is_gone", "process_mark", "user_name"]
 
 NAMELESS: Final = frozenset({"", "localhost", "localhost.localdomain"})  # names that two machines may well share
 
@@ -21,6 +21,16 @@ def host_name() -> str:
     if sys.platform == "win32":
         return os.environ.get("COMPUTERNAME", "")
     return os.uname().nodename
+
+
+def user_name() -> str:
+    """Who runs this process, by name; else by number."""
+    from getpass import getuser  # only here: who asks for something tells who it is, a run does not
+
+    try:
+        return getuser()
+    except (ImportError, KeyError, OSError):  # a container's user without an entry
+        return f"user {os.getuid()}" if hasattr(os, "getuid") else "somebody"
 
 
 def boot_id() -> str:
@@ -50,3 +60,38 @@ def _ask_system() -> str:
         ctypes.CDLL(None).sysctlbyname(b"kern.bootsessionuuid", answer, ctypes.byref(size), None, 0)
         return answer.value.decode("ascii")
     return ""
+
+
+def process_mark(pid: int) -> str:
+    """What tells a process from all others of this start of the machine; empty where that cannot be told.
+
+    Which numbers stand for which processes (containers have their own), and when this one was started.
+    """
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            told = file.read(4096)
+    except OSError:
+        return ""
+    return f"{space} {int(told.rpartition(b')')[2].split()[19])}"  # proc_pid_stat(5): the 22nd field
+
+
+def is_gone(pid: int, mark: str) -> bool:
+    """Whether the process that had this mark, on this start of this machine, is certainly no more.
+
+    >>> is_gone(os.getpid(), process_mark(os.getpid())), is_gone(1, "elsewhere 1")
+    (False, False)
+    """
+    mine = process_mark(os.getpid())
+    if not mark or mark.split()[0] != mine.partition(" ")[0]:
+        return False
+    now = process_mark(pid)
+    if now:
+        return now != mark
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -24,11 +24,18 @@ from surefoot.core.os.threads import LOOP, OPEN, SHUT, STEP, THIS_THREAD, Deadli
 __all__ = ["GATE", "MainGate", "die_of"]
 
 _STUCK_S: Final = 3.0  # the gate is shut for moments; who asks again after so long is not to wait for it
-# Signals that can be the alarm's, the first that the program does not use. Only the first of them rings by itself.
-_BELLS: Final = tuple(
-    getattr(signal, name) for name in ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGBREAK") if hasattr(signal, name)
-)
-_ALARM: Final = getattr(signal, "SIGALRM", None)
+# Signals that end the process in which nobody took them over; on Windows Ctrl-Break, which is how others ask for that.
+# Signals that can be the alarm's, the first that the program does not use. Only SIGALRM rings by itself.
+# Signals that can call the main thread on behalf of another. The first does nothing where nobody is called any more.
+# Windows knows seven signals in all, and never sends the two that stand here.
+if sys.platform == "win32":
+    _ENDS: Final = (signal.SIGTERM, signal.SIGBREAK)
+    _BELLS: Final = (signal.SIGILL, signal.SIGFPE)
+    _CALLS: Final = (signal.SIGFPE, signal.SIGILL)
+else:
+    _ENDS: Final = (signal.SIGTERM,)
+    _BELLS: Final = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF)
+    _CALLS: Final = (signal.SIGURG, signal.SIGVTALRM, signal.SIGPROF)
 
 
 class MainGate(Gate):
@@ -38,6 +45,7 @@ class MainGate(Gate):
         super().__init__()
         self._depth = 0
         self._lock = threading.Lock()
+        self._thread = threading.main_thread().ident or 0
         self.reason: tuple[str, bool] | None = None  # why a signal is about to come, and whether that was asked for
         self.reset()
 
@@ -50,6 +58,8 @@ class MainGate(Gate):
         self._is_runner_told = False
         self._bell: signal.Signals | None = None
         self._waits_since_s = 0.0
+        self._call: signal.Signals | None = None  # the signal by which other threads call this one
+        self._called_for: Any = None  # what they want raised; it tells by `is_here()` whether here
         self.arrived: BaseException | None = None  # the last signal that came while installed
         self.terminated: TerminationSignal | None = None
         self.cancels: list[Callable[[], bool]] = []  # cancel a run in an event loop; False: the loop does not run
@@ -63,10 +73,13 @@ class MainGate(Gate):
             self.base = base
         self._before.append({})
         try:
-            if not self._depth:
-                self._take(signal.SIGTERM, _signal.SIG_DFL)
-            # A notebook puts in its own with each cell, also while a run that an earlier cell began goes on.
+            # First, since until then it is raised here. A notebook puts in its own with each cell, also while a run
+            # that an earlier cell began goes on.
             self._take(signal.SIGINT, signal.default_int_handler)
+            if not self._depth:
+                self._answer_calls()
+                for number in _ENDS:
+                    self._take(number, _signal.SIG_DFL)
         except BaseException:
             self._give_back()
             raise
@@ -96,8 +109,10 @@ class MainGate(Gate):
 
     def _give_back(self) -> None:
         before = self._before.pop()
+        if not self._before:
+            self._answer_no_calls()
         while before:  # SIGINT is the last, since from then on it may be raised here
-            number = next(iter(before))
+            number = next(reversed(before))
             handler = before.pop(number)
             if _signal.getsignal(number) == self._arrived:
                 if _is_runners(handler) and not _is_cells(handler) and not _is_running(handler.func.__self__):
@@ -113,6 +128,7 @@ class MainGate(Gate):
         if self._depth:
             self._depth = 0
             self._lock = threading.Lock()
+            self._thread = threading.get_ident()
             if self.deadlines:
                 self.deadlines = []
                 self._silence()
@@ -187,6 +203,49 @@ class MainGate(Gate):
             self._cancel(self.arrived, signal.SIGINT, None)
         return True
 
+    # -- calls by other threads
+
+    def _answer_calls(self) -> None:
+        for number in _CALLS:
+            if _signal.getsignal(number) == _signal.SIG_DFL:
+                _signal.signal(number, self._called)
+                self._call = number
+                return
+
+    def _answer_no_calls(self) -> None:
+        number, self._call, self._called_for = self._call, None, None
+        if number is not None and _signal.getsignal(number) == self._called:
+            _signal.signal(number, _signal.SIG_DFL)
+
+    def interrupt(self, error: BaseException, level: int | None = None) -> None:
+        number = self._call
+        self._called_for = error
+        if number is None:  # the program has all of them: it is seen where our own code looks
+            self.pending = self.pending or error
+            if self.waker is not None:
+                self.waker()
+        elif hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(self._thread, number)  # ends a sleep too
+        else:
+            _thread.interrupt_main(number)
+
+    def _called(self, _number: int, _frame: FrameType | None) -> None:
+        error = self._called_for
+        if error is None or not error.is_here():
+            return
+        if self.opened > LOOP:
+            self._called_for = None
+            raise error
+        if self.opened == SHUT and (self.pending is None or isinstance(self.pending, OutOfTime)):
+            self.pending, self._called_for = error, None
+            if self.waker is not None:
+                self.waker()
+
+    def disown(self, owner: object) -> None:
+        super().disown(owner)
+        if getattr(self._called_for, "owner", None) is owner:
+            self._called_for = None
+
     # -- time limits
 
     def add(self, deadline: Deadline) -> bool:
@@ -195,10 +254,7 @@ class MainGate(Gate):
             if self._bell is not None:
                 _signal.signal(self._bell, self._rang)
         self.deadlines.append(deadline)
-        if self._bell != _ALARM or _ALARM is None:
-            return False
-        self._wind()
-        return True
+        return self._wind()
 
     def ring(self, deadline: Deadline) -> None:
         with self._lock:
@@ -214,11 +270,15 @@ class MainGate(Gate):
         else:
             self._silence()
 
-    def _wind(self) -> None:
-        if self._bell == _ALARM and _signal.getsignal(signal.SIGALRM) == self._rang:
+    def _wind(self) -> bool:
+        """Set the alarm clock. False if it is not ours: somebody has to ring."""
+        if sys.platform == "win32" or self._bell != signal.SIGALRM:
+            return False
+        if _signal.getsignal(signal.SIGALRM) == self._rang:
             soonest_s = min((deadline.at_s for deadline in self.deadlines if not deadline.rang), default=None)
             seconds = 0.0 if soonest_s is None else max(soonest_s - time.monotonic(), 0.000_1)
             signal.setitimer(signal.ITIMER_REAL, seconds)
+        return True
 
     def _rang(self, _number: int, _frame: FrameType | None) -> None:
         now_s = time.monotonic()
@@ -239,7 +299,7 @@ class MainGate(Gate):
     def _silence(self) -> None:
         bell, self._bell = self._bell, None
         if bell is not None and _signal.getsignal(bell) == self._rang:  # else it is the program's by now
-            if bell == _ALARM:
+            if sys.platform != "win32" and bell == signal.SIGALRM:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             _signal.signal(bell, _signal.SIG_DFL)
 

@@ -1,4 +1,4 @@
-"""Disk space: given to a file for good, free, of which kind of file system; and getting bytes to the disk.
+"""Disk space: given to a file for good, mapped, free, of which kind of file system; and getting bytes to the disk.
 
 May import: nothing of ours.
 """
@@ -8,9 +8,29 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from mmap import mmap
 from typing import Final
 
-__all__ = ["LOCAL", "MAPPABLE", "allocate", "disk_bytes", "file_system", "start_writing", "sync"]
+if sys.platform == "darwin":
+    import fcntl
+
+__all__ = [
+    "FSYNC_REACHES_DISK",
+    "LOCAL",
+    "MAPPABLE",
+    "Mapped",
+    "allocate",
+    "disk_bytes",
+    "file_system",
+    "flush",
+    "map_file",
+    "start_writing",
+    "sync",
+]
+
+Mapped = mmap  # a file in memory that the kernel owns
+
+FSYNC_REACHES_DISK: Final = sys.platform != "darwin"  # there fsync(2) leaves bytes in the cache of the disk itself
 
 # Space once given stays given, and no server in between can fail: writing to mapped memory cannot end in SIGBUS. File
 # systems that copy on write (btrfs, zfs) may need new space for each change, so a full disk would kill the process
@@ -40,6 +60,20 @@ def allocate(fd: int, size: int) -> bool:
             return False
         raise
     return True
+
+
+def map_file(fd: int, size: int) -> Mapped | None:
+    """Make the open, empty file `size` bytes long, with disk space behind each, and map it.
+
+    None, with the file empty, where the system cannot do that. Raises OSError if there is not that much space.
+    """
+    if not allocate(fd, size):
+        return None
+    try:
+        return mmap(fd, size)
+    except (OSError, ValueError):
+        os.ftruncate(fd, 0)  # allocated, but not to be mapped
+        return None
 
 
 def disk_bytes(path: str) -> tuple[int, int]:
@@ -119,16 +153,26 @@ def _windows_kind(path: str) -> str:
 def sync(path: str) -> None:
     """Return when the file's bytes are on the disk. A file that is gone needs no more."""
     try:
-        fd = os.open(path, os.O_RDWR)
+        fd = os.open(path, os.O_RDWR)  # Windows flushes only what is open for writing
     except FileNotFoundError:
         return
     try:
-        if hasattr(os, "fdatasync"):
-            os.fdatasync(fd)
-        else:
-            os.fsync(fd)
+        flush(fd)
     finally:
         os.close(fd)
+
+
+def flush(fd: int) -> None:
+    """Return when the bytes of the open file are on the disk, where a power loss leaves them."""
+    if sys.platform == "darwin":
+        try:
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        except OSError:  # a file system that does not know it
+            os.fsync(fd)
+    elif hasattr(os, "fdatasync"):
+        os.fdatasync(fd)
+    else:
+        os.fsync(fd)
 
 
 def start_writing(path: str) -> None:

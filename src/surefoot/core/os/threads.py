@@ -3,14 +3,20 @@
 An exception that comes from outside (a signal, a time limit, the end of a flow) could otherwise come between any two
 steps, in the middle of recording a state as well. A thread's gate lets it in only while the user's code is called; at
 other times it waits. This rests on where CPython lets signals' handlers and other threads in: after calls, at the start
-of functions, at jumps backwards; never between two plain stores. May import: nothing of ours.
+of functions, at jumps backwards; never between two plain stores.
+
+In the midst of an event loop nothing is raised either: what it was about to wake would never wake. Its main task is
+cancelled, as Ctrl-C does it. May import: nothing of ours.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
+from types import CodeType
 from typing import Any, Final
 
 __all__ = ["LOOP", "OPEN", "SHUT", "STEP", "THIS_THREAD", "Deadline", "Gate", "Interrupted", "OutOfTime", "ThreadGate"]
@@ -57,6 +63,7 @@ class Gate:
     """Decides when its thread may be interrupted."""
 
     sent = False  # an exception is under way that arrives however the gate stands
+    level = 0  # how many calls on this thread are covered by another that is none of theirs
 
     def __init__(self) -> None:
         self.opened = SHUT
@@ -93,6 +100,15 @@ class Gate:
                 raise
         return opened
 
+    def close(self) -> None:
+        """`shut`, for good. What arrives while that is done is not lost: it waits."""
+        self.opened = SHUT
+        if self.sent:
+            try:
+                self.settle()
+            except Interrupted:
+                self.sent = False
+
     def settle(self) -> None:
         """Take back what is under way. Now that the gate is shut nothing more is sent."""
 
@@ -123,12 +139,27 @@ class Gate:
         if self.pending is error:
             self.pending = None
 
+    def interrupt(self, error: BaseException, level: int | None = None) -> None:
+        """Raise `error` in this thread: now, or when its gate is next opened. For other threads to call.
+
+        `level` is that of the call that it is for: it waits while that one is covered.
+        """
+        self.pending = error
+
+    def disown(self, owner: object) -> None:
+        """Nothing that waits for this owner is wanted any more. The gate is shut."""
+        if getattr(self.pending, "owner", None) is owner:
+            self.pending = None
+
     def due(self) -> OutOfTime | None:
         """For the outermost of the calls whose time is up: its end is the end of all within it."""
         for deadline in self.deadlines:
             if deadline.rang:
                 return OutOfTime(deadline.owner)
         return None
+
+
+_LOOKS: Final = (0, 1, 2)  # with each jump backwards Python looks for what is to be raised
 
 
 class ThreadGate(Gate):
@@ -139,29 +170,80 @@ class ThreadGate(Gate):
         self._id = threading.get_ident()
         self._lock = threading.Lock()  # never taken by its own thread while the gate is open
         self._met: BaseException | None = None
+        self._covered: list[tuple[int, BaseException]] = []  # by level: what waits until those calls are uncovered
+        self._told: BaseException | None = None  # why an event loop's main task was cancelled
 
-    def interrupt(self, error: BaseException) -> None:
-        """Raise `error` in this thread: now, or when its gate is next opened. For other threads to call."""
+    def interrupt(self, error: BaseException, level: int | None = None) -> None:
         with self._lock:
-            self._send(error)
+            if level is not None and level < self.level:
+                self._covered.append((level, error))
+            else:
+                self._send(error)
+
+    def cover(self) -> None:
+        """A call begins here that is none of those that are on here: what comes for these waits. The gate is shut."""
+        with self._lock:
+            if self.pending is not None:
+                self._covered.append((self.level, self.pending))
+                self.pending = None
+            self.level += 1
+
+    def uncover(self) -> None:
+        """That call has ended. The gate is shut."""
+        with self._lock:
+            self.level -= 1
+            for level, error in self._covered:
+                if level == self.level and (self.pending is None or isinstance(self.pending, OutOfTime)):
+                    self.pending = error
+            self._covered = [each for each in self._covered if each[0] < self.level]
+
+    def disown(self, owner: object) -> None:
+        with self._lock:
+            super().disown(owner)
+            self._covered = [each for each in self._covered if getattr(each[1], "owner", None) is not owner]
+            if self._told is not None and getattr(self._told, "owner", None) is owner:
+                self._told = None
+
+    def drop(self, error: BaseException) -> None:
+        with self._lock:
+            super().drop(error)
+            self._covered = [each for each in self._covered if each[1] is not error]
+            if self._told is error:
+                self._told = None
 
     def _send(self, error: BaseException) -> None:
-        send, interrupted, _ = _async_raise()
+        send, interrupted = _async_raise()
         if self.pending is None or isinstance(self.pending, OutOfTime):
             self.pending = error
-        if self.opened:  # between this look and `send` nobody shuts the gate: see the top of this file
+        loop = _LoopAt.find(self._id) if self.opened else None
+        if loop is not None:
+            self._told = error
+            loop.cancel()
+        if self.opened and (loop is None or loop.is_in_a_step):
+            # Between this look and `send` nobody shuts the gate: see the top of this file.
             self.sent = True
             send(self._id, interrupted)
-        elif self.waker is not None:
+        elif not self.opened and self.waker is not None:
             self.waker()
 
     def settle(self) -> None:
-        send, _, nothing = _async_raise()
-        with self._lock:
-            send(self._id, nothing)
-            self.sent = False
+        # It is let arrive here. Were it set to nothing instead, CPython 3.11 and 3.12 would look for it for ever after:
+        # slowly, and under a tracer or profiler without getting on at all.
+        while self.sent:
+            try:
+                with self._lock:  # nobody sends meanwhile
+                    for _ in _LOOKS:
+                        pass
+                    self.sent = False
+            except Interrupted:
+                continue
 
     def met(self, error: BaseException) -> BaseException:
+        if self._told is not None and type(error).__name__ == "CancelledError":
+            told, self._told = self._told, None
+            if self.pending is told:
+                self.pending = None
+            return told
         if type(error) is not Interrupted:
             return error
         if self.pending is not None:
@@ -182,20 +264,64 @@ class ThreadGate(Gate):
     def remove(self, deadline: Deadline) -> None:
         with self._lock:
             super().remove(deadline)
+            if isinstance(self._told, OutOfTime) and self._told.owner is deadline.owner:
+                self._told = None
+
+
+_LIBRARY: Final = os.path.dirname(os.__file__) + os.sep
+_ASYNCIO: Final = os.path.join(_LIBRARY, "asyncio", "")
+_OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+_NOT_USERS: Final = (_ASYNCIO, os.path.join(_LIBRARY, "selectors.py"), _OURS)
+
+
+def _enters_call(code: CodeType) -> bool:
+    """Whether this is where blocking code calls the user's function: what lies further out is not that call."""
+    return code.co_name == "guarded" and code.co_filename.startswith(_OURS)
+
+
+class _LoopAt:
+    """The event loop that a thread runs within the call that it is in, as its stack shows it."""
+
+    __slots__ = ("_loop", "_main", "is_in_a_step")
+
+    def __init__(self, loop: Any, main: Any, is_in_a_step: bool) -> None:
+        self._loop = loop
+        self._main = main
+        self.is_in_a_step = is_in_a_step  # of the user's, where an exception does no harm
+
+    @classmethod
+    def find(cls, thread: int) -> _LoopAt | None:
+        """None: there is none, or not one that can be cancelled."""
+        frame = sys._current_frames().get(thread)
+        is_in_a_step = frame is not None and not frame.f_code.co_filename.startswith(_NOT_USERS)
+        while frame is not None and not _enters_call(frame.f_code):
+            if frame.f_code.co_name == "run_until_complete" and frame.f_code.co_filename.startswith(_ASYNCIO):
+                local = frame.f_locals
+                if "self" in local and hasattr(local.get("future"), "cancel"):
+                    return cls(local["self"], local["future"], is_in_a_step)
+            frame = frame.f_back
+        return None
+
+    def cancel(self) -> None:
+        """Cancel what the loop runs for."""
+        try:
+            self._loop.call_soon_threadsafe(self._main.cancel)
+        except RuntimeError:
+            pass  # it has just been closed
 
 
 _sender: Any = None
 
 
 def _async_raise() -> Any:
-    """CPython's function that raises in another thread, what to raise, and what to give it to take that back."""
+    """CPython's function that raises in another thread, and what to raise."""
     global _sender
     if _sender is None:
         import ctypes  # 10 ms, and few processes ever interrupt a thread
 
         send = ctypes.pythonapi["PyThreadState_SetAsyncExc"]
         send.argtypes = [ctypes.c_ulong, ctypes.py_object]
-        _sender = send, ctypes.py_object(Interrupted), ctypes.py_object()
+        _sender = send, ctypes.py_object(Interrupted)
     return _sender
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, insert, select
 from surefoot.core.errors import Refused
 from surefoot.core.ids import to_text
 from surefoot.core.states import FINAL, StateType
+from surefoot.ledger.decisions.requests import forget_requests
 from surefoot.ledger.tables import WORKSPACE, epochs, flow_runs
 
 __all__ = ["Opened", "newest_opened", "open_epoch"]
@@ -70,3 +71,4 @@ def open_epoch(
         "why": why,
     }
     connection.execute(insert(epochs), row)
+    forget_requests(connection, [flow_run_id])  # what was asked of the run was asked of its earlier epoch

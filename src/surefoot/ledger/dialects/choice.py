@@ -141,6 +141,10 @@ class Place(Protocol):
         """An error of the database, in words of ours; None if it is none that can be expected."""
         ...
 
+    def garbled(self, error: Exception) -> Exception | None:
+        """What it means that a value makes no sense; None where the database would have noticed itself."""
+        ...
+
 
 def dialect_of(connection: Connection) -> Dialect:
     """The dialect of a connection."""

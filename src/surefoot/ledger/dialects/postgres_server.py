@@ -97,6 +97,10 @@ class Server:
             return Unavailable(f"The ledger {self.name} does not answer: {text}.", do="Try again.")
         return None
 
+    def garbled(self, error: Exception) -> Exception | None:
+        """PostgreSQL looks after its pages."""
+        return None
+
     def _way_out(self, text: str) -> str:
         if "does not exist" in text and "database" in text:
             return f"Make it: createdb {self.engine.url.database}"

@@ -1,4 +1,5 @@
-"""SQLite: the engine on a file, and the few statements that other databases write otherwise. May import: tables.
+"""SQLite: the engine on a file, and the few statements that other databases write otherwise. May import:
+core.os, tables.
 
 One process writes at a time. A transaction that is to write takes the lock when it begins (`BEGIN IMMEDIATE`), so it
 never finds out half-way that another one was first.
@@ -7,7 +8,6 @@ never finds out half-way that another one was first.
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
@@ -35,6 +35,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as pysqlite
 from sqlalchemy.exc import DBAPIError
 
+from surefoot.core.os.space import FSYNC_REACHES_DISK
 from surefoot.ledger.tables import meta
 
 __all__ = [
@@ -83,8 +84,8 @@ def _connected(connection: Any, _: Any) -> None:
     # The log is synchronised at checkpoints, not at each commit: a power loss may cost the newest transactions, whose
     # facts are still in the journal. Before those are deleted, `make_durable` is called.
     connection.execute("PRAGMA synchronous=NORMAL")
-    if sys.platform == "darwin":
-        connection.execute("PRAGMA fullfsync=1")  # elsewhere fsync reaches the disk anyway
+    if not FSYNC_REACHES_DISK:
+        connection.execute("PRAGMA fullfsync=1")
 
 
 def _begin(connection: Connection) -> None:
@@ -178,7 +179,20 @@ def is_busy(error: DBAPIError) -> bool:
 
 def is_unwritable(error: DBAPIError) -> bool:
     """Whether the file, its folder or its disk takes nothing more."""
-    return _name_of(error).startswith(("SQLITE_READONLY", "SQLITE_FULL", "SQLITE_CANTOPEN", "SQLITE_PERM"))
+    return _name_of(error).startswith(_UNWRITABLE)
+
+
+# The two of IOERR_SHM are what a full disk makes of the file beside a write-ahead log, without which none can be read.
+_UNWRITABLE: Final = (
+    "SQLITE_READONLY",
+    "SQLITE_FULL",
+    "SQLITE_CANTOPEN",
+    "SQLITE_PERM",
+    "SQLITE_IOERR_SHMSIZE",
+    "SQLITE_IOERR_SHMOPEN",
+    "SQLITE_IOERR_WRITE",
+    "SQLITE_IOERR_FSYNC",
+)
 
 
 def is_foreign(error: DBAPIError) -> bool:
@@ -188,7 +202,8 @@ def is_foreign(error: DBAPIError) -> bool:
 
 def is_damaged(error: DBAPIError) -> bool:
     """Whether the file is no longer a whole database."""
-    return _name_of(error).startswith("SQLITE_CORRUPT")
+    # The second is said by the driver, of text that is none any more: pages have no checksums.
+    return _name_of(error).startswith("SQLITE_CORRUPT") or "Could not decode to UTF-8" in str(error.orig)
 
 
 def _name_of(error: DBAPIError) -> str:

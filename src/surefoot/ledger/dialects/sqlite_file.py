@@ -6,6 +6,7 @@ May import: core, the dialect beside it.
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sqlite3
 from contextlib import closing
@@ -16,7 +17,7 @@ import msgspec
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from surefoot.core.errors import BadInput, HomeUnwritable, LedgerBusy, Unavailable
+from surefoot.core.errors import BadInput, HomeUnwritable, LedgerBusy, LedgerDamaged, Unavailable
 from surefoot.ledger.dialects import sqlite
 
 __all__ = ["File"]
@@ -26,7 +27,13 @@ class File:
     """The place of a ledger that is a file of SQLite. Its folder has to be there."""
 
     dialect: Final[Any] = sqlite
-    elsewhere: Final = "Move it away, or name another file."
+
+    @property
+    def elsewhere(self) -> str:
+        """What to do about a file that is no ledger, or no longer: what is in no journal now is in that file alone."""
+        aside = shlex.quote(str(self.path.parent / "damaged"))
+        move = f"mkdir -p {aside} && mv {shlex.quote(str(self.path))}* {aside}/"
+        return f"Restore it from a copy; or have a new one made, of the journals that are left: {move}"
 
     def __init__(self, path: Path, busy_s: float) -> None:
         self.path = path
@@ -82,7 +89,7 @@ class File:
         if sqlite.is_foreign(error):
             return BadInput(f"{path} is there, but is not a ledger of Surefoot.", do=self.elsewhere)
         if sqlite.is_damaged(error):
-            return Unavailable(f"The ledger {path} is damaged: {error.orig}.", do="Restore it from a copy.")
+            return self.garbled(error.orig)
         if not isinstance(error, OperationalError):
             return None
         if sqlite.is_busy(error):
@@ -100,6 +107,10 @@ class File:
                 do="Make room there, or give yourself the right to.",
             )
         return Unavailable(f"The ledger {path} does not answer: {error.orig}.", do="Try again.")
+
+    def garbled(self, error: BaseException | None) -> Exception:
+        """The file is damaged: it has no checksums, so what is no text or state any more comes out as if it were."""
+        return LedgerDamaged(f"The ledger {self.path} is damaged: {error}.", do=self.elsewhere)
 
 
 class _Holder(msgspec.Struct):

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from surefoot.core.errors import NotFound
-from surefoot.core.states import FINAL
-from surefoot.core.wire import FailureGroups, FlowRun, TaskRun
+from surefoot.core.states import CANCELLED, FINAL
+from surefoot.core.wire import FailureGroups, FlowRun, Request, TaskRun
 from surefoot.ledger.fold_writers import load_writers
 from surefoot.ledger.history import Entry, unpack
 from surefoot.ledger.indexes import uneven
@@ -21,6 +21,7 @@ from surefoot.ledger.queries.causes import NODE_COLUMNS, Node, chains, node_of, 
 from surefoot.ledger.queries.failures import failures_in, of_newest_epoch
 from surefoot.ledger.queries.find import find_run
 from surefoot.ledger.queries.reasons import Pids
+from surefoot.ledger.queries.requests import request_of
 from surefoot.ledger.queries.rows import id_bytes
 from surefoot.ledger.queries.states import entries_of
 from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
@@ -50,6 +51,7 @@ class Evidence(NamedTuple):
         None  # the task run of a flow run that ran longest, and how long, in microseconds
     )
 
+    asked: Request | None = None  # what was asked of it, or of the flow run around it
     taken_over: int | None = None  # task runs of a flow run that had completed in an earlier epoch; None in the first
 
     @property
@@ -76,6 +78,7 @@ def gather(connection: Connection, reference: str) -> Evidence:
         _traceback(connection, chain, history),
         pids_of(connection, [node, *chain]),
         writer["host"] if writer else None,
+        asked=_asked(connection, run),
     )
     if isinstance(run, TaskRun):
         if run.flow_run_id is None or node.state_type not in FINAL:
@@ -92,6 +95,15 @@ def gather(connection: Connection, reference: str) -> Evidence:
         longest=_longest(connection, run_id),
         taken_over=_taken_over(connection, run_id, run.epoch) if run.epoch else None,
     )
+
+
+def _asked(connection: Connection, run: FlowRun | TaskRun) -> Request | None:
+    """What was asked of a run; of one that was cancelled with others, what was asked of the flow run around it."""
+    own = request_of(connection, id_bytes(run.id))
+    outer = run.flow_run_id if isinstance(run, TaskRun) else run.parent_flow_run_id
+    if own is not None or outer is None or run.state_type is not CANCELLED:
+        return own
+    return request_of(connection, id_bytes(outer))
 
 
 def _row(connection: Connection, kind: str, run_id: bytes) -> Row[*tuple[Any, ...]]:

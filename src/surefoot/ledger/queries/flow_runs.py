@@ -12,6 +12,7 @@ from surefoot.ledger.fold_runs import flow_id_of
 from surefoot.ledger.history import unpack
 from surefoot.ledger.queries.paging import order_of, page_rows
 from surefoot.ledger.queries.reasons import reasons
+from surefoot.ledger.queries.requests import requests_of
 from surefoot.ledger.queries.rows import FLOW_RUN_COLUMNS, flow_run_of, ids_bytes
 from surefoot.ledger.queries.runs import run_conditions, run_orders
 from surefoot.ledger.tables import WORKSPACE, flow_runs
@@ -49,7 +50,8 @@ def _conditions(connection: Connection, where: FlowRunFilter) -> Iterator[Column
 
 def _told(connection: Connection, rows: Any) -> list[FlowRun]:
     why = reasons(connection, rows)
-    return [flow_run_of(row, why.get(row.id)) for row in rows]
+    asked = requests_of(connection, rows)
+    return [flow_run_of(row, why.get(row.id), request=asked.get(row.id)) for row in rows]
 
 
 def flow_runs_by_id(connection: Connection, ids: list[bytes]) -> dict[bytes, FlowRun]:
@@ -67,4 +69,5 @@ def whole_flow_run(connection: Connection, run_id: bytes) -> FlowRun | None:
     ).first()
     if row is None:
         return None
-    return flow_run_of(row, reasons(connection, [row]).get(run_id), unpack(row.history)[-1])
+    asked = requests_of(connection, [row]).get(run_id)
+    return flow_run_of(row, reasons(connection, [row]).get(run_id), unpack(row.history)[-1], asked)

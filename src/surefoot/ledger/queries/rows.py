@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Row, Table
 from surefoot.core.errors import BadInput
 from surefoot.core.ids import state_id, to_text
 from surefoot.core.states import StateType
-from surefoot.core.wire import FlowRun, State, TaskInput, TaskRun
+from surefoot.core.wire import FlowRun, Request, State, TaskInput, TaskRun
 from surefoot.ledger.history import Entry
 from surefoot.ledger.tables import flow_runs, task_runs
 
@@ -92,7 +92,9 @@ def _text(raw: bytes | None) -> str | None:
     return None if raw is None else to_text(raw)
 
 
-def flow_run_of(row: Row[*tuple[Any, ...]], reason: str | None, entry: Entry | None = None) -> FlowRun:
+def flow_run_of(
+    row: Row[*tuple[Any, ...]], reason: str | None, entry: Entry | None = None, request: Request | None = None
+) -> FlowRun:
     """A flow run from its row; `entry` is the newest of its history, where the whole of its state is wanted."""
     return FlowRun(
         flow_id=to_text(row.flow_id),
@@ -102,10 +104,13 @@ def flow_run_of(row: Row[*tuple[Any, ...]], reason: str | None, entry: Entry | N
         parent_flow_run_id=_text(row.parent_flow_run_id),
         start=None if row.start is None else _mapping(row.start),
         **_shared(row, reason, entry, is_task=False),
+        request=request,
     )
 
 
-def task_run_of(row: Row[*tuple[Any, ...]], reason: str | None, entry: Entry | None = None) -> TaskRun:
+def task_run_of(
+    row: Row[*tuple[Any, ...]], reason: str | None, entry: Entry | None = None, request: Request | None = None
+) -> TaskRun:
     """A task run from its row; `entry` as in `flow_run_of`."""
     inputs: dict[str, list[str]] = _mapping(row.inputs)
     return TaskRun(
@@ -117,6 +122,7 @@ def task_run_of(row: Row[*tuple[Any, ...]], reason: str | None, entry: Entry | N
         task_inputs={name: [TaskInput(id=str(UUID(run))) for run in runs] for name, runs in inputs.items()},
         map_id=_text(row.map_id),
         **_shared(row, reason, entry, is_task=True),
+        request=request,
     )
 
 

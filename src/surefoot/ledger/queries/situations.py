@@ -14,6 +14,7 @@ from surefoot.core.states import (
     COMPLETED,
     CRASHED,
     FAILED,
+    FINAL,
     PAUSED,
     PENDING,
     RUNNING,
@@ -40,8 +41,9 @@ class Situation(NamedTuple):
     def fits(self, found: Evidence) -> bool:
         """Whether it is this one."""
         node = found.node
+        is_asked = found.asked is not None and node.state_type not in FINAL
         return (
-            node.state_type is self.state_type
+            (CANCELLING if is_asked else node.state_type) is self.state_type
             and self.state_name in (None, node.state_name)
             and self.blames in (None, bool(found.chain))
         )
@@ -140,6 +142,28 @@ def _waits(found: Evidence) -> str:
     )
 
 
+def _cancelled(found: Evidence) -> str:
+    return f"{_who(found)} was cancelled{text(_with_the_instant(found))}"
+
+
+def _cancelling(found: Evidence) -> str:
+    asked, message = found.asked, found.node.message
+    by = "" if asked is None else f" by {asked.asked_by} at {at_clock(asked.asked)}"
+    how = message.partition("; ")[2] or None if asked is not None and message is not None else message
+    return f"{_who(found)} was asked to stop{by}, and has not yet{text(how)}"
+
+
+def _with_the_instant(found: Evidence) -> str | None:
+    message, asked_by = found.node.message, _asked_by(found)
+    if message is None or found.asked is None or not message.startswith(asked_by):
+        return message
+    return f"{asked_by} at {at_clock(found.asked.asked)}{message[len(asked_by) :]}"
+
+
+def _asked_by(found: Evidence) -> str:
+    return f"asked by {found.asked.asked_by}" if found.asked is not None else "asked"
+
+
 # From the state of a run to what is said of it. The first row that fits is the one.
 SITUATIONS: Final[tuple[Situation, ...]] = (
     Situation(COMPLETED, "Cached", None, _cached),
@@ -160,10 +184,8 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     Situation(CRASHED, None, True, lambda f: f"{_who(f)} crashed, because {other(f.root, f)}"),
     Situation(CRASHED, None, False, _crashed),
     Situation(CANCELLED, None, True, lambda f: f"{_who(f)} was cancelled, because {other(f.root, f)}"),
-    Situation(CANCELLED, None, False, lambda f: f"{_who(f)} was cancelled{text(f.node.message)}"),
-    Situation(
-        CANCELLING, None, None, lambda f: f"{_who(f)} was asked to stop, and has not yet{text(f.node.message)}", True
-    ),
+    Situation(CANCELLED, None, False, _cancelled),
+    Situation(CANCELLING, None, None, _cancelling, True),
     Situation(PAUSED, None, None, lambda f: f"{_who(f)} is {f.node.state_name} since {_when(f)}{text(f.node.message)}"),
     Situation(SCHEDULED, "AwaitingRetry", None, _awaiting_retry, True),
     Situation(SCHEDULED, None, None, _scheduled, True),

@@ -11,6 +11,7 @@ from surefoot.core.wire import Page, SortTaskRuns, TaskRun, TaskRunFilter
 from surefoot.ledger.history import unpack
 from surefoot.ledger.queries.paging import order_of, page_rows
 from surefoot.ledger.queries.reasons import reasons
+from surefoot.ledger.queries.requests import requests_of
 from surefoot.ledger.queries.rows import TASK_RUN_COLUMNS, ids_bytes, task_run_of
 from surefoot.ledger.queries.runs import run_conditions, run_orders
 from surefoot.ledger.tables import WORKSPACE, task_runs
@@ -33,7 +34,9 @@ def list_task_runs(
     query = select(*TASK_RUN_COLUMNS).where(*task_run_conditions(connection, where or TaskRunFilter()))
     rows, cursor = page_rows(connection, query, "task runs", sort, order, limit, after)
     why = reasons(connection, rows)
-    return Page(results=[task_run_of(row, why.get(row.id)) for row in rows], after=cursor)
+    asked = requests_of(connection, rows)
+    found = [task_run_of(row, why.get(row.id), request=asked.get(row.id)) for row in rows]
+    return Page(results=found, after=cursor)
 
 
 def task_run_conditions(connection: Connection, where: TaskRunFilter) -> Iterator[ColumnElement[Any]]:
@@ -56,4 +59,5 @@ def whole_task_run(connection: Connection, run_id: bytes) -> TaskRun | None:
     ).first()
     if row is None:
         return None
-    return task_run_of(row, reasons(connection, [row]).get(run_id), unpack(row.history)[-1])
+    asked = requests_of(connection, [row]).get(run_id)
+    return task_run_of(row, reasons(connection, [row]).get(run_id), unpack(row.history)[-1], asked)

@@ -1,0 +1,184 @@
+"""Damage: of a segment as much is read as is whole; of a ledger it is said what is the matter, with a way out."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from surefoot import flow, task
+from surefoot.cli.app import app
+from surefoot.client.embedded import EmbeddedClient
+from surefoot.core.errors import LedgerDamaged, SurefootError
+from surefoot.core.facts import Fact, SegmentOpened, encode
+from surefoot.core.ids import new_id
+from surefoot.core.wire import TaskRunFilter
+from surefoot.journal.frames import frame
+from surefoot.journal.recorder import get_recorder
+from tests.client.builders import a_flow_run, spoilt
+
+NAMES = [f"run-{number}" for number in range(12)]
+FACTS: list[Fact] = [fact for name in NAMES for fact in a_flow_run(name)]
+HEADER = SegmentOpened(bytes(16), "runs", 0, 1, 1, "here", "boot", 1, "0")
+FRAMES = [frame(encode(fact)) for fact in [HEADER, *FACTS]]
+WHOLE = b"".join(FRAMES)
+CREATED = [sum(map(len, FRAMES[: number + 2])) for number in range(0, len(FACTS), 3)]  # where each run's creation ends
+
+
+def left_by_a_dead_writer(home: Path, content: bytes) -> None:
+    """A home in which a writer that ended in order left this one segment."""
+    folder = home / "writers" / new_id().hex()
+    folder.mkdir(parents=True)
+    (folder / "runs-000000.seg").write_bytes(content)
+
+
+def names_in(home: Path) -> tuple[list[str], list[str]]:
+    """The runs that are read, and what is said of what is not."""
+    with closing(EmbeddedClient(home)) as client:
+        found = [run.name for run in client.flow_runs(limit=100, sort="NAME_ASC").results]
+        return found, list(client.troubles)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, len(WHOLE) - 1), bit=st.integers(0, 7))
+def test_wherever_a_bit_flips_what_stands_before_is_read_and_the_rest_is_kept_aside(
+    tmp_path_factory: pytest.TempPathFactory, place: int, bit: int
+) -> None:
+    raw = bytearray(WHOLE)
+    raw[place] ^= 1 << bit
+    home = tmp_path_factory.mktemp("home")
+    left_by_a_dead_writer(home, bytes(raw))
+    found, troubles = names_in(home)
+    assert set(found) <= set(NAMES)
+    if len(found) < len(NAMES):
+        assert "is damaged" in troubles[0]
+        assert bytes(raw) in {kept.read_bytes() for kept in (home / "damaged").iterdir()}
+    assert not list((home / "writers").iterdir())
+
+
+@pytest.mark.long
+def test_wherever_a_bit_flips_in_full(tmp_path_factory: pytest.TempPathFactory) -> None:
+    check = test_wherever_a_bit_flips_what_stands_before_is_read_and_the_rest_is_kept_aside.hypothesis.inner_test  # type: ignore[attr-defined]
+    for place in range(0, len(WHOLE), 7):
+        check(tmp_path_factory, place, place % 8)
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.7])
+def test_of_a_segment_whose_end_is_gone_the_start_is_read(home: Path, keep: float, zeros: bool) -> None:
+    whole = int(len(WHOLE) * keep)
+    left_by_a_dead_writer(home, WHOLE[:whole] + bytes(len(WHOLE) - whole if zeros else 0))
+    found, _ = names_in(home)
+    assert len(found) == sum(end <= whole for end in CREATED)
+
+
+@task
+def step(number: int) -> int:
+    return number
+
+
+@flow
+def nightly() -> None:
+    for number in range(20):
+        step(number)
+
+
+@pytest.fixture
+def recorded(home: Path) -> Path:
+    """A home with a ledger that has taken in one run, and a run that is in its journal alone."""
+    nightly()
+    get_recorder().close()
+    with closing(EmbeddedClient(home)) as client:
+        assert len(client.flow_runs().results) == 1
+    nightly()
+    get_recorder().close()
+    return home
+
+
+def damaged(raw: bytes, how: str) -> bytes:
+    """The content of a ledger, damaged."""
+    pages = [raw[at : at + 4096] for at in range(0, len(raw), 4096)]
+    if how == "a header that is gone":
+        return b"\xff" * 100 + raw[100:]
+    if how == "pages in the middle":
+        return b"".join(page if number < 2 else b"\xff" * 200 + page[200:] for number, page in enumerate(pages))
+    if how == "half of it":
+        return raw[: len(raw) // 2]
+    return b"Dear diary,\n" * 1000
+
+
+@pytest.mark.parametrize("how", ["a header that is gone", "pages in the middle", "half of it", "another file"])
+def test_a_ledger_that_is_damaged_is_said_to_be_and_the_way_out_works(recorded: Path, how: str) -> None:
+    ledger = recorded / "ledger.db"
+    spoilt_bytes = damaged(ledger.read_bytes(), how)
+    ledger.write_bytes(spoilt_bytes)
+    told = CliRunner().invoke(app, ["flow-run", "ls"])
+    assert told.exit_code in (2, 5)
+    assert str(ledger) in told.stderr
+    assert ledger.read_bytes() == spoilt_bytes, "it is left as it was: somebody may save more of it"
+    nightly()  # goes on, and is recorded
+    get_recorder().close()
+    _, _, step_to_type = told.stderr.rpartition("that are left: ")
+    command, _, slug = step_to_type.strip().rpartition(" ")
+    assert slug in ("[ledger-damaged]", "[bad-input]")
+    subprocess.run(command, shell=True, check=True)
+    assert (recorded / "damaged" / "ledger.db").read_bytes() == spoilt_bytes
+    with closing(EmbeddedClient(recorded)) as client:
+        assert [run.state_name for run in client.flow_runs().results] == ["Completed", "Completed"]
+        assert len(client.task_runs().results) == 40
+
+
+def test_an_empty_file_becomes_a_ledger(recorded: Path) -> None:
+    (recorded / "ledger.db").write_bytes(b"")
+    assert len(names_in(recorded)[0]) == 1
+
+
+def everything_of(client: EmbeddedClient) -> None:
+    """Ask all that can be asked."""
+    ids = [run.id for run in client.flow_runs().results] + [run.id for run in client.task_runs().results]
+    for run_id in ids:
+        client.states(run_id)
+        client.why(run_id)
+    client.flows()
+    client.logs()
+    client.task_run_counts(TaskRunFilter())
+
+
+@pytest.mark.parametrize("count", [25, pytest.param(1_000, marks=pytest.mark.long)])
+def test_whatever_is_wrong_in_a_ledger_an_answer_or_an_error_of_ours_comes(recorded: Path, count: int) -> None:
+    chance = random.Random(count)
+    raw = (recorded / "ledger.db").read_bytes()
+    refused = 0
+    for number in range(count):
+        copy = recorded.with_name(f"copy-{number}")
+        shutil.copytree(recorded, copy)
+        content = bytearray(raw)
+        for _ in range(chance.choice([1, 50, 500])):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        (copy / "ledger.db").write_bytes(content)
+        try:
+            with closing(EmbeddedClient(copy)) as client:
+                everything_of(client)
+        except SurefootError as error:
+            refused += 1
+            if not isinstance(error, LedgerDamaged) and "is not a ledger" not in error.what:
+                raise
+        shutil.rmtree(copy)
+    assert 0 < refused < count
+
+
+def test_a_damaged_piece_of_the_journal_is_told_on_the_command_line(home: Path) -> None:
+    nightly()
+    get_recorder().close()
+    spoilt(home, 30)
+    told = CliRunner().invoke(app, ["flow-run", "ls"])
+    assert told.exit_code == 0
+    assert "A piece of the journal is damaged" in told.stderr
+    assert "Crashed" in told.stdout or "Abandoned" in told.stdout
