@@ -29,6 +29,7 @@ from surefoot.engine.session import session
 from surefoot.engine.sources import main_module, source_file, source_version
 from surefoot.engine.tracebacks import SharedFrames
 from surefoot.results.keeping import Keeper
+from surefoot.results.pickling import bytes_of
 
 if TYPE_CHECKING:
     from surefoot.core.settings import Settings
@@ -159,7 +160,10 @@ class FlowExecution(Execution):
             if name in self.hidden:
                 self.unkept_parameters[name] = "it is secret"
             elif not is_json(value):
-                others[name] = value
+                if bytes_of(value) > keeper.limits.item_bytes:
+                    self.unkept_parameters[name] = str(keeper.keep(value, None))  # said at once, nothing is copied
+                else:
+                    others[name] = value
         if not others:
             return
         kept = keeper.keep(others, None)

@@ -49,7 +49,7 @@ _ITEMS_MAX: Final = 1 << 18
 _LINKED_BYTES_MAX: Final = 1 << 16  # another run's plain result this small counts by content: it may have been changed
 _SAMPLED: Final = 4096  # items of a container, and characters of a text, from which on samples are taken
 _SAMPLED_BYTES: Final = 1 << 18
-_SAMPLES: Final = 64
+_SAMPLES: Final = 32
 _SAMPLE_BYTES: Final = 4096
 _LOOKED_AT_MAX: Final = 1 << 30
 _COLUMNS_MAX: Final = 500
@@ -307,6 +307,10 @@ class _Walk:
     def _whole(self, value: Any, kind: type) -> Any:
         if kind in _CONTAINERS:
             return self._container(value, kind)
+        if kind is bytearray or kind.__module__ == "array":
+            with memoryview(value) as raw:
+                self._check_size(raw.nbytes)  # before it is copied
+                return [kind.__name__, raw.format, self._buffer(raw.cast("B"))]
         if isinstance(value, Annotation):
             return [kind.__name__, self._plain(value.value)]
         for known, taken_apart in _KNOWN.items():
@@ -532,7 +536,6 @@ _KNOWN: Final[dict[type, Callable[[Any], tuple[Any, ...] | list[Any]]]] = {
     BuiltinFunctionType: lambda function: (str(function.__module__), function.__qualname__),
     ModuleType: lambda module: (module.__name__,),
     range: lambda value: (value.start, value.stop, value.step),
-    bytearray: lambda value: (bytes(value),),
     complex: lambda value: (value.real, value.imag),
     type(...): lambda _: (),
 }
