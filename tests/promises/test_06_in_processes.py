@@ -145,3 +145,42 @@ def test_a_flow_that_waits_for_a_process_is_cancelled_within_a_tenth_of_a_second
         if took[-1] < 0.1:
             break
     assert took[-1] < 0.1, took
+
+
+NESTED = """
+from surefoot.task_runners import ProcessPoolTaskRunner
+@task
+def inner():
+    say("on")
+    spin()
+@flow
+def subflow():
+    say("on")
+    spin()
+@task
+def outer(call):
+    try: {call}
+    except Exception as error: say(type(error).__name__)
+    return 5
+@flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+def f(): return outer.submit(1).result()
+say(f"f gave {{f()}}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [("inner()", "inner"), ("inner.submit().result()", "inner"), ("subflow()", "subflow")],
+)
+def test_one_run_in_a_process_is_cancelled_and_what_called_it_goes_on(call: str, name: str, home: Path) -> None:
+    with program(NESTED.format(call=call), home, hangs_s=12) as running, closing(get_client()) as client:
+        running.wait_for("on")
+        if name == "subflow":
+            (flow_run,) = client.flow_runs(FlowRunFilter(flow_name=[name])).results
+            client.cancel_flow_run(flow_run.id)
+        else:
+            (task_run,) = client.task_runs(TaskRunFilter(task_name=[name])).results
+            client.cancel_task_run(task_run.id)
+        running.wait_for("CancelledRun")
+        running.wait_for("f gave 5")
+        assert running.end().status == 0
