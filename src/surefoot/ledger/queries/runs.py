@@ -53,7 +53,7 @@ def run_conditions(
             yield uneven(runs)
     if where.state_name is not None:
         is_named: ColumnElement[bool] = c.state_name.in_(where.state_name)
-        if "Cancelling" in where.state_name:  # shown so as soon as it was asked for: see `table.state_of`
+        if "Cancelling" in where.state_name:  # listed as "Running (Cancelling)" once it was asked for
             asked = select(requests.c.run_id).where(requests.c.workspace_id == WORKSPACE)
             is_open = c.state_type.not_in([kind.value for kind in FINAL])
             is_named = or_(is_named, and_(c.id.in_(asked), is_open))
