@@ -107,6 +107,7 @@ def test_what_was_asked_stands_beside_the_state_until_it_ends(surefoot: Surefoot
         assert asked.stdout.startswith(f"{name} was asked to stop.")
         running.wait_for("told")
         assert "Running (Cancelling)" in surefoot("flow-run", "ls").stdout
+        assert names(surefoot, "--state", "Cancelling") == [name]
         assert "Running (Cancelling)" in surefoot("flow-run", "inspect", name).stdout
         assert "was asked to stop by " in surefoot("why", name).stdout
         late = surefoot("flow-run", "cancel", name, "--timeout", "0")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
 from surefoot.core.errors import NotFound, Refused
 from surefoot.core.ids import new_id, to_text
 from surefoot.core.states import FAILED, RUNNING
+from surefoot.core.wire import FlowRunFilter, TaskRunFilter
 from surefoot.ledger import Ledger, queries
 from surefoot.ledger.decisions.requests import ask_to_cancel, forget_requests
-from tests.ledger.builders import Pen, Run, a_flow_run, a_task_run
+from surefoot.ledger.tables import flow_runs
+from tests.ledger.builders import SECOND, T0, Pen, Run, a_flow_run, a_task_run
 
 
 @pytest.fixture
@@ -60,3 +63,23 @@ def test_what_is_forgotten_is_asked_no_more(ledger: Ledger, run: Run) -> None:
         forget_requests(tx, [run_id])
     with ledger.read() as tx:
         assert queries.find_task_run(tx, "upload-0").request is None
+
+
+def test_what_was_asked_to_stop_is_found_as_cancelling_until_it_ends(ledger: Ledger, run: Run) -> None:
+    of_flows, of_tasks = FlowRunFilter(state_name=["Cancelling"]), TaskRunFilter(state_name=["Cancelling", "Failed"])
+
+    def found() -> list[str]:
+        with ledger.read() as tx:
+            names = [each.name for each in queries.list_flow_runs(tx, of_flows).results]
+            return names + [each.name for each in queries.list_task_runs(tx, of_tasks).results]
+
+    assert found() == []
+    task_id = id_named(ledger, "upload-0")
+    with ledger.decide() as tx:
+        ask_to_cancel(tx, run.id, "ada", 1, is_task=False)
+        ask_to_cancel(tx, task_id, "ada", 1, is_task=True)
+    assert found() == ["brave-otter", "upload-0"]
+    with ledger.decide() as tx:
+        ended = {"state_type": "FAILED", "state_name": "Failed", "end_us": T0 + 9 * SECOND}
+        tx.execute(update(flow_runs).where(flow_runs.c.id == run.id).values(ended))
+    assert found() == ["upload-0"]

@@ -28,6 +28,7 @@ from surefoot.core.states import RUNNING
 from surefoot.engine import messages, scope
 from surefoot.engine.blocking import perform
 from surefoot.engine.calling import guarded
+from surefoot.engine.commands import obey
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Call, Finish, Outcome, Raised, Returned, Stopped
 from surefoot.engine.execution import pending_in, stop_of
@@ -39,6 +40,7 @@ from surefoot.engine.messages import CallTold, Hello, Note
 from surefoot.engine.pickling import loads, pickled_error, pickled_value
 from surefoot.engine.pool import Pool
 from surefoot.engine.progress import share_terminal
+from surefoot.engine.reaching import ON, is_any_on
 from surefoot.engine.session import Session, adopt, refusing_runs
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.tracebacks import traceback_text
@@ -178,6 +180,8 @@ class _Child:
         if timeout_s is not None:
             self._channel.send(messages.BEGUN)
         GATE.install(LOOP if execution.definition.isasync else OPEN)
+        ON[self._flow.run_id] = self._flow  # so that what is submitted here is found, and commands are listened for
+        self._flow.session.recorder.listen(obey, is_any_on)
         try:
             if execution.definition.isasync:
                 outcome = _awaited(execution, timeout_s)
@@ -190,6 +194,7 @@ class _Child:
                 outcome = perform[Finish](self._flow, Finish(stop)) or outcome
         except BaseException as error:  # it came in between
             outcome = stop_of(error)
+        ON.pop(self._flow.run_id, None)
         late = GATE.uninstall()
         return outcome if late is None else stop_of(late)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table
+from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select
 
-from surefoot.core.states import COMPLETED
+from surefoot.core.states import COMPLETED, FINAL
 from surefoot.core.wire import FlowRunFilter, TaskRunFilter
 from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.indexes import end_order, next_order, start_order, uneven
 from surefoot.ledger.queries.paging import Order
 from surefoot.ledger.queries.rows import ids_bytes, micros
-from surefoot.ledger.tables import WORKSPACE
+from surefoot.ledger.tables import WORKSPACE, requests
 
 __all__ = ["run_conditions", "run_orders"]
 
@@ -52,7 +52,12 @@ def run_conditions(
         if COMPLETED not in where.state_type:
             yield uneven(runs)
     if where.state_name is not None:
-        yield c.state_name.in_(where.state_name)
+        is_named: ColumnElement[bool] = c.state_name.in_(where.state_name)
+        if "Cancelling" in where.state_name:  # listed as "Running (Cancelling)" once it was asked for
+            asked = select(requests.c.run_id).where(requests.c.workspace_id == WORKSPACE)
+            is_open = c.state_type.not_in([kind.value for kind in FINAL])
+            is_named = or_(is_named, and_(c.id.in_(asked), is_open))
+        yield is_named
     if where.tags:
         yield dialect_of(connection).has_all(c.tags, where.tags)
     if where.start_time_after is not None:
