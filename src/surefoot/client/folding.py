@@ -138,9 +138,9 @@ class _Taking:
                 return self._result(0, _segments_of(self.writers), _who_folds(self.home))
             try:
                 killed, others = self._in_order()
-                folded = self.ledger.fold(self._batches(killed)).count
+                folded = self.ledger.fold(self._batches(killed, self.end_until_us)).count
                 self._end_the_dead(killed)  # at once: a backlog hides no crash
-                folded += self.ledger.fold(self._batches(others)).count
+                folded += self.ledger.fold(self._batches(others, self.fold_until_us)).count
                 self._end_the_dead(others)
                 self._end_the_gone()
                 if not self.is_copy:
@@ -167,10 +167,6 @@ class _Taking:
         killed = [writer for writer in ordered if writer.was_killed and unread[writer] < _MUCH_BYTES]
         return killed, [writer for writer in ordered if not (writer.was_killed and unread[writer] < _MUCH_BYTES)]
 
-    def is_late(self) -> bool:
-        """Whether what is left has to wait for the next reader."""
-        return get_clock().mono_us() >= self.fold_until_us
-
     def is_over(self) -> bool:
         """Whether even the dead have to wait."""
         return get_clock().mono_us() >= self.end_until_us
@@ -185,21 +181,21 @@ class _Taking:
             writer.at = found[writer.folder.writer_id]
             writer.is_known = bool(writer.at)
 
-    def _batches(self, writers: list[_Writer]) -> Iterator[Batch]:
-        """What is new of these writers."""
+    def _batches(self, writers: list[_Writer], until_us: int) -> Iterator[Batch]:
+        """What is new of these writers. What there is no time for is left to the next reader."""
         for writer, segment in _segments_of(writers):
-            for found, start in self._read(writer, segment):
+            for found, start in self._read(writer, segment, until_us):
                 writer.is_known = True
                 writer.has_closed |= isinstance(found.facts[-1], WriterEnded)
                 begins = chain([start], found.offsets)  # `offsets` tells where the next fact begins
                 facts = list(zip(begins, found.facts, strict=False))
                 yield Batch(writer.folder.writer_id, segment.stream, segment.number, start, found.end, facts)
 
-    def _read(self, writer: _Writer, segment: SegmentFile) -> Iterator[tuple[reading.Batch, int]]:
+    def _read(self, writer: _Writer, segment: SegmentFile, until_us: int) -> Iterator[tuple[reading.Batch, int]]:
         """What is new in a segment, piece by piece, each with where it begins."""
         key = segment.stream, segment.number
         while True:
-            if self.is_late():
+            if get_clock().mono_us() >= until_us:
                 self.unread.append((writer, segment))
                 return
             start = writer.at.get(key, 0)
