@@ -12,7 +12,7 @@ from statistics import median
 from _measure import QUICK, Medians, process_s, tell
 
 from surefoot.core.clock import get_clock
-from surefoot.core.facts import Fact, FlowRunCreated, LogWritten, StateEntered, TaskRunCreated
+from surefoot.core.facts import FlowRunCreated, LogWritten, RunFact, StateEntered, TaskRunCreated
 from surefoot.core.ids import new_id
 from surefoot.core.states import StateType
 from surefoot.journal.home import Home
@@ -72,11 +72,14 @@ def fill(home: str) -> None:
         for number, fact in enumerate(recorded()):
             if number >= FACTS // WRITERS:
                 break
-            (recorder.log if isinstance(fact, LogWritten) else recorder.run)(fact)
+            if isinstance(fact, LogWritten):
+                recorder.log(fact)
+            else:
+                recorder.run(fact)
         recorder.close()
 
 
-def recorded() -> Iterator[Fact]:
+def recorded() -> Iterator[RunFact | LogWritten]:
     clock = get_clock()
 
     def state(run_id: bytes, is_task: bool, n: int, state_type: StateType) -> StateEntered:

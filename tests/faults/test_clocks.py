@@ -178,7 +178,9 @@ def test_whatever_the_clock_does_a_run_is_told_in_its_order_with_its_durations(
                 sets.submit(clock, seconds, str(number)).result()
             else:
                 sets(clock, seconds, str(number))
-        return current().run_id
+        running = current()
+        assert running is not None
+        return running.run_id
 
     before = set_clock(clock)
     try:
@@ -190,6 +192,7 @@ def test_whatever_the_clock_does_a_run_is_told_in_its_order_with_its_durations(
     finally:
         set_clock(before)
     assert [run.state_name, *(found.state_name for found in tasks)] == ["Completed"] * (1 + len(jumps))
-    assert all(0 <= found.total_run_time < 100 for found in [run, *tasks])
+    durations = [run.total_run_time, *(found.total_run_time for found in tasks)]
+    assert all(0 <= seconds < 100 for seconds in durations)
     told = [f"{number} {when}" for number in range(len(jumps)) for when in ("before", "after")]
     assert [line for line in lines if line in told] == told
