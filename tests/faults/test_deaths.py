@@ -193,6 +193,31 @@ def test_a_fork_in_a_thread_of_the_pool_while_tasks_run_leaves_each_process_its_
     assert values == sorted([*map(str, range(200)), *[f"[{number}]" for number in range(20)] * 3])
 
 
+@pytest.mark.parametrize("end", ["return", "raise SystemExit(7)"])
+def test_a_child_forked_in_the_pool_that_returns_from_its_task_ends_and_runs_no_task_of_its_parent(
+    end: str, home: Path
+) -> None:
+    text = f"""
+    @task
+    def step(number): say(f"step {{number}}")
+    @task
+    def forks():
+        child = os.fork()
+        if not child: {end}
+        os.waitpid(child, 0)
+    @flow
+    def f():
+        futures = [forks.submit(), *step.map(list(range(50)))]
+        for future in futures: future.result()
+    f()
+    """
+    with program(text, home, hangs_s=20) as running:
+        told = running.end()
+    assert told.status == 0, told.stderr
+    assert sorted(told.stdout.split()[1::2], key=int) == [str(number) for number in range(50)]
+    assert_all_ended(home)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_a_forked_child_ends_the_child_and_its_task(number: signal.Signals, home: Path) -> None:
     text = """
