@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from surefoot.core import settings
-from surefoot.core.errors import EntrypointError, Refused
+from surefoot.core.errors import EntrypointError, Refused, SurefootError
 from surefoot.core.facts import RunStart
 from surefoot.core.ids import to_text
 from surefoot.core.ports import Retryable
@@ -135,8 +135,15 @@ def _load(start: RunStart) -> ModuleType:
         sys.path.insert(0, root)
     try:
         module = importlib.import_module(start.module)
-    except ImportError:
-        return load_file(start.file)
+    except SurefootError:
+        raise
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{start.module}.".startswith(f"{error.name}."):
+            return load_file(start.file)  # it was imported in some way of its own
+        raise EntrypointError(
+            f"{start.file} cannot be loaded: {type(error).__name__}: {error}",
+            do=f"Run `{start.interpreter} -m {start.module}` in {start.cwd} to see where.",
+        ) from error
     return module if getattr(module, "__file__", None) == start.file else load_file(start.file)
 
 

@@ -100,6 +100,28 @@ def test_a_script_goes_on_in_a_new_process(home: Path, tmp_path: Path) -> None:
     assert (run.state_type, run.epoch) == (StateType.COMPLETED, 1)
 
 
+def test_a_module_of_a_package_goes_on_under_its_name(home: Path, tmp_path: Path) -> None:
+    package = tmp_path / "pkg"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "beside.py").touch()
+    file = written(package, "\nfrom . import beside\n" + GUARDED)
+    start(tmp_path, "-m", "pkg.job", "7")
+    code = file.read_text()
+    file.write_text(f"{code}\ndef (")
+    broken = surefoot(tmp_path, "flow-run", "retry", "--last")
+    assert broken.returncode
+    assert "cannot be loaded: SyntaxError" in broken.stderr
+    assert "Traceback" not in broken.stderr
+    assert runs()[0].epoch == 0
+    file.write_text(code)
+    mend(file)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = surefoot(elsewhere, "flow-run", "retry", "--last")
+    assert (done.returncode, done.stdout) == (0, "save 7\n"), done.stderr
+
+
 @pytest.mark.parametrize("die", ["os.kill(os.getpid(), 9)", "os._exit(3)", "sys.exit(2)"])
 def test_a_run_whose_process_died_goes_on(die: str, home: Path, tmp_path: Path) -> None:
     file = written(tmp_path, GUARDED, die=die)

@@ -177,7 +177,7 @@ def test_a_long_fold_is_done_in_pieces_and_told(place: Home) -> None:
     done = upkeep(settings.refresh(), lambda folded, left: told.append((folded, left)))
     assert done.folded > 60_000
     assert done.behind == 0
-    assert len(told) > 3
+    assert len(told) > 1
     assert told == sorted(told)
     assert all(left > 0 for _, left in told)
 

@@ -82,7 +82,10 @@ def test_a_second_signal_cuts_the_wait_for_a_task_short_that_cannot_be_stopped(h
     @task
     def t():
         both.wait()
-        say("on"); os.read(os.pipe()[0], 1)
+        say("on")
+        while True:
+            try: os.read(os.pipe()[0], 1)
+            except BaseException: pass  # it came just before
     @task
     def later(x): pass
     @flow

@@ -19,7 +19,7 @@ from surefoot.core.delays import DelaySpec, delays_of
 from surefoot.core.errors import BadInput, ParameterBindError, ReservedArgumentError, TemplateError
 from surefoot.core.names import check_name, fill_template
 from surefoot.engine.importable import import_named, is_module_importable, standing_at
-from surefoot.engine.keys import Keys, identity_of, source_hash
+from surefoot.engine.keys import Key, Keys, carrier_of, identity_of, source_hash
 from surefoot.engine.lifecycle import Rules
 from surefoot.engine.scope import check_tags
 
@@ -111,6 +111,7 @@ class Definition:
         self.run_name = self._check_run_name(run_name)
         self._source: str | None = None
         self._identity: bytes | None = None
+        self._carrier: Any = None  # the function, if it carries values; known with the identity
         self._rules: Rules | None = None
         self._rules_for: Settings | None = None
         self._signatures: dict[bool, inspect.Signature] = {}  # shared by all that are bound to instances
@@ -275,14 +276,15 @@ class Definition:
     def identity(self) -> bytes:
         """What its runs are told from those of other tasks and flows by, in any process."""
         if self._identity is None:
+            self._carrier = carrier_of(self.fn)
             self._identity = identity_of(self)
         return self._identity
 
-    def key(self, keys: Keys, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> tuple[bytes, str | None]:
-        """The key of a run that is called like this, and why it cannot be relied on, if so."""
+    def key(self, keys: Keys, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> Key:
+        """The key of a run that is called like this."""
         if self._bound:
             args = (*self._bound, *args)
-        return keys.key(self.identity, parent_id, self._name_of, args, kwargs)
+        return keys.key(self._identity or self.identity, parent_id, self._name_of, args, kwargs, self._carrier)
 
     def _name_of(self, position: int) -> str:
         return self.name_at(position - len(self._bound))

@@ -20,7 +20,7 @@ from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Enter, NotReady, Settle, Stopped, Verdict
 from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, unready, value_of
-from surefoot.engine.keys import short_hash
+from surefoot.engine.keys import fingerprint, short_hash
 from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
@@ -55,6 +55,7 @@ class Execution:
         "args",
         "at_us",
         "awaits",
+        "before",
         "cause_id",
         "context",
         "data",
@@ -65,10 +66,12 @@ class Execution:
         "flow",
         "gate",
         "inputs",
+        "is_mutable",
         "kwargs",
         "level",
         "life",
         "log_prints",
+        "made_of",
         "message",
         "n",
         "new_name",
@@ -116,6 +119,9 @@ class Execution:
         self.run_name: str
         self.run_key: bytes | None = None  # what it is found by when its flow run is started again
         self.unkeyed: str | None = None  # why that cannot be relied on
+        self.made_of: frozenset[bytes] | None = None  # runs whose results its key found in the inputs, however deep
+        self.is_mutable = False  # something that it is called with can be changed in place
+        self.before: bytes | None = None  # a fingerprint of the inputs when it was about to be called
         self.earlier: Earlier | None = None  # the same run, as earlier epochs left it
         self.result: ResultAt | None = None  # where its value is kept
         self.unkept: str | None = None  # why it is not
@@ -180,6 +186,8 @@ class Execution:
         resuming = flow.resuming
         if self.earlier is None or resuming is None:
             return None
+        if self.is_mutable:
+            self._take_fingerprint()
         found = resuming.look_up(self.earlier, self.definition.source, self.made_from(), self.unkeyed)
         if not isinstance(found, Kept):
             return found
@@ -189,14 +197,28 @@ class Execution:
         return Verdict(COMPLETED, "Cached", f"it had completed in epoch {found.at.epoch}", found.value)
 
     def made_from(self) -> bytes | None:
-        """A hash of which results of other runs, of which epochs, this one is made from. None: of none."""
+        """What this run is made from, if results of other runs are in it: a hash of which, of which epochs.
+
+        Behind it, where these can be changed in place, stand a fingerprint of the inputs, and the source of the caller,
+        whose own code could have done that: see `resuming.made_alike`.
+        """
+        flow = self.flow
         ids = {run_id for name, runs in self.inputs if name != "wait_for" for run_id in runs}
+        if self.made_of is not None:
+            ids |= self.made_of
         if not ids:
             return None
-        resuming = self.flow.resuming if self.flow is not None else None
+        resuming = flow.resuming if flow is not None else None
         made = resuming.made if resuming is not None else _NONE_MADE
         epoch = self.epoch
-        return short_hash(b"".join([run_id + made.get(run_id, epoch).to_bytes(4, "big") for run_id in sorted(ids)]))
+        hashed = short_hash(b"".join([run_id + made.get(run_id, epoch).to_bytes(4, "big") for run_id in sorted(ids)]))
+        if self.before is None or self.parent is None:
+            return hashed
+        return hashed + self.before + bytes.fromhex(self.parent.definition.source)
+
+    def _fingerprint(self) -> bytes | None:
+        bound = self.definition._bound
+        return fingerprint((*bound, *self.args) if bound else self.args, self.kwargs)
 
     def keep(self, verdict: Verdict) -> Verdict:
         """Keep the value that the run completes with."""
@@ -204,11 +226,15 @@ class Execution:
         if definition.isgenerator:
             self.unkept = "it is a generator, whose values are handed on one by one"
             return verdict
-        inputs = self.made_from() if self.inputs else None
+        inputs = self.made_from() if self.inputs or self.made_of else None
+        if self.before is not None and self._fingerprint() != self.before:
+            self.unkept = "it changes its inputs in place, which others may rely on"
+            if not self.persistence.persist:
+                return verdict
         kept: ResultAt | str | None
         if not self.persistence.persist:
             assert keeper is not None
-            kept = keeper.keep(verdict.data, definition.source, self.epoch, inputs)
+            kept = keeper.keep(verdict.data, definition._source or definition.source, self.epoch, inputs)
         else:
             try:
                 kept = keep_for(
@@ -279,6 +305,8 @@ class Execution:
             self.running_since = None
         run_name = None
         if kind is RUNNING:
+            if self.is_mutable:
+                self._take_fingerprint()
             self.run_count += 1
             self.running_since = mono_us
             if self.start_us is None:
@@ -414,6 +442,8 @@ class Execution:
             self._look("wait_for", wait_for, found, inputs)
         if found or marked:
             self.references = found
+        elif inputs or not PLAIN.issuperset(map(type, [*self.args, *self.kwargs.values()])):
+            self.is_mutable = True
         self.inputs = tuple(inputs)
 
     def _look(self, name: str, value: Any, found: list[Reference], inputs: list[tuple[str, tuple[bytes, ...]]]) -> bool:
@@ -440,8 +470,17 @@ class Execution:
             return not_ready
         self.args = tuple([replace_references(value, value_of) for value in self.args])
         self.kwargs = {name: replace_references(value, value_of) for name, value in self.kwargs.items()}
-        self.references = None
+        self.references = self.before = None
+        self.is_mutable = True
         return self.name_it() if self.is_task else None  # a flow is named when its parameters are checked
+
+    def _take_fingerprint(self) -> None:
+        """Once, before the first attempt: later ones see what it has made of its inputs."""
+        self.is_mutable = False
+        if self.run_key is None or self.before is not None or self.definition.isgenerator:
+            return
+        if self.definition._bound or not PLAIN.issuperset(map(type, [*self.args, *self.kwargs.values()])):
+            self.before = self._fingerprint()
 
     def name_it(self) -> NotReady | None:
         """Fill in the run's name, or say why that cannot be done."""

@@ -26,9 +26,10 @@ from surefoot.engine.resuming import Restart, Resuming, expected_restart
 from surefoot.engine.runs import FlowRun, Run
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
-from surefoot.engine.sources import source_file, source_version
+from surefoot.engine.sources import main_module, source_file, source_version
 from surefoot.engine.tracebacks import SharedFrames
 from surefoot.results.keeping import Keeper
+from surefoot.results.pickling import bytes_of
 
 if TYPE_CHECKING:
     from surefoot.core.settings import Settings
@@ -115,7 +116,7 @@ class FlowExecution(Execution):
             self.tags |= frozenset(restart.retryable.tags)
             restart.execution = self
         elif outer is not None and outer.keys is not None and parent is not None:
-            outer.identify(self, b"" if parent is outer else parent.run_id, (), parameters)
+            outer.identify(self, outer.keys, parent, (), parameters)
         if outer is None:
             self.keeper = found.keeper(self.run_id)
             if self.keeper is not None:
@@ -133,13 +134,16 @@ class FlowExecution(Execution):
         keeps = self.persistence.persist or (is_part and self.keeper is not None)
         return flow_life(rules, keeps, is_part and self.resuming is not None)
 
-    def identify(self, run: Execution, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> None:
+    def identify(
+        self, run: Execution, keys: Keys, parent: Execution | None, args: tuple[Any, ...], kwargs: Any
+    ) -> None:
         """Give a run within this one its key, and let it be the run that had this key when it was started before."""
-        assert self.keys is not None
-        run.run_key, run.unkeyed = run.definition.key(self.keys, parent_id, args, kwargs)
-        earlier = self._earlier_runs.get(run.run_key)
-        if earlier is not None:
-            run.take_over(earlier)
+        parent_id = b"" if parent is self or parent is None else parent.run_id
+        run.run_key, run.unkeyed, run.made_of, run.before = run.definition.key(keys, parent_id, args, kwargs)
+        if self._earlier_runs:
+            earlier = self._earlier_runs.get(run.run_key)
+            if earlier is not None:
+                run.take_over(earlier)
 
     @property
     def can_be_started_again(self) -> bool:
@@ -156,7 +160,10 @@ class FlowExecution(Execution):
             if name in self.hidden:
                 self.unkept_parameters[name] = "it is secret"
             elif not is_json(value):
-                others[name] = value
+                if bytes_of(value) > keeper.limits.item_bytes:
+                    self.unkept_parameters[name] = str(keeper.keep(value, None))  # said at once, nothing is copied
+                else:
+                    others[name] = value
         if not others:
             return
         kept = keeper.keep(others, None)
@@ -167,6 +174,12 @@ class FlowExecution(Execution):
             kept = keeper.keep(value, None)
             if type(kept) is str:
                 self.unkept_parameters[name] = kept
+        rest = {name: value for name, value in others.items() if name not in self.unkept_parameters}
+        kept = keeper.keep(rest, None)
+        if type(kept) is ResultAt:
+            self.parameters_at = kept
+        else:
+            self.unkept_parameters |= dict.fromkeys(rest, str(kept))
 
     def finished(self) -> None:
         super().finished()
@@ -242,15 +255,19 @@ class FlowExecution(Execution):
 
 def run_start(fn: Callable[..., Any], hidden: frozenset[str]) -> RunStart:
     """How this run was started: what a new process needs to start it again. Without arguments that may be secrets."""
-    module = getattr(fn, "__module__", None)
+    module, file = getattr(fn, "__module__", None), source_file(fn)
+    if module == "__main__":
+        # Of a module that was started by its name, what it imports may be found only if it is loaded by that name.
+        spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+        module = main_module() if spec is not None and spec.origin == file else None
     try:
         cwd = os.getcwd()
     except OSError:  # the folder was removed under us
         cwd = ""
     return RunStart(
         sys.executable or "python",
-        source_file(fn),
-        None if module == "__main__" else module,
+        file,
+        module,
         getattr(fn, "__qualname__", repr(fn)),
         cwd,
         tuple(map(str, sys.argv[:1] if hidden else sys.argv)),

@@ -96,11 +96,11 @@ class Resuming:
         at = earlier.result
         if unkeyed is not None:
             return f"it had completed, but {unkeyed}"
-        if at is None:
+        if at is None or earlier.unkept is not None:
             return f"it had completed, but {earlier.unkept or 'its result was not kept'}"
         if at.source != source:
             return "its code was changed since it completed"
-        if at.inputs != inputs:
+        if not made_alike(at.inputs, inputs):
             return "what it is made from was made anew"
         try:
             value = self._values.load(at, to_text(earlier.run_id))
@@ -110,6 +110,19 @@ class Resuming:
         return Kept(value, at)
 
 
+def made_alike(one: bytes | None, other: bytes | None) -> bool:
+    """Whether what two runs were made from, as `Execution.made_from` tells it, is the same.
+
+    A fingerprint may be another because something was only looked at (caches). So it counts only where the code that
+    called the run was changed too: it may change what it passes on in another way now.
+    """
+    if one is None or other is None or len(one) != len(other) or len(one) == _HASH:
+        return one == other
+    same_fingerprint, same_caller = one[_HASH:-_HASH] == other[_HASH:-_HASH], one[-_HASH:] == other[-_HASH:]
+    return one[:_HASH] == other[:_HASH] and (same_fingerprint or same_caller)
+
+
+_HASH: Final = 16
 _ENDS: Final = {FAILED: "it had failed", CRASHED: "it had crashed", CANCELLED: "it had been cancelled"}
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["source_file", "source_version"]
+__all__ = ["main_module", "source_file", "source_version"]
 
 
 def source_file(fn: Callable[..., Any]) -> str | None:
@@ -23,6 +23,19 @@ def source_file(fn: Callable[..., Any]) -> str | None:
         return None
     file = os.path.abspath(name)
     return file if os.path.isfile(file) else None
+
+
+def main_module() -> str | None:
+    """The name that `__main__` would have if it was imported: `pkg.job` for `python -m pkg.job`, `job` for a script.
+
+    None for a REPL, a notebook or standard input.
+    """
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return str(spec.name)
+    file = getattr(main, "__file__", None)
+    return None if file is None else file.replace("\\", "/").rpartition("/")[2].removesuffix(".py")
 
 
 _versions: dict[tuple[str, int], str] = {}

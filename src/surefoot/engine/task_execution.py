@@ -60,11 +60,13 @@ class TaskExecution(Execution):
         if flow is not None:
             self.index = flow.next_index(key)
             if flow.keys is not None:
-                flow.identify(self, b"" if parent is flow or parent is None else parent.run_id, args, kwargs)
+                flow.identify(self, flow.keys, parent, args, kwargs)
         # Three digits tell runs of a small flow apart at a glance; their id tells all apart.
         self.run_name = f"{task.name}-{self.run_id.hex()[-3:]}"
         if wait_for is not None or kwargs or not PLAIN.issuperset(map(type, args)):
             self.look_for_inputs(wait_for)
+        if task._bound and task.is_of_instance:
+            self.is_mutable = True
         if task.run_name is not None and self.references is None:
             self.run_name = task.run_name_for(self.parameters())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from hashlib import blake2b
 from typing import Final
 
 from surefoot.core.errors import HomeUnwritable
@@ -58,6 +57,10 @@ class Home:
             own = _read(path) or _read_or_made(path)
         except OSError as error:
             raise unwritable(self.path, error) from error
+        from hashlib import (
+            blake2b,  # a door: loading OpenSSL takes 3 ms, and only a ledger that is shared asks for this
+        )
+
         return blake2b(own + host_name().encode(), digest_size=16).digest()
 
 

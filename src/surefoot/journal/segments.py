@@ -98,7 +98,8 @@ class MappedSegment:
 
     def seal(self) -> None:
         """Close the file, trimmed to what is in it."""
-        used = self._at
+        self._limit = 0
+        used, self._at = self._at, _SEALED  # in one piece: nothing is appended between the two
         self.abandon()
         try:
             os.truncate(self.path, used)

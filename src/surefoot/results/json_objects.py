@@ -26,7 +26,9 @@ def encode_object(value: Any) -> dict[str, Any]:
     {'__class__': 'uuid.UUID', 'data': '00000000-0000-0000-0000-000000000001'}
     """
     cls = type(value)
-    path = f"{cls.__module__}.{cls.__qualname__}"
+    # Python 3.13 has the classes of `pathlib` in modules of its own underneath, and 3.14 again not.
+    module = "pathlib" if cls.__module__.startswith("pathlib.") else cls.__module__
+    path = f"{module}.{cls.__qualname__}"
     if path in _SIMPLE:
         return {_CLASS: path, _DATA: _SIMPLE[path][0](value)}
     data = _fields_of(value, cls)

@@ -128,11 +128,16 @@ class Keeper:
         size = len(raw)
         if size > self.limits.item_bytes:
             return self._too_large(value)
-        with self._lock:
-            pack = self._pack
-            end = pack.segment.append(raw)
-            if not end or not pack.segment.is_mapped:
-                return self._keep_slowly(raw, source, epoch, inputs, end)
+        # Without the lock, or a thousand threads that once waited for it would go on to take turns, at 50 us each.
+        pack = self._pack
+        segment = pack.segment
+        end = segment.append(raw) if segment.is_mapped else 0
+        if not end:
+            with self._lock:
+                pack = self._pack
+                end = pack.segment.append(raw)
+                if not end or not pack.segment.is_mapped:
+                    return self._keep_slowly(raw, source, epoch, inputs, end)
         at = end - (size + 11 & -4)  # frames.frame_bytes, without the call
         return ResultAt(pack.place, at, size, "pickle", source, epoch, inputs)
 

@@ -23,6 +23,7 @@ __all__ = [
     "PROTOCOL",
     "Large",
     "TooLarge",
+    "bytes_of",
     "is_plain",
     "pickle_bytes",
     "pickled",
@@ -84,6 +85,8 @@ def pickled(value: Any, most: int, open_large: Callable[[], Large]) -> bytes | L
 
     Raises TooLarge if there are more than `most`; whatever pickling raises; OSError of that file. Then no file is left.
     """
+    if bytes_of(value) > most:
+        raise TooLarge  # before it is copied
     if is_plain(value):
         raw = dumps(value, PROTOCOL)
         if len(raw) > most:
@@ -95,6 +98,21 @@ def pickled(value: Any, most: int, open_large: Callable[[], Large]) -> bytes | L
         raise
     except Exception:
         return _poured(_by_value_pickler(), value, most, open_large)
+
+
+def bytes_of(value: Any) -> int:
+    """What a value of plain bytes or numbers takes, in bytes; 0 for any other, which only pickling tells.
+
+    >>> bytes_of(bytearray(100)), bytes_of([1, 2])
+    (100, 0)
+    """
+    if isinstance(value, bytes | bytearray | str):
+        return len(value)
+    kind = type(value)
+    if kind.__module__ == "array":
+        return len(value) * int(value.itemsize)
+    size = getattr(value, "nbytes", 0) if kind.__module__ in ("numpy", "builtins") else 0
+    return size if isinstance(size, int) else 0
 
 
 def _poured(pickler: Any, value: Any, most: int, open_large: Callable[[], Large]) -> bytes | Large:

@@ -18,7 +18,7 @@ from surefoot.ledger.fold_writers import load_writers
 from surefoot.ledger.history import Entry, unpack
 from surefoot.ledger.indexes import uneven
 from surefoot.ledger.queries.causes import NODE_COLUMNS, Node, chains, node_of, pids_of
-from surefoot.ledger.queries.failures import failures_in
+from surefoot.ledger.queries.failures import failures_in, of_newest_epoch
 from surefoot.ledger.queries.find import find_run
 from surefoot.ledger.queries.reasons import Pids
 from surefoot.ledger.queries.requests import request_of
@@ -127,7 +127,8 @@ def _traceback(connection: Connection, chain: Sequence[Node], history: Sequence[
 
 
 def _in_flow_run(flow_run_id: bytes) -> tuple[ColumnElement[bool], ...]:
-    return task_runs.c.workspace_id == WORKSPACE, task_runs.c.flow_run_id == flow_run_id
+    c = task_runs.c
+    return c.workspace_id == WORKSPACE, c.flow_run_id == flow_run_id, of_newest_epoch(flow_run_id)
 
 
 def _nodes(

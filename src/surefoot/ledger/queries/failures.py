@@ -16,9 +16,9 @@ from surefoot.ledger.fold_runs import in_chunks
 from surefoot.ledger.indexes import uneven
 from surefoot.ledger.queries.alike import Alike, Words, words_of
 from surefoot.ledger.queries.rows import id_bytes
-from surefoot.ledger.tables import WORKSPACE, task_runs
+from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
 
-__all__ = ["failures_in", "list_failures"]
+__all__ = ["failures_in", "list_failures", "of_newest_epoch"]
 
 _READ_MAX: Final = 200_000  # failed task runs that are looked at
 _APART_MAX: Final = 5_000  # kinds of failure that are told apart while reading
@@ -47,7 +47,7 @@ def list_failures(connection: Connection, flow_run_id: str) -> FailureGroups:
 def failures_in(connection: Connection, flow_run_id: bytes) -> FailureGroups:
     """What failed in a flow run. Task runs that did not run because of others are no failures of their own."""
     c = task_runs.c
-    of_run = c.workspace_id == WORKSPACE, c.flow_run_id == flow_run_id
+    of_run = c.workspace_id == WORKSPACE, c.flow_run_id == flow_run_id, of_newest_epoch(flow_run_id)
     failed = *of_run, uneven(task_runs), c.state_type.in_(["FAILED", "CRASHED"]), c.state_name != "NotReady"
     query = select(c.id, c.name, c.task_name, c.state_name, c.message, c.call_index, c.map_id).where(*failed)
     found: dict[_Key, _Group] = {}
@@ -86,6 +86,13 @@ def failures_in(connection: Connection, flow_run_id: bytes) -> FailureGroups:
         ],
         rest=rest,
     )
+
+
+def of_newest_epoch(flow_run_id: bytes) -> ColumnElement[bool]:
+    """The task runs of a flow run that it came to when it was started last: others tell nothing of its end."""
+    c = flow_runs.c
+    newest = select(c.epoch).where(c.workspace_id == WORKSPACE, c.id == flow_run_id).scalar_subquery()
+    return task_runs.c.epoch >= newest
 
 
 def _starts(
