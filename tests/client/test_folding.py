@@ -22,7 +22,7 @@ from surefoot.core.facts import FORMAT, LogWritten, RunFact, SegmentOpened, enco
 from surefoot.core.ids import new_id, to_text
 from surefoot.core.os.host import boot_id, host_name
 from surefoot.core.os.locks import lock_for_life
-from surefoot.core.wire import TaskRunFilter
+from surefoot.core.wire import FlowRunFilter, TaskRunFilter
 from surefoot.journal.frames import frame
 from surefoot.journal.home import Home
 from surefoot.journal.pulse import PULSE, Holder
@@ -408,4 +408,32 @@ def test_a_backlog_keeps_nobody_waiting_longer_than_the_setting_and_is_told_in_f
     assert 15_100 > behind[0] >= behind[1] > 0
     client = EmbeddedClient(home, wait_s=60)
     assert len(client.flow_runs(limit=10_000).results) == 5000
+    client.close()
+
+
+def test_a_backlog_hides_no_crash(recorder: Recorder, home: Path) -> None:
+    """Of a million facts a reader takes in what it has time for; a process that was killed comes first."""
+    for number in range(10_000):
+        write(recorder, *a_flow_run(f"run-{number}"))
+    recorder.close()
+    killed = [sys.executable, "-c", KILLED, str(home), "kill"]
+    assert subprocess.run(killed, capture_output=True, check=False, timeout=60).stdout == b"ready\n"
+    client = EmbeddedClient(home, wait_s=0.05)
+    page = client.flow_runs(FlowRunFilter(name=["brave-otter"]))
+    client.close()
+    assert [run.state_name for run in page.results] == ["Crashed"]
+    assert page.behind > 0
+
+
+def test_of_more_folders_than_there_is_time_to_list_some_are_taken_in_and_the_answer_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        segment(home)
+    monkeypatch.setattr("surefoot.client.folding._LIST_US", 0)
+    client = EmbeddedClient(home, wait_s=60)
+    assert client.flow_runs().behind > 0
+    monkeypatch.undo()
+    page = client.flow_runs()
+    assert (len(page.results), page.behind) == (3, 0)
     client.close()

@@ -81,6 +81,10 @@ class Build:
         """Run a program to its end with this build."""
         return self._run(home, "-c", code, *args)
 
+    def script(self, home: Path, path: Path) -> subprocess.CompletedProcess[str]:
+        """Run a file to its end with this build, in the folder where it lies."""
+        return self._run(home, str(path), cwd=path.parent)
+
     def command(self, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a `surefoot` command of this build."""
         return self._run(home, "-m", "surefoot", *words)
@@ -92,10 +96,11 @@ class Build:
         found: list[dict[str, Any]] = json.loads(done.stdout)
         return sorted(found, key=lambda run: str(run["id"]))
 
-    def _run(self, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    def _run(self, home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *words],
             env=self.environment(home),
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -109,12 +114,15 @@ def this_build() -> Build:
     return Build(Path(surefoot.__file__).parents[1], surefoot.__version__)
 
 
-def newer_build(folder: Path, *, with_format: bool = False, with_tables: bool = False) -> Build:
+def newer_build(
+    folder: Path, *, with_format: bool = False, with_pack_format: bool = False, with_tables: bool = False
+) -> Build:
     """A later version, which knows one kind of fact more, and one field more of each state.
 
     Args:
         folder: where it is to lie.
         with_format: whether it writes segments, packs and objects in formats that this build does not know.
+        with_pack_format: whether it writes packs so, and segments as this build does.
         with_tables: whether it has another revision of the tables.
     """
     package = folder / "surefoot"
@@ -128,6 +136,8 @@ def newer_build(folder: Path, *, with_format: bool = False, with_tables: bool = 
         for room in rooms:
             if "\nFORMAT: Final = " in room.read_text(encoding="utf-8"):
                 change(room, r"(\nFORMAT: Final = )(\d+)", r"\g<1>9\2")
+    if with_pack_format:
+        change(package / "results" / "packs.py", r"(\nFORMAT: Final = )(\d+)", r"\g<1>9\2")
     if with_tables:
         found = change(package / "ledger" / "tables.py", r'(\nHEAD: Final = ")\d+', r"\g<1>9999")
         before = re.findall(r"\d+", found)[-1]

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from surefoot.client import get_client
-from surefoot.core.facts import SegmentOpened
-from surefoot.core.states import StateType
+from surefoot.core.facts import LogWritten, SegmentOpened
+from surefoot.core.states import FINAL, StateType
 from surefoot.journal.home import Home
 from surefoot.journal.reading import writers
+from surefoot.results.loading import Loader
 from tests.faults.program import assert_all_ended, has_closed, program, runs_in
 from tests.recorded import facts
 
@@ -131,6 +132,90 @@ def test_a_child_of_multiprocessing_records_its_tasks(home: Path) -> None:
     assert_all_ended(home)
     assert sorted(run.of for run in runs_in(home)) == ["f", "in_child", "in_child", "in_child"]
     assert len({fact.pid for fact in facts(home) if isinstance(fact, SegmentOpened)}) == 4
+
+
+FORKS_IN_POOL = """
+from surefoot.logging import get_run_logger
+@task
+def steady(number):
+    get_run_logger().info("parent %s", number)
+    return number
+@task
+def in_child(number):
+    get_run_logger().info("child %s", number)
+    return [number]
+@task
+def forks():
+    child = os.fork()
+    if not child:
+        assert [in_child(number) for number in range(20)] == [[number] for number in range(20)]
+        os._exit(7)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+@flow
+def f():
+    others = steady.map(list(range(100)))
+    forking = [forks.submit() for _ in range(3)]
+    others += steady.map(list(range(100, 200)))
+    assert others.result() == list(range(200))
+    say(f"gave {[future.result() for future in forking]}")
+    raise ValueError("so that it is gone on with")
+try: f()
+except ValueError: pass
+"""
+
+
+def test_a_fork_in_a_thread_of_the_pool_while_tasks_run_leaves_each_process_its_own(home: Path) -> None:
+    """Journal and packs: what parent and children record and keep is whole, and all of it can be read."""
+    with program(FORKS_IN_POOL, home) as running:
+        end = running.end()
+    assert end.status == 0, end.stderr
+    assert end.stdout == "gave [7, 7, 7]\n"
+    assert_all_ended(home)
+    runs = runs_in(home)
+    counts = {of: [run.of for run in runs].count(of) for of in ("f", "forks", "steady", "in_child")}
+    assert counts == {"f": 1, "forks": 3, "steady": 200, "in_child": 60}
+    assert all(len([state for state in run.entered if state.state_type in FINAL]) == 1 for run in runs)
+    lines = [fact.message for fact in facts(home) if isinstance(fact, LogWritten)]
+    for number in range(200):
+        assert lines.count(f"parent {number}") == 1
+    for number in range(20):
+        assert lines.count(f"child {number}") == 3
+    opened = {fact.writer_id: fact.pid for fact in facts(home) if isinstance(fact, SegmentOpened)}
+    assert len(opened) == len(set(opened.values())) == 4
+    kept = [(run, run.last.result) for run in runs if run.last.result is not None]
+    assert {run.of for run, _ in kept} >= {"steady", "in_child"}
+    packs = {of: {at.place for run, at in kept if run.of == of} for of in ("steady", "in_child")}
+    assert packs["steady"].isdisjoint(packs["in_child"]), "a child opens packs of its own"
+    assert len(packs["in_child"]) >= 3
+    with Loader(str(home)) as loader:
+        values = sorted(str(loader.load(at)) for run, at in kept if run.of in ("steady", "in_child"))
+    assert values == sorted([*map(str, range(200)), *[f"[{number}]" for number in range(20)] * 3])
+
+
+@pytest.mark.parametrize("end", ["return", "raise SystemExit(7)"])
+def test_a_child_forked_in_the_pool_that_returns_from_its_task_ends_and_runs_no_task_of_its_parent(
+    end: str, home: Path
+) -> None:
+    text = f"""
+    @task
+    def step(number): say(f"step {{number}}")
+    @task
+    def forks():
+        child = os.fork()
+        if not child: {end}
+        os.waitpid(child, 0)
+    @flow
+    def f():
+        futures = [forks.submit(), *step.map(list(range(50)))]
+        for future in futures: future.result()
+    f()
+    """
+    with program(text, home, hangs_s=20) as running:
+        told = running.end()
+    assert told.status == 0, told.stderr
+    assert sorted(told.stdout.split()[1::2], key=int) == [str(number) for number in range(50)]
+    assert_all_ended(home)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

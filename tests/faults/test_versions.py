@@ -65,6 +65,21 @@ REMARKS = """if True:
     get_recorder().log(Remark(get_clock().now_us(), "a fine day", run_id))
     remarks()
 """
+RESUMED = """
+from surefoot import flow, task
+import os
+@task
+def first():
+    return {"made": 1}
+@task
+def second(value):
+    if not os.path.exists("mended"): raise ValueError("not yet")
+    return value
+@flow
+def resumed(): return second(first())
+if __name__ == "__main__":
+    resumed()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -269,3 +284,26 @@ def test_several_that_upgrade_at_once_do_it_once(newer: Build, home: Path) -> No
         assert len(json.loads(out)) == 1
     with closing(sqlite3.connect(home / "ledger.db")) as connection:
         assert connection.execute("SELECT count(*) FROM novelties").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("is_downgrade", [False, True])
+def test_a_run_is_gone_on_with_by_another_build_which_reads_the_packs_that_it_knows(
+    is_downgrade: bool, home: Path, tmp_path: Path
+) -> None:
+    """The newer one takes up what the older one kept; the older one runs again what the newer one did, and says why."""
+    newest = newer_build(tmp_path / "newest", with_pack_format=True)
+    before, after = (newest, this_build()) if is_downgrade else (this_build(), newest)
+    place = tmp_path / "work"
+    place.mkdir()
+    (place / "resumed.py").write_text(RESUMED)
+    failed = before.script(home, place / "resumed.py")
+    assert failed.returncode == 1, failed.stderr
+    (place / "mended").touch()
+    retried = after.command(home, "flow-run", "retry", "--last")
+    assert retried.returncode == 0, retried.stderr
+    assert states_of(after.flow_runs(home)) == {"COMPLETED"}
+    tasks = json.loads(after.command(home, "task-run", "ls", "-o", "json").stdout)
+    (first,) = [run for run in tasks if run["task_name"] == "first"]
+    assert first["run_count"] == (2 if is_downgrade else 1)
+    why = after.command(home, "why", str(first["id"])).stdout
+    assert ("a newer version of Surefoot wrote it, in format 91; this one reads 1" in why) == is_downgrade

@@ -34,11 +34,14 @@ _LOCK: Final = "folding.lock"
 ASIDE: Final = "damaged"  # where segments with damage are kept
 _READ_BYTES: Final = 256 << 10  # of a segment at once: about 2,500 facts
 _LOCK_POLL_S: Final = 0.02
+_FOLDER_FACTS: Final = 10  # the same of a folder
 _FACT_BYTES: Final = 100  # as good a guess as any, where nothing was counted
-_GRACE_US: Final = (
-    1_000_000  # so long the dead are still seen to: an answer that hides a death is worse than a late one
-)
+_GRACE_US: Final = 1_000_000  # so long the dead are seen to, whatever else there was no time for
+_RESERVE: Final = 0.2  # of the time, for what follows on folding: ending the dead, letting go, counting
+_LIST_US: Final = 500_000  # how long folders are looked through; those beyond are looked at when these have gone
+_MUCH_BYTES: Final = 32 << 20  # unread, of one writer; it may have made room for half of it and not filled that
 _COUNT_US: Final = 250_000  # how long what is left over is counted; beyond, it is reckoned from the size of the files
+_COUNT_LATE_US: Final = 20_000  # the same where no time is left
 
 
 class TakenIn(NamedTuple):
@@ -77,6 +80,9 @@ class _Writer:
         self.damaged: list[SegmentFile] = []  # of these, the ones that ended in something that is no fact
         self.is_known = False  # to the ledger
         self.has_closed = False
+        # Whoever closes its journal seals its last segments, too.
+        self.was_killed = not self.is_alive and not all(segment.sealed for segment in self.segments)
+        self.is_ended = self.is_alive  # nothing is to be done about open runs of it
 
     def is_final(self, segment: SegmentFile) -> bool:
         """Whether nothing will be appended to it."""
@@ -95,6 +101,16 @@ class _Writer:
         """Whether all that it will ever have written was read."""
         return not self.is_alive and len(self.finished) == len(self.segments)
 
+    def unread_bytes(self) -> int:
+        """How much it has written, or made room for, that is not in the ledger."""
+        total = 0
+        for segment in self.segments:
+            try:
+                total += max(os.path.getsize(segment.path) - self.at.get((segment.stream, segment.number), 0), 0)
+            except OSError:
+                continue
+        return total
+
 
 class _Taking:
     """One call of `take_in`."""
@@ -105,30 +121,55 @@ class _Taking:
         self.count_us = count_us
         self.is_copy = is_copy
         self.asked_us = get_clock().now_us()
-        self.deadline_us = get_clock().mono_us() + round(wait_s * 1e6)
+        begun_us, wait_us = get_clock().mono_us(), round(wait_s * 1e6)
+        self.deadline_us = begun_us + wait_us
+        self.fold_until_us = begun_us + round(wait_us * (1 - _RESERVE))
+        self.end_until_us = max(self.deadline_us, begun_us + _GRACE_US)
         self.writers: list[_Writer] = []
+        self.unlisted: list[WriterFolder] = []
         self.unread: list[tuple[_Writer, SegmentFile]] = []
         self.troubles: list[str] = []
 
     def run(self) -> TakenIn:
         with nullcontext(True) if self.is_copy else _alone(self.home, self.deadline_us) as is_alone:
-            self.writers = [_Writer(folder) for folder in reading.writers(self.home)]
+            self._look_around()
             self._look_up_positions()
             if not is_alone:
-                return self._result(0, self._all_segments(), _who_folds(self.home))
+                return self._result(0, _segments_of(self.writers), _who_folds(self.home))
             try:
-                folded = self.ledger.fold(self._batches()).count
-                self._end_the_dead()
+                killed, others = self._in_order()
+                folded = self.ledger.fold(self._batches(killed, self.end_until_us)).count
+                self._end_the_dead(killed)  # at once: a backlog hides no crash
+                folded += self.ledger.fold(self._batches(others, self.fold_until_us)).count
+                self._end_the_dead(others)
+                self._end_the_gone()
                 if not self.is_copy:
                     self._let_go()
             except LedgerBusy as error:  # somebody writes into it, at length: what is there can still be read
                 self._look_up_positions()
-                return self._result(0, self._all_segments(), f"{error} [{error.slug}]")
+                return self._result(0, _segments_of(self.writers), f"{error} [{error.slug}]")
             return self._result(folded, self.unread)
 
-    def is_late(self, grace_us: int = 0) -> bool:
-        """Whether the reader has waited long enough."""
-        return get_clock().mono_us() >= self.deadline_us + grace_us
+    def _look_around(self) -> None:
+        """List what the writers have written, of as many as there is time for."""
+        folders = reading.writers(self.home)
+        until_us = get_clock().mono_us() + _LIST_US
+        for number, folder in enumerate(folders):
+            if get_clock().mono_us() >= until_us:
+                self.unlisted = folders[number:]
+                return
+            self.writers.append(_Writer(folder))
+
+    def _in_order(self) -> tuple[list[_Writer], list[_Writer]]:
+        """Those that were killed, but for what is very much, and the others: whoever has least to tell comes first."""
+        unread = {writer: writer.unread_bytes() for writer in self.writers}
+        ordered = sorted(self.writers, key=unread.__getitem__)
+        killed = [writer for writer in ordered if writer.was_killed and unread[writer] < _MUCH_BYTES]
+        return killed, [writer for writer in ordered if not (writer.was_killed and unread[writer] < _MUCH_BYTES)]
+
+    def is_over(self) -> bool:
+        """Whether even the dead have to wait."""
+        return get_clock().mono_us() >= self.end_until_us
 
     def is_later(self, fact: Fact | Unknown) -> bool:
         """Whether a fact was written after it was asked. One from the future was not: some clock was set back."""
@@ -140,25 +181,21 @@ class _Taking:
             writer.at = found[writer.folder.writer_id]
             writer.is_known = bool(writer.at)
 
-    def _all_segments(self) -> list[tuple[_Writer, SegmentFile]]:
-        """Every segment, run facts before log lines."""
-        both = [(writer, segment) for writer in self.writers for segment in writer.segments]
-        return sorted(both, key=lambda pair: pair[1].stream == "logs")
-
-    def _batches(self) -> Iterator[Batch]:
-        for writer, segment in self._all_segments():
-            for found, start in self._read(writer, segment):
+    def _batches(self, writers: list[_Writer], until_us: int) -> Iterator[Batch]:
+        """What is new of these writers. What there is no time for is left to the next reader."""
+        for writer, segment in _segments_of(writers):
+            for found, start in self._read(writer, segment, until_us):
                 writer.is_known = True
                 writer.has_closed |= isinstance(found.facts[-1], WriterEnded)
                 begins = chain([start], found.offsets)  # `offsets` tells where the next fact begins
                 facts = list(zip(begins, found.facts, strict=False))
                 yield Batch(writer.folder.writer_id, segment.stream, segment.number, start, found.end, facts)
 
-    def _read(self, writer: _Writer, segment: SegmentFile) -> Iterator[tuple[reading.Batch, int]]:
+    def _read(self, writer: _Writer, segment: SegmentFile, until_us: int) -> Iterator[tuple[reading.Batch, int]]:
         """What is new in a segment, piece by piece, each with where it begins."""
         key = segment.stream, segment.number
         while True:
-            if self.is_late():
+            if get_clock().mono_us() >= until_us:
                 self.unread.append((writer, segment))
                 return
             start = writer.at.get(key, 0)
@@ -188,32 +225,45 @@ class _Taking:
             wanted = header.surefoot
             self.troubles.append(f"{segment.path} needs Surefoot {wanted} to be read, and this is {__version__}.")
 
-    def _end_the_dead(self) -> None:
-        """End the open runs of writers that are no more."""
+    def _end_the_dead(self, writers: list[_Writer]) -> None:
+        """End the open runs of those writers that are no more, as far as there is time."""
         now_us = get_clock().now_us()
-        for writer in self.writers:
-            if self.is_late(_GRACE_US):
+        for writer in writers:
+            if writer.is_ended or not writer.is_read:
+                continue
+            if writer.is_known and not writer.has_closed:
+                self.ledger.end_writer(writer.folder.writer_id, now_us, is_late=self.is_over)
+            if self.is_over():
+                self.troubles.append("Not all runs of processes that died may be ended yet. Ask again in a moment.")
                 return
-            if writer.is_read and writer.is_known and not writer.has_closed:
-                self.ledger.end_writer(writer.folder.writer_id, now_us)
+            writer.is_ended = True
+
+    def _end_the_gone(self) -> None:
+        """End the open runs of those whose folders were removed."""
+        now_us = get_clock().now_us()
         there = {writer.folder.writer_id for writer in self.writers}
         for known in self.ledger.open_writers():
+            if self.is_over():
+                return
             if known.id not in there and not os.path.isdir(os.path.join(self.home.writers_path, known.id.hex())):
-                self.ledger.end_writer(known.id, now_us, "Its journal is gone: the folder of its process was removed.")
+                why = "Its journal is gone: the folder of its process was removed."
+                self.ledger.end_writer(known.id, now_us, why, is_late=self.is_over)
 
     def _let_go(self) -> None:
         """Remove what is in the ledger for good, and keep aside what is damaged."""
         for writer in self.writers:
             for segment in writer.damaged:
                 self._keep_aside(writer, segment)
-        read = [writer for writer in self.writers if writer.is_read]
+        read = [writer for writer in self.writers if writer.is_read and writer.is_ended]
         sealed = [segment for writer in self.writers if writer.is_alive for segment in writer.finished]
-        if not (read or sealed) or self.is_late(_GRACE_US):
+        if not (read or sealed) or self.is_over():
             return
         self.ledger.make_durable()
         for segment in sealed:
             reading.remove_segment(segment)
         for writer in read:
+            if self.is_over():
+                return
             reading.remove_writer(writer.folder)
         reading.sweep(self.home)
 
@@ -231,16 +281,26 @@ class _Taking:
             self.troubles.append(f"A piece of the journal is damaged: what stood behind it is kept in {kept}.")
 
     def _result(self, folded: int, unread: list[tuple[_Writer, SegmentFile]], why: str = "") -> TakenIn:
-        behind = _count(unread, self.asked_us, self.count_us)
+        left_us = max(self.deadline_us - get_clock().mono_us(), _COUNT_LATE_US)
+        behind = _count(unread, self.asked_us, min(self.count_us, left_us), len(self.unlisted))
         if behind and why:
             self.troubles.append(why)
         return TakenIn(folded, behind, tuple(self.troubles))
 
 
-def _count(unread: list[tuple[_Writer, SegmentFile]], asked_us: int, count_us: int) -> int:
-    """How many facts stand unread in these segments. Where counting takes too long, the rest is reckoned from sizes."""
+def _segments_of(writers: list[_Writer]) -> list[tuple[_Writer, SegmentFile]]:
+    """Every segment of these writers, run facts before log lines."""
+    both = [(writer, segment) for writer in writers for segment in writer.segments]
+    return sorted(both, key=lambda pair: pair[1].stream == "logs")
+
+
+def _count(unread: list[tuple[_Writer, SegmentFile]], asked_us: int, count_us: int, unlisted: int) -> int:
+    """How many facts stand unread in these segments. Where counting takes too long, the rest is reckoned from sizes.
+
+    Of the `unlisted` folders nothing is known but that each holds some.
+    """
     until_us = get_clock().mono_us() + count_us
-    facts, bytes_read, bytes_left = 0, 0, 0
+    facts, bytes_read, bytes_left = unlisted * _FOLDER_FACTS, 0, 0
     for writer, segment in unread:
         at = writer.at.get((segment.stream, segment.number), 0)
         try:

@@ -105,6 +105,7 @@ class Crew:
         bell = threading.Lock()
         bell.acquire()
         arrives = True
+        process = os.getpid()
         while True:
             with slots.lock:
                 self._coming -= arrives
@@ -122,6 +123,8 @@ class Crew:
             _do(steps)
             if execution is not None:
                 slots.call(execution)
+                if os.getpid() != process:
+                    return  # a task has forked, and the child ends with it: what waits here is the parent's
                 del execution, steps  # nothing is to be kept alive while there is no work
                 with slots.lock:
                     self._ended += 1

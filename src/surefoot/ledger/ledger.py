@@ -35,6 +35,7 @@ __all__ = ["Ledger"]
 
 _PIECE: Final = 4000  # facts in one transaction: about 50 ms
 _MUCH: Final = 1000  # facts
+_IDS_MAX: Final = 10_000  # in one question: SQLite takes 32,766
 _HELD_US: Final = 150_000  # after so long a transaction of housekeeping ends, though more is to be done
 _STEPS_MAX: Final = 100  # or after so many steps
 _REST_S: Final = 0.05  # and then others get a chance: SQLite has no queue, whoever waits looks now and then
@@ -122,9 +123,13 @@ class Ledger:
     def positions_of(self, writer_ids: Collection[bytes]) -> dict[bytes, Positions]:
         """The same of several writers, each of which is named."""
         found: dict[bytes, Positions] = {writer_id: {} for writer_id in writer_ids}
+        ids = list(found)
         with self.read() as connection:
-            for (writer_id, stream, segment), offset in load_positions(connection, writer_ids).items():
-                found[writer_id][stream, segment] = offset
+            for low in range(0, len(ids), _IDS_MAX):
+                for (writer_id, stream, segment), offset in load_positions(
+                    connection, ids[low : low + _IDS_MAX]
+                ).items():
+                    found[writer_id][stream, segment] = offset
         return found
 
     def fold(self, batches: Iterable[Batch]) -> Folded:
@@ -145,7 +150,9 @@ class Ledger:
     def _fold_piece(self, piece: list[Batch], connection: Connection) -> Folded:
         return fold(connection, piece, get_clock().now_us(), self._home_id)
 
-    def end_writer(self, writer_id: bytes, at_us: int, why: str = "") -> int:
+    def end_writer(
+        self, writer_id: bytes, at_us: int, why: str = "", is_late: Callable[[], bool] = lambda: False
+    ) -> int:
         """End the open runs of a writer that was found dead, Crashed. Returns how many.
 
         To be called when its pulse is free and its segments are folded. Nothing happens if it is known to have ended.
@@ -154,12 +161,13 @@ class Ledger:
             writer_id: the writer.
             at_us: when it was found dead. Its runs end at the last instant that was heard from it.
             why: what to say of these runs in place of the standard sentence.
+            is_late: asked after each few thousand: True leaves the rest to whoever finds the writer next.
         """
         count = 0
         while True:
             ended = self._change(lambda connection: end_writer(connection, writer_id, at_us, why, limit=_PIECE // 2))
             count += ended.runs
-            if ended.is_done:
+            if ended.is_done or is_late():
                 return count
 
     def delete_flow_runs(self, ids: Sequence[bytes]) -> Removal:
