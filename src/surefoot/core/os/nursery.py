@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 __all__ = ["ASK", "ENDED", "FORKED", "KILL", "REFUSED", "SPAWNED", "STARTED", "TELL", "Birth", "tend"]
 
@@ -166,12 +166,10 @@ class _Nursery:
     def _bury(self) -> None:
         """Tell of the children that have ended, and kill what those left behind that were killed."""
         for number, pid in list(self._pids.items()):
-            # Until it is waited for its id, and that of its group, is nobody else's.
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            ended = _ended(pid, number in self._killed)
+            if ended is None:
                 continue
-            if number in self._killed:
-                _kill_group(pid, signal.SIGKILL)
-            _, status, usage = os.wait4(pid, 0)
+            status, usage = ended
             del self._pids[number]
             self._killed.discard(number)
             peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -179,6 +177,24 @@ class _Nursery:
 
     def _tell(self, kind: int, number: int, argument: int, peak: int = 0) -> None:
         self._server.sendall(TELL.pack(kind, number, argument, peak))
+
+
+def _ended(pid: int, was_killed: bool) -> tuple[int, Any] | None:
+    """The status of a child that has ended, and what it used; what it left behind is killed if it was. None: it runs."""
+    if sys.platform == "darwin":  # which has no `waitid` before Python 3.13
+        waited, status, usage = os.wait4(pid, os.WNOHANG)
+        if not waited:
+            return None
+        if was_killed:
+            _kill_group(pid, signal.SIGKILL)
+        return status, usage
+    # Until it is waited for its id, and that of its group, is nobody else's.
+    if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        return None
+    if was_killed:
+        _kill_group(pid, signal.SIGKILL)
+    _, status, usage = os.wait4(pid, 0)
+    return status, usage
 
 
 def _kill_group(pid: int, number: int) -> None:
