@@ -180,7 +180,7 @@ class _Nursery:
 
 
 def _ended(pid: int, was_killed: bool) -> tuple[int, Any] | None:
-    """The status of a child that has ended, and what it used; what it left behind is killed if it was. None: it runs."""
+    """The status of an ended child, and what it used; what it left behind is killed if it was. None: it runs."""
     if sys.platform == "darwin":  # which has no `waitid` before Python 3.13
         waited, status, usage = os.wait4(pid, os.WNOHANG)
         if not waited:
