@@ -7,11 +7,10 @@ May import: core, entrypoints, flows, engine.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
 import sys
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +21,7 @@ from surefoot.core.ids import to_text
 from surefoot.core.ports import Retryable
 from surefoot.engine.definition import Definition
 from surefoot.engine.resuming import Restart, loading, refuse_other, restart_of
+from surefoot.engine.running import exhaust
 from surefoot.entrypoints import load_file
 from surefoot.flows import Flow
 from surefoot.states import State
@@ -104,24 +104,14 @@ def _run(flow: Flow[..., Any], restart: Restart) -> None:
     try:
         value: Any = flow.start_again(restart, return_state=True)
         if flow.isgenerator:
-            _drain(value)
+            exhaust(value)
         elif flow.isasync:
+            import asyncio  # a door: a blocking flow does not pay for it
+
             asyncio.run(value)
     except Exception:
         if restart.execution is None or not restart.execution.state.is_final():
             raise
-
-
-def _drain(values: Any) -> None:
-    async def take_all() -> None:
-        async for _ in values:
-            pass
-
-    if isinstance(values, AsyncIterable):
-        asyncio.run(take_all())
-    else:
-        for _ in values:
-            pass
 
 
 def _load(start: RunStart) -> ModuleType:

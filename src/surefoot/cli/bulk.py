@@ -1,17 +1,4 @@
-"""What commands share that change runs: which runs are meant, what they are shown as before, and the question.
-
-`delete` has these; so has every other command that takes runs by name or by filter (`cancel`, `retry`):
-
-    @flow_run.command("delete")
-    @flow_run_options
-    @yes_option
-    @output_option
-    def delete(yes: bool, output: Output, **which: Any) -> None:
-        with reading() as client:
-            chosen = choose_flow_runs(client, FlowRunsAsked(**which))
-            preview(chosen, "Delete")
-            agree("Delete these?", yes)
-            client.delete_flow_runs([run.id for run in chosen])
+"""What the two `delete` commands share: which runs are meant by name or by filter, and what they are shown as before.
 
 The question itself is `consent.agree`. May import: click, core, client (the protocol), the parts of cli.
 """

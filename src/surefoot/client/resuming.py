@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
+from msgspec.structs import replace
+
 from surefoot.client.folding import take_in
 from surefoot.client.ledgers import ledger_of
 from surefoot.core import settings
@@ -119,13 +121,4 @@ class EmbeddedEarlierRuns:
                 f"Flow run {run.name!r} is being started again by {opened.opened_by}.",
                 do=f"See what becomes of it: surefoot flow-run watch {run.name}",
             )
-        return Retryable(
-            run,
-            found.flow_name,
-            opened.epoch + 1,
-            found.tags,
-            found.parameters,
-            found.parameters_at,
-            found.unkept,
-            found.start,
-        )
+        return replace(found, epoch=opened.epoch + 1)

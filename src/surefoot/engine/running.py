@@ -13,7 +13,7 @@ from surefoot.engine.execution import Execution
 from surefoot.engine.outermost import await_surrounded, call_surrounded, is_surrounded
 from surefoot.engine.streams import RunGenerator
 
-__all__ = ["coroutine", "run", "stream"]
+__all__ = ["coroutine", "exhaust", "run", "stream"]
 
 
 def run(execution: Execution, return_state: bool) -> Any:
@@ -46,3 +46,18 @@ def stream(execution: Execution) -> Any:
 
         return AsyncRunGenerator(execution)
     return RunGenerator(execution)
+
+
+def exhaust(values: Any) -> None:
+    """Take all values of a generator run, asynchronous or not, and let them go. Raises what the run raises."""
+    if not hasattr(values, "__aiter__"):
+        for _ in values:
+            pass
+        return
+    import asyncio
+
+    async def take_all() -> None:
+        async for _ in values:
+            pass
+
+    asyncio.run(take_all())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import click
@@ -17,6 +17,7 @@ from surefoot.cli.mistakes import Exit
 from surefoot.cli.table import one_line, state_cell
 from surefoot.core.errors import BadInput, EntrypointError, ParameterBindError, ParameterTypeError, Unavailable
 from surefoot.core.states import StateType
+from surefoot.engine.running import exhaust
 from surefoot.entrypoints import load_flow
 from surefoot.flows import Flow
 from surefoot.states import Crashed, State
@@ -71,13 +72,7 @@ def _load(entrypoint: str) -> Flow[..., Any]:
 def _drained(values: Any) -> State:
     """How a generator flow ended whose values were all taken."""
     try:
-        if isinstance(values, AsyncIterable):
-            import asyncio
-
-            asyncio.run(_take_all(values))
-        else:
-            for _ in values:
-                pass
+        exhaust(values)
     except (ParameterBindError, ParameterTypeError, Unavailable):
         raise
     except Exception:
@@ -85,11 +80,6 @@ def _drained(values: Any) -> State:
             raise
     state: State = values.state
     return state
-
-
-async def _take_all(values: AsyncIterable[Any]) -> None:
-    async for _ in values:
-        pass
 
 
 def parameters_of(pairs: Sequence[str], document: str | None) -> dict[str, Any]:
