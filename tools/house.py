@@ -43,6 +43,7 @@ DOORS: Final = {
     "src/surefoot/results/loading.py": "objects are wanted where somebody stored some",
     "src/surefoot/results/persistence.py": "objects are wanted where somebody asks to store one",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
+    "src/surefoot/engine/caching.py": "objects are wanted where a task asks for a cache",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",
     "src/surefoot/engine/session.py": "our logging imports the standard one, wanted by the first run only",
     "src/surefoot/task_runners/": "threads and queues are wanted by the first submit only",
@@ -66,6 +67,7 @@ ENTRANCES: Final = {
     "surefoot.settings": "users",
     "surefoot.runtime": "users",
     "surefoot.serializers": "users",
+    "surefoot.utilities.hashing": "users",
     "surefoot.testing": "the tests of users",
 }
 LOADED_BY_PATH: Final = {"src/surefoot/ledger/migrations/": "Alembic finds these itself"}

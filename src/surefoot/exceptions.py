@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from surefoot.core.errors import (
     BadInput,
+    CacheUnavailable,
     CancelledRun,
     ChildDied,
     CrashedRun,
     EntrypointError,
     FailedRun,
     FlowRunTimeoutError,
+    HashError,
     HomeUnwritable,
     InvalidNameError,
     LedgerBusy,
@@ -42,12 +44,14 @@ from surefoot.core.errors import (
 
 __all__ = [
     "BadInput",
+    "CacheUnavailable",
     "CancelledRun",
     "ChildDied",
     "CrashedRun",
     "EntrypointError",
     "FailedRun",
     "FlowRunTimeoutError",
+    "HashError",
     "HomeUnwritable",
     "InvalidNameError",
     "LedgerBusy",
