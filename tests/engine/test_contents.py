@@ -169,7 +169,8 @@ def test_what_differs_has_another_hash() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [threading.Lock, lambda: [threading.Lock()], lambda: {"a": (it for it in ())}, lambda: threading.local()]
+    "make",
+    [threading.Lock, lambda: [threading.Lock()], lambda: {"a": (letter for letter in "ab")}, lambda: threading.local()],
 )
 def test_what_cannot_be_hashed_says_why(make: Callable[[], Any]) -> None:
     value = make()

@@ -78,7 +78,8 @@ def in_a_flow(*calls: Callable[[], Any]) -> list[Any]:
     def main() -> list[Any]:
         return [call() for call in calls]
 
-    return main()
+    found: list[Any] = main()
+    return found
 
 
 # -- on the task
@@ -261,7 +262,10 @@ def test_keys_of_policies_are_a_tasks_own_and_keys_that_users_make_are_for_all(
     for policy in (INPUTS, DEFAULT, INPUTS + RUN_ID):
         tasks = double.task("double", cache_policy=policy), square.task("square", cache_policy=policy)
         assert in_a_flow(*[lambda task=it: task(3) for it in tasks]) == [6, 9]
-    same = lambda context, parameters: "K"  # noqa: E731
+
+    def same(context: Any, parameters: dict[str, Any]) -> str:
+        return "K"
+
     shared = double.task("double", cache_key_fn=same), square.task("square", cache_key_fn=same)
     assert [it(3) for it in shared] == [6, 6]
     message = record(home).task_runs[-1].last.message or ""
