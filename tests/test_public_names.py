@@ -34,6 +34,11 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.annotations": {"allow_failure", "quote", "unmapped"},
     "surefoot.exceptions": {"MissingContextError", "ParameterTypeError", "SurefootError"},
     "surefoot.entrypoints": {"load_flow"},
+    "surefoot.locking": {"FileSystemLockManager", "LockManager", "MemoryLockManager"},
+    "surefoot.locking.filesystem": {"FileSystemLockManager"},
+    "surefoot.locking.memory": {"MemoryLockManager"},
+    "surefoot.locking.protocol": {"LockManager"},
+    "surefoot.transactions": {"CommitMode", "IsolationLevel", "TransactionState"},
     "surefoot.results": {
         "Record", "ResultRecord", "ResultStore", "get_result_store", "load_result", "resolve_serializer",
         "should_persist_result",

@@ -12,12 +12,15 @@
     │   ├── MappingLengthMismatch     `.map` over iterables of unequal length
     │   ├── UnpicklableArgument       what a task is called with cannot be sent to another process
     │   ├── MissingContextError       something that needs a run, called outside of one
+    │   ├── ConfigurationError        what was asked for needs something that was not given, such as a lock manager
     │   ├── NotFound                  no such run, flow, profile, file ...
     │   ├── Ambiguous                 a name or prefix that fits several
     │   └── EntrypointError           `FILE:FLOW` that cannot be loaded
     ├── Refused                       an authority said no, with its reason
     │   ├── WouldDeadlock             a wait that could never end
-    │   └── TooDeep                   more blocked waits than the runner allows
+    │   ├── TooDeep                   more blocked waits than the runner allows
+    │   ├── LockNotHeld               (also a ValueError) a lock was released that is not held on this behalf
+    │   └── LockedByOther             (also a RuntimeError) what is locked by somebody else was to be written
     ├── Unavailable                   try again: storage or a server did not answer
     │   ├── LedgerBusy                another process holds the ledger
     │   ├── HomeUnwritable            the home cannot be written
@@ -51,6 +54,7 @@ __all__ = [
     "BadInput",
     "CancelledRun",
     "ChildDied",
+    "ConfigurationError",
     "CrashedRun",
     "Defect",
     "EntrypointError",
@@ -61,6 +65,8 @@ __all__ = [
     "LedgerBusy",
     "LedgerDamaged",
     "LedgerTooNew",
+    "LockNotHeld",
+    "LockedByOther",
     "MappingLengthMismatch",
     "MappingMissingIterable",
     "MissingContextError",
@@ -190,6 +196,12 @@ class MissingContextError(BadInput, RuntimeError):
     slug = "missing-context"
 
 
+class ConfigurationError(BadInput, RuntimeError):
+    """What was asked for needs something that was not given, such as a lock manager. Nothing ran."""
+
+    slug = "configuration"
+
+
 class NotFound(BadInput, LookupError):
     """Nothing goes by that id, name or prefix."""
 
@@ -227,6 +239,18 @@ class TooDeep(Refused, RuntimeError):
     """
 
     slug = "too-deep"
+
+
+class LockNotHeld(Refused, ValueError):
+    """A lock was given back on behalf of somebody who does not hold it."""
+
+    slug = "lock-not-held"
+
+
+class LockedByOther(Refused, RuntimeError):
+    """Something was to be written under a key that somebody else has locked."""
+
+    slug = "locked-by-other"
 
 
 class Unavailable(SurefootError):
