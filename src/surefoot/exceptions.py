@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from surefoot.core.errors import (
+    Ambiguous,
     BadInput,
     CancelledRun,
     ChildDied,
@@ -18,7 +19,9 @@ from surefoot.core.errors import (
     MappingLengthMismatch,
     MappingMissingIterable,
     MissingContextError,
+    MissingFlowError,
     MissingResult,
+    NotFound,
     NotReadyRun,
     ParameterBindError,
     ParameterTypeError,
@@ -37,10 +40,13 @@ from surefoot.core.errors import (
     UnfinishedRun,
     UnpicklableArgument,
     UnpicklableResult,
+    UnspecifiedFlowError,
+    VisualizationError,
     WouldDeadlock,
 )
 
 __all__ = [
+    "Ambiguous",
     "BadInput",
     "CancelledRun",
     "ChildDied",
@@ -56,7 +62,9 @@ __all__ = [
     "MappingLengthMismatch",
     "MappingMissingIterable",
     "MissingContextError",
+    "MissingFlowError",
     "MissingResult",
+    "NotFound",
     "NotReadyRun",
     "ParameterBindError",
     "ParameterTypeError",
@@ -75,5 +83,7 @@ __all__ = [
     "UnfinishedRun",
     "UnpicklableArgument",
     "UnpicklableResult",
+    "UnspecifiedFlowError",
+    "VisualizationError",
     "WouldDeadlock",
 ]
