@@ -71,7 +71,7 @@ def test_a_constructor_gives_type_and_name(constructor: str, kind: str) -> None:
     assert constructor in NAMES[StateType(kind)]
     assert getattr(states, constructor)(name="Mine").name == "Mine"
     with pytest.raises(TypeError):
-        getattr(states, constructor)(nam="Mine")
+        getattr(states, constructor)(title="Mine")
 
 
 @pytest.mark.parametrize("constructor", [at("3.01", it) for it in NAMES[StateType.SCHEDULED][:4]])
@@ -322,7 +322,7 @@ def test_a_fresh_copy_is_of_no_run_and_may_differ(row: str) -> None:
     assert state.fresh_copy(name="Mine", message="why").name == "Mine"
     assert Scheduled(NOON).fresh_copy().state_details.scheduled_time == NOON
     with pytest.raises(TypeError):
-        state.fresh_copy(nam="Mine")
+        state.fresh_copy(title="Mine")
 
 
 @row("3.26")
