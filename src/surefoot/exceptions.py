@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from surefoot.core.errors import (
+    Ambiguous,
     BadInput,
     CancelledRun,
     ChildDied,
@@ -21,7 +22,9 @@ from surefoot.core.errors import (
     MappingLengthMismatch,
     MappingMissingIterable,
     MissingContextError,
+    MissingFlowError,
     MissingResult,
+    NotFound,
     NotReadyRun,
     ParameterBindError,
     ParameterTypeError,
@@ -40,10 +43,13 @@ from surefoot.core.errors import (
     UnfinishedRun,
     UnpicklableArgument,
     UnpicklableResult,
+    UnspecifiedFlowError,
+    VisualizationError,
     WouldDeadlock,
 )
 
 __all__ = [
+    "Ambiguous",
     "BadInput",
     "CancelledRun",
     "ChildDied",
@@ -62,7 +68,9 @@ __all__ = [
     "MappingLengthMismatch",
     "MappingMissingIterable",
     "MissingContextError",
+    "MissingFlowError",
     "MissingResult",
+    "NotFound",
     "NotReadyRun",
     "ParameterBindError",
     "ParameterTypeError",
@@ -81,5 +89,7 @@ __all__ = [
     "UnfinishedRun",
     "UnpicklableArgument",
     "UnpicklableResult",
+    "UnspecifiedFlowError",
+    "VisualizationError",
     "WouldDeadlock",
 ]

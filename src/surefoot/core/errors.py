@@ -15,7 +15,10 @@
     │   ├── ConfigurationError        what was asked for needs something that was not given, such as a lock manager
     │   ├── NotFound                  no such run, flow, profile, file ...
     │   ├── Ambiguous                 a name or prefix that fits several
+    │   ├── VisualizationError        a flow's body that cannot be followed without its tasks' values
     │   └── EntrypointError           `FILE:FLOW` that cannot be loaded
+    │       ├── MissingFlowError      no flow of that name is there
+    │       └── UnspecifiedFlowError  several flows are there, and none was named
     ├── Refused                       an authority said no, with its reason
     │   ├── WouldDeadlock             a wait that could never end
     │   ├── TooDeep                   more blocked waits than the runner allows
@@ -70,6 +73,7 @@ __all__ = [
     "MappingLengthMismatch",
     "MappingMissingIterable",
     "MissingContextError",
+    "MissingFlowError",
     "MissingResult",
     "NotFound",
     "NotReadyRun",
@@ -90,6 +94,8 @@ __all__ = [
     "UnfinishedRun",
     "UnpicklableArgument",
     "UnpicklableResult",
+    "UnspecifiedFlowError",
+    "VisualizationError",
     "WouldDeadlock",
 ]
 
@@ -218,6 +224,27 @@ class EntrypointError(BadInput, ValueError):
     """`FILE:FLOW` cannot be loaded: no such file, no such flow, or an error while the file ran."""
 
     slug = "entrypoint"
+
+
+class MissingFlowError(EntrypointError):
+    """No flow of that name is where it was looked for. The message names those that are there."""
+
+    slug = "missing-flow"
+
+
+class UnspecifiedFlowError(EntrypointError):
+    """Several flows are where one was looked for, and none was named."""
+
+    slug = "unspecified-flow"
+
+
+class VisualizationError(BadInput, ValueError):
+    """A flow cannot be drawn: its body does something with a task's value for which the real value is needed.
+
+    Give that task `@task(viz_return_value=...)`.
+    """
+
+    slug = "visualization"
 
 
 class Refused(SurefootError):

@@ -84,6 +84,7 @@ class Presence:
         """The process ends in order: leave nothing."""
         atexit.unregister(self.end)
         self._bell.take_down()
+        self._bell.let_go()
         self._pulse.end()
         try:
             os.rmdir(self._pulse.folder)
