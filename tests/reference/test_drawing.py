@@ -316,7 +316,10 @@ def test_a_refusal_is_told_even_if_the_body_catches_it_and_so_is_what_the_body_r
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-@pytest.mark.parametrize("value", [at("2.24", it) for it in (None, 0, "", [], "text", (1, 2), {"a": 1}, 3.5)])
+EMPTY_AND_FULL: list[Any] = [at("2.24", None), *(at("2.24", it) for it in [0, "", [], "text", (1, 2), {"a": 1}, 3.5])]
+
+
+@pytest.mark.parametrize("value", EMPTY_AND_FULL)
 def test_a_value_to_draw_with_is_given_whatever_it_is(value: Any) -> None:
     got: list[Any] = []
     one: Any = load.with_options(viz_return_value=value)
@@ -443,6 +446,12 @@ def test_other_threads_are_not_drawn_with(row: str) -> None:
 
     thread = threading.Thread(target=beside)
     thread.start()
-    drawn(lambda: (drawing.set(), asked.wait(20), extract()))
+
+    def body() -> None:
+        drawing.set()
+        assert asked.wait(20)
+        extract()
+
+    drawn(body)
     thread.join()
     assert seen == [True]
