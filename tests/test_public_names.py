@@ -38,6 +38,7 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.utilities.annotations": {"allow_failure", "quote", "unmapped"},
     "surefoot.client.schemas": {"FlowRun", "State", "StateType", "TaskRun"},
     "surefoot.client.schemas.objects": {"FlowRun", "State", "StateDetails", "StateType", "TaskRun"},
+    "surefoot.drawing": {"Drawing"},
     "surefoot.types": {"DateTime", "NonNegativeInteger", "PositiveInteger", "SecretStr"},
     "surefoot.exceptions": {
         "CancelledRun", "CrashedRun", "FailedRun", "InvalidNameError", "MappingLengthMismatch",

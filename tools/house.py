@@ -57,6 +57,8 @@ DOORS: Final = {
 }
 # Public names that users of the field know in both forms, as "package or class: awaiting name", and why.
 TWINS: Final[dict[str, str]] = {
+    "Flow: avisualize": "a name that users know; the body of a flow is awaited in their loop, or in one of its own",
+    "surefoot.drawing: draw_async": "the same two ways; both only hand the body to the sketch",
     "State: aresult": "a name that users know; nothing is waited for",
     "Pool: finish_async": "waits for `finish` in a thread: one rule, two ways to wait",
     "LockManager: aacquire_lock": "the interface that users know; each kind tells both ways by one generator",
@@ -71,6 +73,7 @@ ENTRANCES: Final = {
     "surefoot._doors": "core.ports, by its name",
     "surefoot.cli": "the command",
     "surefoot.client.schemas": "users",
+    "surefoot.drawing": "users",
     "surefoot.client.schemas.objects": "users",
     "surefoot.exceptions": "users",
     "surefoot.locking.protocol": "users",

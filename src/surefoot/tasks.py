@@ -23,6 +23,7 @@ from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.interrupts import GateShut
 from surefoot.engine.progress import MapProgress
 from surefoot.engine.scope import current
+from surefoot.engine.sketching import sketcher
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.telling import map_ended
 from surefoot.futures import Future, FutureList
@@ -77,6 +78,7 @@ class Task(Definition, Generic[P, R]):
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_running: Hooks = None,
+        viz_return_value: Any = None,
     ) -> None:
         super().__init__(
             fn,
@@ -111,6 +113,7 @@ class Task(Definition, Generic[P, R]):
             parameters=None if self.open_ended else self.parameter_names,
             owner=f"task {self.name!r}",
         )
+        self.viz_return_value = viz_return_value
         inner = self.fn
         self.task_key = f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
 
@@ -142,6 +145,8 @@ class Task(Definition, Generic[P, R]):
         futures whose ends are waited for although their values are not used.
         """
         __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
+        if (sketch := sketcher()) is not None:
+            return sketch.called(self, args, kwargs, wait_for, return_state)
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:
@@ -175,6 +180,8 @@ class Task(Definition, Generic[P, R]):
         Futures among the arguments are waited for without holding a thread. Raises MissingContextError outside of a
         flow.
         """
+        if (sketch := sketcher()) is not None:
+            return sketch.submitted(self, args, kwargs, wait_for, return_state)
         flow = self._flow("submit")
         future: Future[R] = self._submit(flow, self._execution(args, kwargs, wait_for))
         if return_state:
@@ -221,6 +228,8 @@ class Task(Definition, Generic[P, R]):
         are; of a dict the keys are taken; a future stands for the iterable that it gives. Raises MappingMissingIterable
         and MappingLengthMismatch before anything runs.
         """
+        if (sketch := sketcher()) is not None:
+            return sketch.mapped(self, args, kwargs, wait_for, return_state, self._rows)
         flow = self._flow("map")
         rows = self._rows(args, kwargs)
         if rows and not self.fits(*rows[0]):
@@ -337,6 +346,7 @@ def task(
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_running: Hooks = None,
+    viz_return_value: Any = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a task.
@@ -369,6 +379,7 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         refresh_cache: True has the result made anew and stored. The default is the setting `tasks.refresh_cache`.
         cache_result_in_memory: False has a stored result read again where it is used, instead of kept in memory.
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
+        viz_return_value: what the body of a flow gets for it while the flow is drawn (`flow.visualize()`).
 
     >>> @task(retries=3, retry_delay_seconds=exponential_backoff(10))
     ... def upload(path: str) -> None: ...
