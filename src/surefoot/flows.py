@@ -15,7 +15,7 @@ from surefoot.core import ports, settings
 from surefoot.core.delays import DelaySpec
 from surefoot.core.errors import BadInput, MissingFlowError, UnspecifiedFlowError
 from surefoot.engine import running
-from surefoot.engine.definition import Definition, Hooks, RunName
+from surefoot.engine.definition import Definition, Hooks, RunName, check_in_memory
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.recorded_parameters import json_values
 from surefoot.engine.resuming import Restart, restart_of
@@ -67,6 +67,7 @@ class Flow(Definition, Generic[P, R]):
         persist_result: bool | None = None,
         result_storage: str | os.PathLike[str] | None = None,
         result_serializer: Serializer | type[Serializer] | str | None = None,
+        cache_result_in_memory: bool = True,
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_cancellation: Hooks = None,
@@ -94,6 +95,7 @@ class Flow(Definition, Generic[P, R]):
                 "running": on_running,
             },
         )
+        self.in_memory = check_in_memory(cache_result_in_memory, f"flow {self.name!r}")
         self.asks = asked(
             persist_result,
             result_storage,
@@ -307,6 +309,7 @@ def flow(
     persist_result: bool | None = None,
     result_storage: str | os.PathLike[str] | None = None,
     result_serializer: Serializer | type[Serializer] | str | None = None,
+    cache_result_in_memory: bool = True,
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_cancellation: Hooks = None,
@@ -337,6 +340,7 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
         result_storage: the folder for it. The default is the setting `results.local_storage_path`.
         result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is the setting
             `results.default_serializer`.
+        cache_result_in_memory: False has a stored result read again where it is used, instead of kept in memory.
         on_completion, on_failure, on_cancellation, on_crashed, on_running: lists of hooks `(flow, flow_run, state)`.
 
     >>> @flow(flow_run_name="load-{day}")

@@ -25,6 +25,7 @@ from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
+from surefoot.engine.stored_values import let_go_of_value
 from surefoot.engine.tracebacks import traceback_text
 from surefoot.results.asking import Persistence, tell_here
 from surefoot.results.persistence import keep_for
@@ -367,8 +368,7 @@ class Execution:
         """The run that this exception ended first, if it came here out of that run; and tie it to this one.
 
         An exception carries the run that it ended first, and the run around the last one that it left: only there does
-            it
-        count as a cause. So one exception object that is raised by two runs is not told as the same failure.
+        it count as a cause. So one exception object that is raised by two runs is not told as the same failure.
         """
         cause_id, around_id = getattr(error, "__surefoot_cause__", (None, None))
         if around_id != self.run_id:
@@ -391,6 +391,8 @@ class Execution:
         self.context = _OVER  # the context refers to the run: apart, both go at once, not with the garbage collector
         ended = self.ended
         if ended is not None:
+            if not self.definition.in_memory:
+                let_go_of_value(self)
             ended(self)
 
     @property
@@ -560,11 +562,12 @@ class Execution:
     def outcome_value(self, return_state: bool) -> Any:
         """What the caller gets: the value, the state, or the exception raised."""
         __tracebackhide__ = True
+        value = self.data
+        if not self.definition.in_memory:
+            let_go_of_value(self)
         if return_state:
             return self.state
-        if self.state_type is COMPLETED:
-            return self.data
-        return self.state.result()
+        return value if self.state_type is COMPLETED else self.state.result()
 
     def abandon(self) -> None:
         """End a run whose life is suspended in a call that does not come back: its later outcome is dropped."""

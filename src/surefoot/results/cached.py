@@ -160,4 +160,4 @@ def instant(at_us: int) -> str:
     >>> instant(0)
     '1970-01-01 00:00:00 UTC'
     """
-    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC).isoformat(' ')[:19]} UTC"
