@@ -18,8 +18,8 @@ import surefoot
 # What users of the field know, by the module that has it.
 KNOWN: dict[str, set[str]] = {
     "surefoot": {
-        "Flow", "Future", "State", "Task", "__version__", "allow_failure", "exponential_backoff", "flow",
-        "get_run_logger", "quote", "tags", "task", "unmapped",
+        "Flow", "Future", "Skip", "State", "Task", "__version__", "allow_failure", "exponential_backoff",
+        "flow", "get_run_logger", "quote", "tags", "task", "unmapped",
     },
     "surefoot.flows": {"Flow", "flow"},
     "surefoot.tasks": {"Task", "exponential_backoff", "task"},
@@ -27,13 +27,18 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.task_runners": {"TaskRunner", "ThreadPoolTaskRunner"},
     "surefoot.states": {
         "AwaitingRetry", "Cancelled", "Cancelling", "Completed", "Crashed", "Failed", "Late", "Paused", "Pending",
-        "Retrying", "Running", "Scheduled", "State", "StateType", "get_state_exception", "raise_state_exception",
+        "Retrying", "Running", "Scheduled", "Skipped", "State", "StateType", "get_state_exception",
+        "raise_state_exception",
     },
     "surefoot.logging": {"disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger"},
     "surefoot.context": {"FlowRunContext", "TaskRunContext", "get_run_context", "tags"},
     "surefoot.annotations": {"allow_failure", "quote", "unmapped"},
-    "surefoot.exceptions": {"MissingContextError", "ParameterTypeError", "SurefootError"},
+    "surefoot.exceptions": {"MissingContextError", "ParameterTypeError", "Skip", "SurefootError"},
     "surefoot.entrypoints": {"load_flow"},
+    "surefoot.triggers": {
+        "all_failed", "all_finished", "all_successful", "always_run", "any_failed", "any_successful",
+        "not_all_skipped", "some_failed", "some_successful",
+    },
     "surefoot.results": {
         "Record", "ResultRecord", "ResultStore", "get_result_store", "load_result", "resolve_serializer",
         "should_persist_result",

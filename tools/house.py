@@ -67,6 +67,7 @@ ENTRANCES: Final = {
     "surefoot.runtime": "users",
     "surefoot.serializers": "users",
     "surefoot.testing": "the tests of users",
+    "surefoot.triggers": "users",
 }
 LOADED_BY_PATH: Final = {"src/surefoot/ledger/migrations/": "Alembic finds these itself"}
 

@@ -24,7 +24,7 @@ from surefoot.core.errors import (
     UnfinishedRun,
 )
 from surefoot.core.ids import new_id, to_uuid
-from surefoot.core.states import FINAL, StateType, default_name
+from surefoot.core.states import FINAL, SKIPPED, StateType, default_name
 
 __all__ = [
     "AwaitingRetry",
@@ -39,6 +39,7 @@ __all__ = [
     "Retrying",
     "Running",
     "Scheduled",
+    "Skipped",
     "State",
     "StateType",
     "get_state_exception",
@@ -150,6 +151,10 @@ class State:
     def is_completed(self) -> bool:
         """Whether the run completed."""
         return self.type is StateType.COMPLETED
+
+    def is_skipped(self) -> bool:
+        """Whether the run was skipped: COMPLETED, with the name Skipped, and no value."""
+        return self.type is StateType.COMPLETED and self.name == SKIPPED
 
     def is_failed(self) -> bool:
         """Whether the run failed."""
@@ -343,6 +348,11 @@ def Cancelled(**fields: Any) -> State:
 def Completed(**fields: Any) -> State:
     """A run that did what it should. `Completed(data=3).result()` is 3; without `data` it is None."""
     return State(StateType.COMPLETED, **{"data": None, **fields})
+
+
+def Skipped(**fields: Any) -> State:
+    """A run that had nothing to do. To return it is to `raise Skip`: `return Skipped(message="nothing new")`."""
+    return State(StateType.COMPLETED, **{"name": SKIPPED, "data": None, **fields})
 
 
 def Failed(**fields: Any) -> State:

@@ -15,17 +15,18 @@ from surefoot.core.errors import Defect, ResultNotStored
 from surefoot.core.facts import ResultAt, RunFact, StateEntered
 from surefoot.core.ids import new_id
 from surefoot.core.ports import Earlier
-from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, PENDING, RUNNING
+from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, PENDING, RUNNING, SKIPPED
 from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
-from surefoot.engine.effects import Enter, NotReady, Settle, Stopped, Verdict
-from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, unready, value_of
+from surefoot.engine.effects import Enter, NotReady, Raised, Settle, Skipped, Stopped, Verdict
+from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, value_of
 from surefoot.engine.keys import fingerprint, short_hash
 from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
 from surefoot.engine.tracebacks import traceback_text
+from surefoot.engine.verdicts import judged, skipped_by
 from surefoot.results.asking import Persistence, tell_here
 from surefoot.results.persistence import keep_for
 from surefoot.states import NO_DATA, State, aggregate
@@ -460,14 +461,14 @@ class Execution:
         """The futures among the inputs that have not ended."""
         return pending_in(self.references) if self.references is not None else []
 
-    def take_inputs(self) -> NotReady | None:
-        """All upstreams have ended: put their values in place, or say which one did not complete."""
+    def take_inputs(self) -> NotReady | Skipped | Raised | None:
+        """All upstreams have ended: put their values in place, or say what the run's trigger has against it."""
         references = self.references
         if references is None:
             return None
-        not_ready = unready(references)
-        if not_ready is not None:
-            return not_ready
+        against = judged(references, self.definition.trigger)
+        if against is not None:
+            return against
         self.args = tuple([replace_references(value, value_of) for value in self.args])
         self.kwargs = {name: replace_references(value, value_of) for name, value in self.kwargs.items()}
         self.references = self.before = None
@@ -518,6 +519,9 @@ class Execution:
             single = states[0] if len(states) == 1 and not isinstance(value, (list, tuple, set, dict)) else None
             name = single.name if single is not None else "Completed"
             told = single.message if single is not None else message
+            if single is not None and name == SKIPPED and single.run_id is not None:
+                skipped = skipped_by(single)
+                return Verdict(COMPLETED, name, skipped.message, None, skipped.cause_id)
             return Verdict(COMPLETED, name, told, replace_references(value, value_of))
         if len(states) == 1:
             message = decisive.message or f"{decisive.run_of or 'a run'} ended {decisive.name}"

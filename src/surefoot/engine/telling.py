@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from surefoot.core.errors import TerminationSignal
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import OutOfTime
-from surefoot.core.states import CANCELLED, CANCELLING, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
+from surefoot.core.states import CANCELLED, CANCELLING, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED, SKIPPED
 from surefoot.engine.effects import Raised
 from surefoot.engine.tracebacks import traceback_text
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from surefoot.engine.effects import Enter, Outcome
     from surefoot.engine.execution import Execution
     from surefoot.engine.progress import MapProgress
+    from surefoot.states import State
 
 __all__ = ["condition_failed", "entered", "hook_ended", "map_ended", "took", "why_stopped"]
 
@@ -79,6 +80,8 @@ def _line(execution: Execution, effect: Enter) -> str:
         return f"failed{because}; retry {execution.attempt} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"
     if kind is COMPLETED and effect.state_name == "Cached":
         return f"had completed{because}"
+    if kind is COMPLETED and effect.state_name == SKIPPED:
+        return f"was skipped{because}"
     if kind is COMPLETED:
         name = "" if effect.state_name == "Completed" else f" ({effect.state_name})"
         return f"completed{name} in {took(execution.ran_us / 1e6)}{because}"
@@ -108,11 +111,14 @@ def condition_failed(execution: Execution, outcome: Outcome) -> None:
         _say(execution, ERROR, f"its retry_condition_fn raised, so it is not retried:\n{traceback_text(outcome.error)}")
 
 
-def map_ended(flow: Execution, progress: MapProgress, completed: bool) -> None:
+def map_ended(flow: Execution, progress: MapProgress, state: State) -> None:
     """One run of a map has ended; after the last, the map is told in one line."""
-    if progress.ended(completed) and progress.total > 1:
+    if progress.ended(state.is_completed(), state.is_skipped()) and progress.total > 1:
         failed = f", {progress.failed:,} of them failed" if progress.failed else ""
-        _say(flow, INFO, f"map {progress.name}: {progress.total:,} runs{failed}, in {took(progress.seconds())}")
+        skipped = f", {progress.skipped:,} skipped" if progress.skipped else ""
+        _say(
+            flow, INFO, f"map {progress.name}: {progress.total:,} runs{failed}{skipped}, in {took(progress.seconds())}"
+        )
 
 
 def _say(execution: Execution, level: int, line: str) -> None:
