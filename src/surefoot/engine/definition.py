@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import inspect
 
     from surefoot.core.settings import Settings
+    from surefoot.engine.caching import Caching
     from surefoot.engine.verdicts import Trigger
     from surefoot.results.asking import Asked
 
@@ -59,6 +60,7 @@ class Definition:
     fn: Callable[..., Any]
     asks: Asked  # how its results are to be stored
     trigger: Trigger = DEFAULT
+    caching: Caching | None = None  # what it asks of a cache
     _options: dict[str, Any]  # what it was made with: `with_options` makes another with these and others
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
