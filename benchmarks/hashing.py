@@ -18,7 +18,7 @@ def main() -> None:
     import numpy as np
     import pandas as pd
 
-    numbers = np.random.default_rng(1).random(SIZE)
+    numbers: Any = np.random.default_rng(1).random(SIZE)
     measured = in_turn(lambda: took(lambda: content_hash(numbers)), lambda: took(lambda: blake2b(numbers)), rounds=5)
     goal = "under 3 times the floor"
     tell("a NumPy array of 100 MB hashed", measured, "s", "BLAKE2 of its bytes", goal, measured.ratio < 3)
