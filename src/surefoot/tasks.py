@@ -18,7 +18,7 @@ from surefoot.core.errors import MappingLengthMismatch, MappingMissingIterable, 
 from surefoot.core.ids import new_id
 from surefoot.engine import running
 from surefoot.engine.caching import UNSET, caching_of
-from surefoot.engine.definition import Definition, Hooks, RunName, check_in_memory, check_trigger
+from surefoot.engine.definition import Definition, Hooks, RunName, check_trigger
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.interrupts import GateShut
 from surefoot.engine.progress import MapProgress
@@ -107,7 +107,6 @@ class Task(Definition, Generic[P, R]):
             isgenerator=self.isgenerator,
             owner=f"task {self.name!r}",
         )
-        self.in_memory = check_in_memory(cache_result_in_memory, f"task {self.name!r}")
         self.asks = asked(
             persist_result if self.caching is None else True,
             result_storage,

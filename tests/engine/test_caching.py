@@ -241,12 +241,18 @@ def test_asynchronous_tasks_wait_without_holding_their_loop() -> None:
     @task(cache_policy=ALONE)
     async def slow(x: int) -> int:
         calls.append(x)
-        await asyncio.sleep(0.02)
+        began.set()
+        await gate.wait()
         return x
+
+    began, gate = asyncio.Event(), asyncio.Event()
 
     @flow
     async def f() -> list[int]:
-        return [*await asyncio.gather(*[slow(1) for _ in range(5)]), *[await it for it in slow.map([1, 1])]]
+        running = [asyncio.ensure_future(slow(1)) for _ in range(5)]
+        await began.wait()
+        gate.set()
+        return [*await asyncio.gather(*running), *[await it for it in slow.map([1, 1])]]
 
     assert asyncio.run(f()) == [1] * 7
     assert calls == [1]

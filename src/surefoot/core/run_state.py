@@ -23,9 +23,9 @@ from surefoot.core.errors import (
 )
 from surefoot.core.ids import new_id, to_uuid
 from surefoot.core.state_details import StateDetails, StateTypeError, StateValueError, instant
-from surefoot.core.states import FINAL, SKIPPED, StateType, default_name
+from surefoot.core.states import FINAL, StateType, default_name
 
-__all__ = ["NO_DATA", "Elsewhere", "State", "aggregate", "get_state_exception", "raise_state_exception"]
+__all__ = ["NO_DATA", "State", "aggregate", "get_state_exception", "raise_state_exception"]
 
 
 class _NoData:
@@ -37,16 +37,6 @@ class _NoData:
 
 
 NO_DATA: Final = _NoData()
-
-
-class Elsewhere:
-    """Stands, as the data of a state, for a value that is not in memory."""
-
-    __slots__ = ()
-
-    def value(self) -> Any:
-        """The value, read anew. Raises MissingResult, which says why it is not to be had."""
-        raise MissingResult("The value is not here.")
 
 
 class State:
@@ -151,10 +141,6 @@ class State:
         """Whether the run completed."""
         return self.type is StateType.COMPLETED
 
-    def is_skipped(self) -> bool:
-        """Whether the run was skipped: COMPLETED, with the name Skipped, and no value."""
-        return self.type is StateType.COMPLETED and self.name == SKIPPED
-
     def is_failed(self) -> bool:
         """Whether the run failed."""
         return self.type is StateType.FAILED
@@ -191,7 +177,7 @@ class State:
         if self.type is StateType.COMPLETED:
             if self.data is NO_DATA:
                 raise MissingResult(f"{self!r} carries no value.", do="Ask the run itself, or store its result.")
-            return self.data.value() if isinstance(self.data, Elsewhere) else self.data
+            return self.data
         if self.type not in FINAL:
             error: type[PausedRun | UnfinishedRun] = PausedRun if self.is_paused() else UnfinishedRun
             raise error(f"The run is {self.name}, so it has no result yet.", do="Wait until it has ended.")

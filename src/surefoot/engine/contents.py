@@ -10,7 +10,6 @@ from gc import get_referents
 from types import FunctionType
 from typing import Any, Final
 
-from surefoot.core.run_state import Elsewhere
 from surefoot.engine.hashing import CONTAINERS, SIMPLE, NoHash, Walk, blake2b, encode, name_of, short_hash
 from surefoot.states import State
 
@@ -94,7 +93,7 @@ class _Contents(Walk):
 
     def _reference(self, target: Any) -> Any:
         if isinstance(target, State):
-            return ["state", target.type.value, target.name, target.message, self._plain(_data_of(target))]
+            return ["state", target.type.value, target.name, target.message, self._plain(target.data)]
         raise NoHash("is a future, whose value is not there yet")
 
     def _whole(self, value: Any, kind: type) -> Any:
@@ -124,10 +123,6 @@ class _Contents(Walk):
             return self._taken_apart(value, kind)
         parts = (value.__dict__, value.__pydantic_extra__, value.__pydantic_private__)
         return ["model", name_of(kind), *map(self._plain, parts)]
-
-
-def _data_of(state: State) -> Any:
-    return state.data.value() if isinstance(state.data, Elsewhere) else state.data
 
 
 def _packed(value: Any) -> bytes | None:

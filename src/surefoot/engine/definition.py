@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from surefoot.engine.verdicts import Trigger
     from surefoot.results.asking import Asked
 
-__all__ = ["Definition", "Hooks", "RunName", "check_in_memory", "check_trigger"]
+__all__ = ["Definition", "Hooks", "RunName", "check_trigger"]
 
 RunName = str | Callable[..., str] | None
 Hooks = Iterable[Callable[..., Any]] | None
@@ -61,7 +61,6 @@ class Definition:
     asks: Asked  # how its results are to be stored
     trigger: Trigger = DEFAULT
     caching: Caching | None = None  # what it asks of a cache
-    in_memory: bool = True  # whether values of its runs are kept in memory that could be read again
     _options: dict[str, Any]  # what it was made with: `with_options` makes another with these and others
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
@@ -454,13 +453,6 @@ class BadInputType(BadInput, TypeError):
 
 class BadInputValue(BadInput, ValueError):
     """An argument of a decorator is out of range."""
-
-
-def check_in_memory(value: bool, owner: str) -> bool:
-    """Whether values are kept in memory. Raises TypeError for anything but True and False."""
-    if not isinstance(value, bool):
-        raise BadInputType(f"cache_result_in_memory of {owner} is {value!r}.", do="Pass True or False.")
-    return value
 
 
 def check_hooks(functions: Hooks, argument: str, owner: Definition) -> list[Callable[..., Any]]:

@@ -25,7 +25,6 @@ from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
-from surefoot.engine.stored_values import let_go_of_value
 from surefoot.engine.tracebacks import traceback_text
 from surefoot.engine.verdicts import judged, verdict_over
 from surefoot.results.asking import Persistence, tell_here
@@ -392,8 +391,6 @@ class Execution:
         self.context = _OVER  # the context refers to the run: apart, both go at once, not with the garbage collector
         ended = self.ended
         if ended is not None:
-            if not self.definition.in_memory:
-                let_go_of_value(self)
             ended(self)
 
     @property
@@ -542,12 +539,11 @@ class Execution:
     def outcome_value(self, return_state: bool) -> Any:
         """What the caller gets: the value, the state, or the exception raised."""
         __tracebackhide__ = True
-        value = self.data
-        if not self.definition.in_memory:
-            let_go_of_value(self)
         if return_state:
             return self.state
-        return value if self.state_type is COMPLETED else self.state.result()
+        if self.state_type is COMPLETED:
+            return self.data
+        return self.state.result()
 
     def abandon(self) -> None:
         """End a run whose life is suspended in a call that does not come back: its later outcome is dropped."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.annotations import Annotation, allow_failure, quote
-from surefoot.core.run_state import Elsewhere
 from surefoot.core.states import COMPLETED
 from surefoot.states import State, get_state_exception
 
@@ -207,5 +206,5 @@ def value_of(target: Any, allows_failure: bool) -> Any:
     """What a run gets in place of a future or state that has ended."""
     state = target if type(target) is State else target.state
     if state.type is COMPLETED:
-        return state.data.value() if isinstance(state.data, Elsewhere) else state.data
+        return state.data
     return get_state_exception(state)
