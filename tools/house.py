@@ -42,6 +42,7 @@ DOORS: Final = {
     "src/surefoot/results/asking.py": "serializers and objects are wanted by decorators that name one",
     "src/surefoot/results/loading.py": "objects are wanted where somebody stored some",
     "src/surefoot/results/persistence.py": "objects are wanted where somebody asks to store one",
+    "src/surefoot/results/places.py": "the library of the clouds is wanted by those who store there",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",
     "src/surefoot/engine/session.py": "our logging imports the standard one, wanted by the first run only",

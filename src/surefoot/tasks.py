@@ -7,7 +7,6 @@ May import: core, engine, futures, results.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
@@ -28,6 +27,8 @@ from surefoot.results.asking import asked
 from surefoot.states import State
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from surefoot.results.serializing import Serializer
 
 __all__ = ["Task", "exponential_backoff", "task"]
@@ -59,8 +60,9 @@ class Task(Definition, Generic[P, R]):
         timeout_seconds: float | None = None,
         log_prints: bool | None = None,
         persist_result: bool | None = None,
-        result_storage: str | os.PathLike[str] | None = None,
+        result_storage: Any = None,
         result_serializer: Serializer | type[Serializer] | str | None = None,
+        result_ttl: timedelta | float | None = None,
         result_storage_key: str | None = None,
         on_completion: Hooks = None,
         on_failure: Hooks = None,
@@ -86,6 +88,7 @@ class Task(Definition, Generic[P, R]):
             result_storage,
             result_serializer,
             result_storage_key,
+            result_ttl,
             parameters=None if self.open_ended else self.parameter_names,
             owner=f"task {self.name!r}",
         )
@@ -294,8 +297,9 @@ def task(
     timeout_seconds: float | None = None,
     log_prints: bool | None = None,
     persist_result: bool | None = None,
-    result_storage: str | os.PathLike[str] | None = None,
+    result_storage: Any = None,
     result_serializer: Serializer | type[Serializer] | str | None = None,
+    result_ttl: timedelta | float | None = None,
     result_storage_key: str | None = None,
     on_completion: Hooks = None,
     on_failure: Hooks = None,
@@ -320,9 +324,13 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         log_prints: whether `print` writes log lines of the run. None: as the flow does.
         persist_result: whether the result is stored as a file of its own. None: True if one of the next three is given,
             else as the flow does, or the settings `tasks.default_persist_result` and `results.persist_by_default`.
-        result_storage: the folder for it. The default is that of the flow, or `results.local_storage_path`.
+        result_storage: where it goes: the path of a folder, a URL (`s3://bucket/prefix`, `gs://`, `az://`,
+            `memory://name`), or a storage object with `read_path` and `write_path`. The default is that of the flow, or
+            `results.default_storage`, or `results.local_storage_path`.
         result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is that of the flow, or
             `results.default_serializer`.
+        result_ttl: how long the stored result counts, a timedelta or seconds. The default is that of the flow, or the
+            setting `results.stored_max_age_days`, or for good.
         result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out.
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
 

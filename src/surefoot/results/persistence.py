@@ -17,7 +17,7 @@ from surefoot.results.asking import Asked, Persistence
 from surefoot.results.keeping import Keeper
 from surefoot.results.pickling import why_not
 
-__all__ = ["keep_for"]
+__all__ = ["default_storage", "default_ttl_us", "keep_for"]
 
 
 def keep_for(
@@ -50,19 +50,33 @@ def keep_for(
     """
     if not persistence.persist:
         return None if keeper is None else keeper.keep(value, source, epoch, inputs)
-    from surefoot.results.objects import folder_of, write_object
+    from surefoot.results.objects import write_object
     from surefoot.results.serializing import name_of, resolve_serializer
 
     try:
-        folder = persistence.folder or folder_of(settings.get("results.local_storage_path"))
+        storage = persistence.storage or default_storage(settings)
         serializer = persistence.serializer or resolve_serializer(settings.get("results.default_serializer"))
         key = to_text(run_id) if asks.key is None else _filled(asks.key, key_fields())
-        path, record = write_object(folder, key, value, serializer, run_id=to_text(run_id), name=name)
+        ttl_us = persistence.ttl_us or default_ttl_us(settings)
+        path, record = write_object(storage, key, value, serializer, run_id=to_text(run_id), name=name, ttl_us=ttl_us)
     except (KeyboardInterrupt, TerminationSignal):
         raise
     except BaseException as error:
         raise _not_stored(error, name) from error
     return ResultAt(path, 0, record.length, name_of(serializer), source, epoch, inputs)
+
+
+def default_storage(settings: Settings) -> str:
+    """The address of the storage for results of which nothing says where they go."""
+    from surefoot.results.places import address_of
+
+    return address_of(settings.get("results.default_storage") or settings.get("results.local_storage_path"))
+
+
+def default_ttl_us(settings: Settings) -> int | None:
+    """How long a result is stored of which nothing says that, in microseconds; None for good."""
+    days = settings.get("results.stored_max_age_days")
+    return None if days is None else int(days * 86_400e6)
 
 
 def _filled(template: str, fields: Mapping[str, Any]) -> str:
@@ -72,10 +86,19 @@ def _filled(template: str, fields: Mapping[str, Any]) -> str:
 
 
 def _not_stored(error: BaseException, name: str) -> ResultNotStored:
+    from surefoot.results.places import is_url
+
     if isinstance(error, SurefootError):
         why, do = error.what.rstrip("."), error.do
     elif isinstance(error, OSError) and error.filename is not None:
-        why, do = f"{os.fspath(error.filename)}: {error.strerror}", "Free disk space, or pass another result_storage."
+        place = os.fspath(error.filename)
+        is_far = isinstance(place, str) and is_url(place)
+        why = f"{place!s}: {error.strerror}"
+        do = (
+            "Look whether that storage answers, and takes what these credentials write; or pass another result_storage."
+            if is_far
+            else "Free disk space, or pass another result_storage."
+        )
     else:
         why, do = why_not(error), "Pass a result_serializer that can write it, or return something else."
     return ResultNotStored(f"The result of {name!r} could not be stored: {why}.", do=do)

@@ -148,7 +148,17 @@ class Results(Group):
 
     persist_by_default = Setting(BOOL, False, "Whether results are stored of flows and tasks that do not say.")
     default_serializer = Setting(TEXT, "pickle", "What stored results are written with, where nothing else is said.")
+    default_storage = Setting(
+        optional(TEXT),
+        None,
+        "The URL (s3://BUCKET/FOLDER, gs://, az://) or folder of stored results, where none is named; if empty, "
+        "`results.local_storage_path`.",
+    )
     local_storage_path = Setting(PATH, "${SUREFOOT_HOME}/storage", "The folder of stored results, where none is named.")
+    stored_max_age_days = Setting(
+        optional(number()), None, "Days that stored results count which say nothing else; if empty, for good."
+    )
+    storage_timeout_seconds = Setting(number(least=0.1), 60, "How long an object store is tried that does not answer.")
     keep_for_resuming = Setting(BOOL, True, "Whether results are kept so that a run can be resumed.")
     item_max_bytes = Setting(whole(most=1 << 30), 64 << 20, "The largest result that is kept for resuming.")
     budget_bytes = Setting(whole(), 4 << 30, "Disk that results kept for resuming may take.")
