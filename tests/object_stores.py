@@ -291,4 +291,3 @@ def _listed(bucket: dict[str, bytes], prefix: str) -> bytes:
 
 
 _STARTS: dict[str, Any] = {"s3": _s3, "az": _az, "gs": _gs}
-

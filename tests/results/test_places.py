@@ -93,7 +93,7 @@ def test_results_of_a_run_lie_where_its_flow_says_and_are_found_from_its_record(
         first = rows(day)
         second: dict[str, int] = await rows.submit("second")
         await plain()
-        return first[day] + len(second)
+        return int(first[day]) + len(second)
 
     assert asyncio.run(nightly("mon")) == 4
     client = get_client()

@@ -12,12 +12,18 @@
     │   ├── MappingLengthMismatch     `.map` over iterables of unequal length
     │   ├── UnpicklableArgument       what a task is called with cannot be sent to another process
     │   ├── MissingContextError       something that needs a run, called outside of one
+    │   ├── ConfigurationError        what was asked for needs something that was not given, such as a lock manager
     │   ├── NotFound                  no such run, flow, profile, file ...
     │   ├── Ambiguous                 a name or prefix that fits several
+    │   ├── VisualizationError        a flow's body that cannot be followed without its tasks' values
     │   └── EntrypointError           `FILE:FLOW` that cannot be loaded
+    │       ├── MissingFlowError      no flow of that name is there
+    │       └── UnspecifiedFlowError  several flows are there, and none was named
     ├── Refused                       an authority said no, with its reason
     │   ├── WouldDeadlock             a wait that could never end
-    │   └── TooDeep                   more blocked waits than the runner allows
+    │   ├── TooDeep                   more blocked waits than the runner allows
+    │   ├── LockNotHeld               (also a ValueError) a lock was released that is not held on this behalf
+    │   └── LockedByOther             (also a RuntimeError) what is locked by somebody else was to be written
     ├── Unavailable                   try again: storage or a server did not answer
     │   ├── LedgerBusy                another process holds the ledger
     │   ├── HomeUnwritable            the home cannot be written
@@ -51,6 +57,7 @@ __all__ = [
     "BadInput",
     "CancelledRun",
     "ChildDied",
+    "ConfigurationError",
     "CrashedRun",
     "Defect",
     "EntrypointError",
@@ -61,9 +68,12 @@ __all__ = [
     "LedgerBusy",
     "LedgerDamaged",
     "LedgerTooNew",
+    "LockNotHeld",
+    "LockedByOther",
     "MappingLengthMismatch",
     "MappingMissingIterable",
     "MissingContextError",
+    "MissingFlowError",
     "MissingResult",
     "NotFound",
     "NotReadyRun",
@@ -84,6 +94,8 @@ __all__ = [
     "UnfinishedRun",
     "UnpicklableArgument",
     "UnpicklableResult",
+    "UnspecifiedFlowError",
+    "VisualizationError",
     "WouldDeadlock",
 ]
 
@@ -190,6 +202,12 @@ class MissingContextError(BadInput, RuntimeError):
     slug = "missing-context"
 
 
+class ConfigurationError(BadInput, RuntimeError):
+    """What was asked for needs something that was not given, such as a lock manager. Nothing ran."""
+
+    slug = "configuration"
+
+
 class NotFound(BadInput, LookupError):
     """Nothing goes by that id, name or prefix."""
 
@@ -206,6 +224,27 @@ class EntrypointError(BadInput, ValueError):
     """`FILE:FLOW` cannot be loaded: no such file, no such flow, or an error while the file ran."""
 
     slug = "entrypoint"
+
+
+class MissingFlowError(EntrypointError):
+    """No flow of that name is where it was looked for. The message names those that are there."""
+
+    slug = "missing-flow"
+
+
+class UnspecifiedFlowError(EntrypointError):
+    """Several flows are where one was looked for, and none was named."""
+
+    slug = "unspecified-flow"
+
+
+class VisualizationError(BadInput, ValueError):
+    """A flow cannot be drawn: its body does something with a task's value for which the real value is needed.
+
+    Give that task `@task(viz_return_value=...)`.
+    """
+
+    slug = "visualization"
 
 
 class Refused(SurefootError):
@@ -227,6 +266,18 @@ class TooDeep(Refused, RuntimeError):
     """
 
     slug = "too-deep"
+
+
+class LockNotHeld(Refused, ValueError):
+    """A lock was given back on behalf of somebody who does not hold it."""
+
+    slug = "lock-not-held"
+
+
+class LockedByOther(Refused, RuntimeError):
+    """Something was to be written under a key that somebody else has locked."""
+
+    slug = "locked-by-other"
 
 
 class Unavailable(SurefootError):
