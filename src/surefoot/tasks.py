@@ -11,15 +11,18 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
 from surefoot.annotations import Annotation, allow_failure, quote, unmapped
+from surefoot.cache_policies import INPUTS, TASK_SOURCE, CachePolicy, KeyFunction
 from surefoot.core.delays import DelaySpec, exponential_backoff
 from surefoot.core.errors import MappingLengthMismatch, MappingMissingIterable, MissingContextError
 from surefoot.core.ids import new_id
 from surefoot.engine import running
+from surefoot.engine.caching import UNSET, caching_of
 from surefoot.engine.definition import Definition, Hooks, RunName
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.interrupts import GateShut
 from surefoot.engine.progress import MapProgress
 from surefoot.engine.scope import current
+from surefoot.engine.sketching import sketcher
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.telling import map_ended
 from surefoot.futures import Future, FutureList
@@ -29,9 +32,12 @@ from surefoot.states import State
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    import msgspec
+
+    from surefoot.context import TaskRunContext
     from surefoot.results.serializing import Serializer
 
-__all__ = ["Task", "exponential_backoff", "task"]
+__all__ = ["Task", "exponential_backoff", "task", "task_input_hash"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,9 +70,15 @@ class Task(Definition, Generic[P, R]):
         result_serializer: Serializer | type[Serializer] | str | None = None,
         result_ttl: timedelta | float | None = None,
         result_storage_key: str | None = None,
+        cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
+        cache_key_fn: KeyFunction | None = None,
+        cache_expiration: timedelta | None = None,
+        refresh_cache: bool | None = None,
+        cache_result_in_memory: bool = True,
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_running: Hooks = None,
+        viz_return_value: Any = None,
     ) -> None:
         super().__init__(
             fn,
@@ -83,8 +95,18 @@ class Task(Definition, Generic[P, R]):
             log_prints=log_prints,
             hooks={"completion": on_completion, "failure": on_failure, "running": on_running},
         )
+        self.caching = caching_of(
+            persist_result=persist_result,
+            cache_policy=cache_policy,
+            cache_key_fn=cache_key_fn,
+            cache_expiration=cache_expiration,
+            refresh_cache=refresh_cache,
+            has_storage_key=result_storage_key is not None,
+            isgenerator=self.isgenerator,
+            owner=f"task {self.name!r}",
+        )
         self.asks = asked(
-            persist_result,
+            persist_result if self.caching is None else True,
             result_storage,
             result_serializer,
             result_storage_key,
@@ -92,6 +114,7 @@ class Task(Definition, Generic[P, R]):
             parameters=None if self.open_ended else self.parameter_names,
             owner=f"task {self.name!r}",
         )
+        self.viz_return_value = viz_return_value
         inner = self.fn
         self.task_key = f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
 
@@ -123,6 +146,8 @@ class Task(Definition, Generic[P, R]):
         futures whose ends are waited for although their values are not used.
         """
         __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
+        if (sketch := sketcher()) is not None:
+            return sketch.called(self, args, kwargs, wait_for, return_state)
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:
@@ -156,6 +181,8 @@ class Task(Definition, Generic[P, R]):
         Futures among the arguments are waited for without holding a thread. Raises MissingContextError outside of a
         flow.
         """
+        if (sketch := sketcher()) is not None:
+            return sketch.submitted(self, args, kwargs, wait_for, return_state)
         flow = self._flow("submit")
         future: Future[R] = self._submit(flow, self._execution(args, kwargs, wait_for))
         if return_state:
@@ -202,6 +229,8 @@ class Task(Definition, Generic[P, R]):
         are; of a dict the keys are taken; a future stands for the iterable that it gives. Raises MappingMissingIterable
         and MappingLengthMismatch before anything runs.
         """
+        if (sketch := sketcher()) is not None:
+            return sketch.mapped(self, args, kwargs, wait_for, return_state, self._rows)
         flow = self._flow("map")
         rows = self._rows(args, kwargs)
         if rows and not self.fits(*rows[0]):
@@ -260,6 +289,16 @@ class Task(Definition, Generic[P, R]):
         return repr(self.name_at(place) if isinstance(place, int) else place)
 
 
+def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
+    """A `cache_key_fn`: the task, its code, and its arguments by content. Raises HashError that names an argument.
+
+    >>> @task(cache_key_fn=task_input_hash)
+    ... def add(a: int, b: int) -> int:
+    ...     return a + b
+    """
+    return (INPUTS + TASK_SOURCE).compute_key(context, arguments, {})
+
+
 def _column(value: Any) -> list[Any] | None:
     """The elements of an argument of `.map`; None for one that every run gets whole."""
     if isinstance(value, (unmapped, quote)):
@@ -301,9 +340,15 @@ def task(
     result_serializer: Serializer | type[Serializer] | str | None = None,
     result_ttl: timedelta | float | None = None,
     result_storage_key: str | None = None,
+    cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
+    cache_key_fn: KeyFunction | None = None,
+    cache_expiration: timedelta | None = None,
+    refresh_cache: bool | None = None,
+    cache_result_in_memory: bool = True,
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_running: Hooks = None,
+    viz_return_value: Any = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a task.
@@ -331,8 +376,16 @@ def task(fn: Any = None, /, **options: Any) -> Any:
             `results.default_serializer`.
         result_ttl: how long the stored result counts, a timedelta or seconds. The default is that of the flow, or the
             setting `results.stored_max_age_days`, or for good.
-        result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out.
+        result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out. A file
+            of that name that a run has stored is the result, and the task is not called.
+        cache_policy: which calls are the same, so that a later one takes the result of the first: INPUTS, TASK_SOURCE
+            ..., of `surefoot.cache_policies`. The default is no cache; with persist_result=True it is DEFAULT.
+        cache_key_fn: `(context, parameters) -> str | None`, which makes the key instead of a policy.
+        cache_expiration: a timedelta, after which a stored result is no longer taken.
+        refresh_cache: True has the result made anew and stored. The default is the setting `tasks.refresh_cache`.
+        cache_result_in_memory: False has a stored result read again where it is used, instead of kept in memory.
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
+        viz_return_value: what the body of a flow gets for it while the flow is drawn (`flow.visualize()`).
 
     >>> @task(retries=3, retry_delay_seconds=exponential_backoff(10))
     ... def upload(path: str) -> None: ...

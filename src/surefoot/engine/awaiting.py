@@ -22,6 +22,7 @@ from surefoot.engine.effects import (
     AskRetry,
     Call,
     Effect,
+    FindCached,
     Finish,
     Hook,
     Keep,
@@ -40,6 +41,7 @@ from surefoot.engine.execution import Execution, pending_in, stop_of
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.reaching import ON, heeded, stop_over
+from surefoot.engine.task_execution import TaskExecution
 
 T = TypeVar("T")
 
@@ -221,6 +223,12 @@ async def _look_up(execution: Execution, _effect: LookUp) -> Verdict | str | Non
     return await _elsewhere(execution, execution.look_up)
 
 
+async def _find_cached(execution: Execution, _effect: FindCached) -> Any:
+    assert isinstance(execution, TaskExecution)
+    outcome = await guarded_await(execution, asyncio.to_thread(execution.find_cached))
+    return outcome.value if type(outcome) is Returned else outcome
+
+
 async def _keep(execution: Execution, effect: Keep) -> Verdict:
     return await _elsewhere(execution, lambda: execution.keep(effect.verdict))
 
@@ -326,4 +334,8 @@ perform: dict[type[Effect], Callable[[Any, Any], Awaitable[Any]]] = {
 }
 
 # What is performed in the loop, without waiting, unless results are stored behind a network.
-far: dict[type[Effect], Callable[[Any, Any], Awaitable[Any]]] = {LookUp: _look_up, Keep: _keep}
+far: dict[type[Effect], Callable[[Any, Any], Awaitable[Any]]] = {
+    LookUp: _look_up,
+    FindCached: _find_cached,
+    Keep: _keep,
+}

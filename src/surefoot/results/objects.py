@@ -27,7 +27,10 @@ from surefoot.results.serializing import Serializer, SerializerError, descriptio
 
 __all__ = [
     "FORMAT",
+    "Gone",
+    "Over",
     "Record",
+    "Unreadable",
     "object_path",
     "read_object",
     "read_payload",
@@ -56,11 +59,26 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     stored_us: int = 0
     surefoot: str = ""
     python: str = ""
+    cache_key: str = ""  # by which other runs may take it for theirs; empty: they may not
+    cache_until_us: int = 0  # until then; 0: for good
+    value_at: str = ""  # of a record that stands apart from its value: where that is
     kept_until_us: int = 0  # 0: until somebody removes it
 
     def is_over(self) -> bool:
         """Whether it was to be stored until a time that has passed."""
         return 0 < self.kept_until_us <= get_clock().now_us()
+
+
+class Gone(MissingResult):
+    """There is no such object, or no longer."""
+
+
+class Over(MissingResult):
+    """It was to be stored until a time that has passed."""
+
+
+class Unreadable(MissingResult):
+    """The system did not let it be read: its cause says why."""
 
 
 def object_path(storage: str, key: str) -> str:
@@ -84,6 +102,8 @@ def write_object(
     run_id: str = "",
     name: str = "",
     ttl_us: int | None = None,
+    cache_key: str = "",
+    cache_until_us: int = 0,
 ) -> tuple[str, Record]:
     """Store a value, over what had that key, for `ttl_us` microseconds or for good. Its address and record.
 
@@ -108,7 +128,9 @@ def write_object(
         now_us,
         __version__,
         ".".join(map(str, sys.version_info[:3])),
-        0 if ttl_us is None else now_us + ttl_us,
+        cache_key,
+        cache_until_us,
+        kept_until_us=0 if ttl_us is None else now_us + ttl_us,
     )
     places.put(path, msgspec.json.encode(record), b"\n", payload)
     return path, record
@@ -138,9 +160,10 @@ def _read(path: str, read: Callable[[str], bytes]) -> bytes:
     try:
         return read(path)
     except FileNotFoundError:
-        raise missing(path, "it was removed") from None
+        raise Gone(f"The result in {path} is not to be had: it was removed.", do="Run it again.") from None
     except OSError as error:
-        raise missing(path, f"it cannot be read: {error.strerror or error}") from error
+        told = f"The result in {path} is not to be had: it cannot be read: {error.strerror or error}"
+        raise Unreadable(told, do="See that the place can be read, then run it again.") from error
 
 
 def _record(path: str, line: bytes) -> Record:
@@ -176,7 +199,8 @@ def read_payload(path: str, *, run_id: str = "") -> tuple[Record, bytes]:
     record, payload = read_whole(path)
     if record.is_over():
         until = datetime.fromtimestamp(record.kept_until_us / 1e6, UTC)
-        raise missing(path, f"it was stored until {until:%Y-%m-%d %H:%M} UTC, which has passed")
+        told = f"it was stored until {until:%Y-%m-%d %H:%M} UTC, which has passed"
+        raise Over(f"The result in {path} is not to be had: {told}.", do="Run it again.")
     if run_id and record.run_id and run_id != record.run_id:
         raise missing(path, f"the run {record.run_id} of {record.name!r} has stored its own result over it")
     return record, payload
