@@ -88,6 +88,7 @@ ENTRANCES: Final = {
     "surefoot.utilities.hashing": "users",
     "surefoot.transactions": "users",
     "surefoot.testing": "the tests of users",
+    "surefoot.triggers": "users",
 }
 LOADED_BY_PATH: Final = {"src/surefoot/ledger/migrations/": "Alembic finds these itself"}
 

@@ -33,6 +33,7 @@ from surefoot.engine.effects import (
     Resolve,
     Returned,
     Settle,
+    Skipped,
     Sleep,
     Stopped,
     Verdict,
@@ -201,7 +202,7 @@ def _is_suspended(steps: Any) -> bool:
 _NO_GATE = Gate()  # where there is none: it lets in what never comes
 
 
-async def _resolve(execution: Execution, _effect: Resolve) -> NotReady | Stopped | None:
+async def _resolve(execution: Execution, _effect: Resolve) -> NotReady | Skipped | Raised | Stopped | None:
     if execution.references is None:
         return None
     outcome = await _await_all(execution, execution.unfinished())
