@@ -7,7 +7,6 @@ May import: core, engine, futures, results.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
@@ -18,7 +17,7 @@ from surefoot.core.errors import MappingLengthMismatch, MappingMissingIterable, 
 from surefoot.core.ids import new_id
 from surefoot.engine import running
 from surefoot.engine.caching import UNSET, caching_of
-from surefoot.engine.definition import Definition, Hooks, RunName
+from surefoot.engine.definition import Definition, Hooks, RunName, check_trigger
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.interrupts import GateShut
 from surefoot.engine.progress import MapProgress
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from surefoot.context import TaskRunContext
+    from surefoot.engine.verdicts import Trigger
     from surefoot.results.serializing import Serializer
 
 __all__ = ["Task", "exponential_backoff", "task", "task_input_hash"]
@@ -65,10 +65,12 @@ class Task(Definition, Generic[P, R]):
         retry_jitter_factor: float | None = None,
         retry_condition_fn: Callable[..., Any] | None = None,
         timeout_seconds: float | None = None,
+        trigger: Trigger = "all_success",
         log_prints: bool | None = None,
         persist_result: bool | None = None,
-        result_storage: str | os.PathLike[str] | None = None,
+        result_storage: Any = None,
         result_serializer: Serializer | type[Serializer] | str | None = None,
+        result_ttl: timedelta | float | None = None,
         result_storage_key: str | None = None,
         cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
         cache_key_fn: KeyFunction | None = None,
@@ -110,10 +112,12 @@ class Task(Definition, Generic[P, R]):
             result_storage,
             result_serializer,
             result_storage_key,
+            result_ttl,
             parameters=None if self.open_ended else self.parameter_names,
             owner=f"task {self.name!r}",
         )
         self.cache_result_in_memory = cache_result_in_memory
+        self.trigger = check_trigger(trigger, self)
         self.viz_return_value = viz_return_value
         inner = self.fn
         self.task_key = f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
@@ -242,7 +246,7 @@ class Task(Definition, Generic[P, R]):
         for row_args, row_kwargs in rows:
             future = self._submit(flow, self._execution(row_args, row_kwargs, wait_for, map_id))
             with GateShut():
-                future.add_done_callback(lambda done: map_ended(flow, progress, done.state.is_completed()))
+                future.add_done_callback(lambda done: map_ended(flow, progress, done.state))
             futures.append(future)
         if return_state:
             futures.wait()
@@ -334,10 +338,12 @@ def task(
     retry_jitter_factor: float | None = None,
     retry_condition_fn: Callable[..., Any] | None = None,
     timeout_seconds: float | None = None,
+    trigger: Trigger = "all_success",
     log_prints: bool | None = None,
     persist_result: bool | None = None,
-    result_storage: str | os.PathLike[str] | None = None,
+    result_storage: Any = None,
     result_serializer: Serializer | type[Serializer] | str | None = None,
+    result_ttl: timedelta | float | None = None,
     result_storage_key: str | None = None,
     cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
     cache_key_fn: KeyFunction | None = None,
@@ -365,12 +371,19 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         retry_condition_fn: `(task, task_run, state) -> bool`, asked before each repetition.
         timeout_seconds: how long one call may take; then the run fails as TimedOut, and is retried if there are
             retries.
+        trigger: when it runs, judged by how its upstreams ended: the futures and states among its arguments and in
+            `wait_for`. The name of a rule ("all_success", "all_done", "one_failed" ...), or a function of the list of
+            their states. See docs/dependencies.md.
         log_prints: whether `print` writes log lines of the run. None: as the flow does.
         persist_result: whether the result is stored as a file of its own. None: True if one of the next three is given,
             else as the flow does, or the settings `tasks.default_persist_result` and `results.persist_by_default`.
-        result_storage: the folder for it. The default is that of the flow, or `results.local_storage_path`.
+        result_storage: where it goes: the path of a folder, a URL (`s3://bucket/prefix`, `gs://`, `az://`,
+            `memory://name`), or a storage object with `read_path` and `write_path`. The default is that of the flow, or
+            `results.default_storage`, or `results.local_storage_path`.
         result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is that of the flow, or
             `results.default_serializer`.
+        result_ttl: how long the stored result counts, a timedelta or seconds. The default is that of the flow, or the
+            setting `results.stored_max_age_days`, or for good.
         result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out. A file
             of that name that a run has stored is the result, and the task is not called.
         cache_policy: which calls are the same, so that a later one takes the result of the first: INPUTS, TASK_SOURCE
