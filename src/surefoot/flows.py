@@ -19,6 +19,7 @@ from surefoot.engine.definition import Definition, Hooks, RunName
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.recorded_parameters import json_values
 from surefoot.engine.resuming import Restart, restart_of
+from surefoot.engine.sketching import sketcher
 from surefoot.parameters import ParameterSchema, Validate, hidden_in, schema_of, validator_of
 from surefoot.results.asking import asked
 from surefoot.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from uuid import UUID
 
+    from surefoot.drawing import Drawing
     from surefoot.results.serializing import Serializer
 
 __all__ = ["Flow", "flow", "load_flow_from_script", "load_flows_from_script", "select_flow"]
@@ -191,12 +193,48 @@ class Flow(Definition, Generic[P, R]):
         comes back instead, and failures do not raise; Ctrl-C and `sys.exit` still do.
         """
         __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
+        if (sketch := sketcher()) is not None:
+            return sketch.called(self, args, kwargs, wait_for, return_state)
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:
             self.bind(args, kwargs)  # a call that does not fit is refused where it stands, not where it is awaited
             return running.coroutine(lambda: self._execution(args, kwargs, wait_for), return_state)
         return running.run(self._execution(args, kwargs, wait_for), return_state)
+
+    # -- drawing
+
+    def visualize(self, *args: Any, **kwargs: Any) -> Drawing:
+        """Draw the flow as it would run with these arguments: its body runs, its tasks and flows do not.
+
+        A notebook shows the drawing; `.save("etl.svg")` writes it; a script in a terminal opens it in a browser.
+        Nothing is recorded. Raises ParameterBindError and ParameterTypeError as a call does, and VisualizationError
+        where the body needs what a task gives: such a task wants `viz_return_value`.
+
+        >>> from surefoot import task
+        >>> @task
+        ... def load(page: int) -> list[str]: ...
+        >>> @flow
+        ... def etl(pages: int) -> None:
+        ...     load.map(range(pages)).wait()
+        >>> etl.visualize(3)
+        <Drawing of 'etl': 1 nodes, 0 edges>
+        """
+        from surefoot.drawing.drawing import draw
+
+        return draw(self, args, kwargs).shown_in_a_terminal()
+
+    async def avisualize(self, *args: Any, **kwargs: Any) -> Drawing:
+        """As `visualize`, where it is awaited: the body of an asynchronous flow runs in the event loop that is here."""
+        from surefoot.drawing.drawing import draw_async
+
+        return (await draw_async(self, args, kwargs)).shown_in_a_terminal()
+
+    def generate_mermaid_graph(self, *args: Any, **kwargs: Any) -> str:
+        """The same drawing as mermaid text, for Markdown: "flowchart TD" ... Arguments and errors as of `visualize`."""
+        from surefoot.drawing.drawing import draw
+
+        return draw(self, args, kwargs).mermaid
 
     def retry(self, run: str | UUID, *, parameters: Mapping[str, Any] | None = None, return_state: bool = False) -> Any:
         """Go on with a run of this flow that failed, crashed or was cancelled: what completed in it is not done again.

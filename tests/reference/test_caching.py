@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -245,55 +243,26 @@ def test_a_storage_key_beside_a_policy_names_the_file_and_the_policy_decides(
 
 
 class Heavy:
-    """A value of which it can be told whether it is still in memory."""
+    """A value that is itself only as long as it is not read again."""
 
     def __init__(self, x: int) -> None:
         self.x = x
 
 
-@row("1.14", "2.20")
-def test_a_stored_value_need_not_stay_in_memory(row: str, home: Path) -> None:
-    made: list[weakref.ref[Heavy]] = []
-
-    @task(persist_result=True, cache_result_in_memory=False)
-    def make(x: int) -> Heavy:
-        made.append(weakref.ref(heavy := Heavy(x)))
-        return heavy
-
-    @task
-    def look(heavy: Heavy) -> int:
-        return heavy.x
-
-    @flow(persist_result=True, cache_result_in_memory=False)
-    def main() -> int:
-        future = make.submit(3)
-        future.wait()
-        gc.collect()
-        assert made[0]() is None
-        assert future.result().x == 3
-        assert (future.state.result().x, look(future), look.submit(future).result()) == (3, 3, 3)
-        assert make(4).x == 4
-        found: int = future.result().x + look(make(5, return_state=True))
-        return found
-
-    assert main() == 8
-    assert "stored in" in repr(main(return_state=True).data)
-    with pytest.raises(TypeError, match=r"cache_result_in_memory of task 'len' is 'no'\. Pass True or False"):
-        task(cache_result_in_memory="no")(len)  # type: ignore[call-overload]
-
-
 @row("2.20")
-def test_a_value_that_is_stored_nowhere_stays_in_memory(row: str, home: Path) -> None:
-    @task(cache_result_in_memory=False)
-    def make() -> Any:
-        return threading.Lock()
+def test_a_hit_need_not_stay_in_memory_either(row: str, home: Path) -> None:
+    @task(cache_policy=INPUTS, cache_result_in_memory=False)
+    def make(x: int) -> Heavy:
+        return Heavy(x)
 
     @flow
-    def main() -> bool:
-        future = make.submit()
-        return bool(future.result() is future.result())
+    def main() -> list[int]:
+        first, second = make.submit(3), make.submit(3, wait_for=[make.submit(3)])
+        assert first.result().x == second.result().x == 3
+        assert second.result() is not second.result()
+        return [make(3).x, make(4).x]
 
-    assert main()
+    assert main() == [3, 4]
 
 
 @row("2.29")

@@ -296,13 +296,17 @@ class CacheUse:
 
     def _found(self, hit: Hit) -> Verdict:
         from surefoot.results.cached import instant
+        from surefoot.results.persistence import stored_at
 
         execution, record = self._execution, hit.record
         by = f"task {record.name!r} stored it in the run {record.run_id}" if record.run_id else "it was stored"
         until = f", to expire at {instant(record.cache_until_us)}" if record.cache_until_us else ""
         execution.take_from_cache(hit)
         told = f"under the key {_told(self.key)}: {by} at {instant(record.stored_us)}{until}"
-        return Verdict(COMPLETED, "Cached", told, hit.value)
+        if execution.definition.cache_result_in_memory or execution.result is None:
+            return Verdict(COMPLETED, "Cached", told, hit.value)
+        stored = stored_at(execution.result, execution.session.settings, execution.run_id)
+        return Verdict(COMPLETED, "Cached", told, stored)
 
 
 def _told(key: str | None) -> str:
