@@ -184,7 +184,7 @@ def test_settings_are_a_typed_object_that_nobody_changes(row: str) -> None:
     assert isinstance(settings, Settings)
     assert settings.logging.level == settings.get("logging.level")
     with pytest.raises(AttributeError, match="cannot be changed in place"):
-        settings.logging.level = "DEBUG"  # type: ignore[assignment, misc]
+        settings.logging.level = "DEBUG"
 
 
 @row("8.25")
