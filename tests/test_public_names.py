@@ -109,7 +109,7 @@ def test_the_stub_and_the_door_agree() -> None:
             in_stub |= {alias.name: (node.module or "") for alias in node.names}
     in_door = {name: f"surefoot.{module}" for name, module in DOOR.items()}
     assert in_stub == {**in_door, "__version__": "surefoot._version", "runtime": "surefoot"}
-    assert sorted(in_stub) == surefoot.__all__ == sorted(KNOWN["surefoot"])
+    assert sorted({*in_stub} - {"runtime"}) == surefoot.__all__ == sorted(KNOWN["surefoot"])  # that one is a module
 
 
 def test_a_name_that_is_not_there_is_the_usual_error() -> None:

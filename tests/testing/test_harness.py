@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,13 +109,13 @@ def test_hours_of_retries_pass_at_once(kind: str) -> None:
         return tried()
 
     @flow
-    def load() -> str:
+    def load() -> Any:
         if kind == "called":
             return fetch()
         return (fetch if kind == "submitted" else fetch_async).submit().result()
 
     @flow
-    async def load_async() -> str:
+    async def load_async() -> Any:
         return await fetch_async()
 
     @flow(retries=3, retry_delay_seconds=[3600, 7200, 86_400])

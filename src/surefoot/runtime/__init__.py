@@ -10,6 +10,8 @@ In tests an environment variable answers instead: `SUREFOOT__RUNTIME__FLOW_RUN__
 
 from __future__ import annotations
 
-from surefoot.runtime import deployment, flow_run, task_run
+import surefoot.runtime.deployment as deployment
+import surefoot.runtime.flow_run as flow_run
+import surefoot.runtime.task_run as task_run
 
 __all__ = ["deployment", "flow_run", "task_run"]
