@@ -63,7 +63,11 @@ def drive(execution: Execution) -> None:
             except StopIteration as end:
                 stop = end.value
                 break
-            outcome = perform[type(effect)](execution, effect)
+            if type(effect) is Enter:  # as every other is, and a call less is felt
+                execution.enter(effect)
+                outcome = None
+            else:
+                outcome = perform[type(effect)](execution, effect)
         execution.finished()
     finally:
         ON.pop(execution.run_id, None)
@@ -105,10 +109,6 @@ def _call(execution: Execution, effect: Call) -> Outcome:
 
 def _look_up(execution: Execution, _effect: LookUp) -> Verdict | str | None:
     return execution.look_up()
-
-
-def _keep(execution: Execution, effect: Keep) -> Verdict:
-    return execution.keep(effect.verdict)
 
 
 def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
@@ -200,7 +200,7 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     Call: _call,
     LookUp: _look_up,
     Settle: _settle,
-    Keep: _keep,
+    Keep: Execution.keep,
     AskRetry: _ask_retry,
     Sleep: _sleep,
     Hook: _hook,

@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from surefoot.core.clock import get_clock
+from surefoot.core.clock import read_clock
 from surefoot.core.errors import Defect, ResultNotStored
 from surefoot.core.facts import ResultAt, RunFact, StateEntered
 from surefoot.core.ids import new_id
 from surefoot.core.ports import Earlier
-from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, PENDING, RUNNING
+from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, PENDING, RUNNING, StateType
 from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
-from surefoot.engine.effects import Enter, NotReady, Settle, Stopped, Verdict
+from surefoot.engine.effects import Enter, Keep, NotReady, Settle, Stopped, Verdict
 from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, unready, value_of
 from surefoot.engine.keys import fingerprint, short_hash
 from surefoot.engine.lifecycle import Life, reason
@@ -220,8 +220,9 @@ class Execution:
         bound = self.definition._bound
         return fingerprint((*bound, *self.args) if bound else self.args, self.kwargs)
 
-    def keep(self, verdict: Verdict) -> Verdict:
+    def keep(self, effect: Keep) -> Verdict:
         """Keep the value that the run completes with."""
+        verdict = effect.verdict
         definition, keeper = self.definition, None if self.flow is None else self.flow.keeper
         if definition.isgenerator:
             self.unkept = "it is a generator, whose values are handed on one by one"
@@ -276,79 +277,83 @@ class Execution:
         """Put the run into a state, and record it."""
         if self.sealed:
             return  # its end is recorded already: what a call that came back too late amounts to is dropped
-        if self.stop is None:
-            self._enter(effect)
-        else:
-            with reaching.REACHED:  # that it does not stop may be recorded by another thread
-                self._enter(effect)
+        reached = None if self.stop is None else reaching.REACHED
+        if reached is not None:
+            reached.acquire()  # that it does not stop may be recorded by another thread
+        try:
+            at_us, mono_us = read_clock()
+            kind = effect.state_type
+            self.state_type = kind
+            self.state_name = state_name = effect.state_name
+            self.message = message = effect.message
+            data = effect.data
+            self.data = data if data is not None or kind is COMPLETED else NO_DATA
+            self.cause_id = effect.cause_id
+            self.at_us = at_us
+            self._state = None
+            self.n += 1
+            if self.n == 0:
+                self.session.recorder.run(self.created(at_us, mono_us, effect))
+                return
+            if self.running_since is not None:
+                self.ran_us += mono_us - self.running_since
+                self.running_since = None
+            run_name = traceback = None
+            if kind is RUNNING:
+                if self.is_mutable:
+                    self._take_fingerprint()
+                self.run_count += 1
+                self.running_since = mono_us
+                if self.start_us is None:
+                    self.start_us = at_us
+                if self.new_name is not None:
+                    run_name = self.run_name = self.new_name
+                    self.new_name = None
+            elif kind is not COMPLETED and isinstance(data, BaseException):
+                traceback = self._told_by(data, kind)
+            if message is not None and len(message) > MESSAGE_CHARS_MAX:
+                message = message[:MESSAGE_CHARS_MAX] + " [cut]"
+            self.session.recorder.run(
+                StateEntered(
+                    self.run_id,
+                    self.is_task,
+                    self.epoch,
+                    self.n,
+                    at_us,
+                    mono_us,
+                    kind,
+                    state_name,
+                    message,
+                    self.run_count,
+                    self.start_us,
+                    self.ran_us,
+                    run_name,
+                    self.cause_id,
+                    traceback,
+                    None if effect.wait_s is None else at_us + int(effect.wait_s * 1e6),
+                    self.result,
+                    self.unkept,
+                )
+            )
+            telling.entered(self, effect)
+            if traceback is not None:
+                self.keep_little_of(data)
+        finally:
+            if reached is not None:
+                reached.release()
         # First the state was set, now this is looked at; whoever tells it to stop does the reverse.
-        if self.stop is not None and effect.state_type in FINAL:
+        if self.stop is not None and kind in FINAL:
             reaching.withdraw(self)
 
-    def _enter(self, effect: Enter) -> None:
-        clock = get_clock()
-        at_us, mono_us = clock.now_us(), clock.mono_us()
-        kind = effect.state_type
-        self.state_type = kind
-        self.state_name = effect.state_name
-        self.message = message = effect.message
-        self.data = effect.data if effect.data is not None or kind is COMPLETED else NO_DATA
-        self.cause_id = effect.cause_id
-        self.at_us = at_us
-        self._state = None
-        self.n += 1
-        if self.n == 0:
-            self.session.recorder.run(self.created(at_us, mono_us, effect))
-            return
-        if self.running_since is not None:
-            self.ran_us += mono_us - self.running_since
-            self.running_since = None
-        run_name = None
-        if kind is RUNNING:
-            if self.is_mutable:
-                self._take_fingerprint()
-            self.run_count += 1
-            self.running_since = mono_us
-            if self.start_us is None:
-                self.start_us = at_us
-            if self.new_name is not None:
-                run_name = self.run_name = self.new_name
-                self.new_name = None
-        traceback = None
-        if isinstance(effect.data, BaseException) and kind is not COMPLETED:
-            cause_id = self._cause_of(effect.data)
-            if self.cause_id is None:
-                self.cause_id = cause_id
-            was_told = kind is CANCELLED and effect.data.__traceback__ is None  # by others: nothing was raised here
-            if self.start_us is not None and not was_told:
-                traceback = traceback_text(effect.data)[-TRACEBACK_CHARS_MAX:]
-        if message is not None and len(message) > MESSAGE_CHARS_MAX:
-            message = message[:MESSAGE_CHARS_MAX] + " [cut]"
-        self.session.recorder.run(
-            StateEntered(
-                self.run_id,
-                self.is_task,
-                self.epoch,
-                self.n,
-                at_us,
-                mono_us,
-                kind,
-                self.state_name,
-                message,
-                self.run_count,
-                self.start_us,
-                self.ran_us,
-                run_name,
-                self.cause_id,
-                traceback,
-                None if effect.wait_s is None else at_us + int(effect.wait_s * 1e6),
-                self.result,
-                self.unkept,
-            )
-        )
-        telling.entered(self, effect)
-        if traceback is not None:
-            self.keep_little_of(effect.data)
+    def _told_by(self, error: BaseException, kind: StateType) -> str | None:
+        """The traceback of an exception that ended the run, or an attempt; ties it to the run that it ended first."""
+        cause_id = self._cause_of(error)
+        if self.cause_id is None:
+            self.cause_id = cause_id
+        was_told = kind is CANCELLED and error.__traceback__ is None  # by others: nothing was raised here
+        if self.start_us is None or was_told:
+            return None
+        return traceback_text(error)[-TRACEBACK_CHARS_MAX:]
 
     def keep_little_of(self, error: BaseException) -> None:
         """A run has failed with this exception, and all is told of it."""

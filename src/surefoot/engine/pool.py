@@ -118,6 +118,10 @@ class Pool:
                 outcome = self.resumed(execution)
             while True:
                 effect = send(outcome)
+                if type(effect) is Enter:
+                    execution.enter(effect)
+                    outcome = None
+                    continue
                 kind = type(effect)
                 if kind in _CALLING:
                     outcome = self._call(execution, effect)
