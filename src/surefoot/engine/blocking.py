@@ -104,7 +104,10 @@ def _wait_all(futures: list[Any]) -> None:
 
 def _call(execution: Execution, effect: Call) -> Outcome:
     args, kwargs = execution.call_arguments()
-    return guarded(execution, effect.timeout_s, execution.definition.fn, *args, **kwargs)
+    outcome = guarded(execution, effect.timeout_s, execution.definition.fn, *args, **kwargs)
+    if type(outcome) is Returned and type(outcome.value) in PLAIN:
+        return Verdict(COMPLETED, "Completed", None, outcome.value)  # what settling it comes to
+    return outcome
 
 
 def _look_up(execution: Execution, _effect: LookUp) -> Verdict | str | None:

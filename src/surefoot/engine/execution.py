@@ -26,7 +26,7 @@ from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
 from surefoot.engine.tracebacks import traceback_text
-from surefoot.results.asking import Persistence, tell_here
+from surefoot.results.asking import NOTHING_ASKED, Persistence, tell_here
 from surefoot.results.persistence import keep_for
 from surefoot.states import NO_DATA, State, aggregate
 
@@ -38,6 +38,7 @@ __all__ = ["Execution", "pending_in", "stop_of"]
 
 _OVER = Context()
 _NONE_MADE: Mapping[bytes, int] = {}
+_QUIET = frozenset({RUNNING, COMPLETED})  # of a task, without a message: told at DEBUG alone
 TRACEBACK_CHARS_MAX = 20_000
 MESSAGE_CHARS_MAX = 10_000
 
@@ -143,7 +144,8 @@ class Execution:
         self.inputs: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
         self.new_name: str | None = None  # from the template; recorded with the first RUNNING
         self.sealed = False
-        self.tags = scope.tags_in_force() | definition.tags
+        tags = scope.tags_in_force()
+        self.tags = tags | definition.tags if definition.tags else tags
         self.ended: Callable[[Execution], None] | None = None
         self.stop: Stopped | None = None  # asked for from outside; delivered at the next effect that may be stopped
         # Where it is reached then: on the thread of this gate, at this level, or in this event loop, as this task.
@@ -156,8 +158,12 @@ class Execution:
             log_prints = parent.log_prints if parent is not None else bool(session.settings.get("logging.log_prints"))
         self.log_prints: bool = log_prints
         # What counts for how results are stored: of this run, and of those in it that do not say.
-        around = None if parent is None else parent.persistence
-        self.persistence: Persistence = definition.asks.in_force(around, session.settings, is_task=self.is_task)
+        self.persistence: Persistence
+        if parent is not None and definition.asks is NOTHING_ASKED and session.persists_tasks is None:
+            self.persistence = parent.persistence
+        else:
+            around = None if parent is None else parent.persistence
+            self.persistence = definition.asks.in_force(around, session.settings, is_task=self.is_task)
         self.life: Life = self.begin()
         self.context: Context = copy_context()
         self.context.run(scope.enter, self)
@@ -335,7 +341,8 @@ class Execution:
                     self.unkept,
                 )
             )
-            telling.entered(self, effect)
+            if kind not in _QUIET or message is not None or not self.is_task or self.session.tells_steps:
+                telling.entered(self, effect)
             if traceback is not None:
                 self.keep_little_of(data)
         finally:
@@ -424,7 +431,7 @@ class Execution:
         """What the user's function is to be called with, here and now."""
         if self.log_prints:
             self.session.capture_prints()
-        args, kwargs = self.plain_arguments()
+        args, kwargs = (self.args, self.kwargs) if self.is_task else self.plain_arguments()
         bound = self.definition._bound
         return ((*bound, *args) if bound else args), kwargs
 

@@ -28,9 +28,10 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = ("depth", "index", "map_id", "place", "reach", "resume", "slot", "task_key", "thread")
+    __slots__ = ("depth", "index", "map_id", "place", "reach", "resume", "retries", "slot", "task_key", "thread")
 
     depth: int  # how many task runs of the same flow run it is nested in
+    retries: int
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class TaskExecution(Execution):
     def begin(self) -> Life:
         flow = self.flow
         rules = self.definition.rules(self.session.settings)
+        self.retries = rules.attempts - 1
         if flow is None:
             return task_life(rules, self.persistence.persist)
         return task_life(rules, flow.keys is not None or self.persistence.persist, flow.resuming is not None)
@@ -100,7 +102,7 @@ class TaskExecution(Execution):
             tuple(sorted(self.tags)) if self.tags else (),
             self.inputs,
             self.map_id,
-            task.rules(self.session.settings).attempts - 1,
+            self.retries,
             self.run_key,
             None,
             self.unkeyed,

@@ -27,11 +27,8 @@ DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 
 def entered(execution: Execution, effect: Enter) -> None:
     """Say that a run entered a state, if that is worth a line."""
-    kind, threshold = effect.state_type, execution.session.voice(execution.is_task).threshold
-    if threshold > DEBUG and execution.is_task and (kind is COMPLETED or (kind is RUNNING and effect.message is None)):
-        return  # as nearly always: this is asked of every state
     level = _level(execution, effect)
-    if level >= threshold:
+    if level >= execution.session.voice(execution.is_task).threshold:
         _say(execution, level, _line(execution, effect))
 
 
