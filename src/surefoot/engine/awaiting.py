@@ -38,6 +38,7 @@ from surefoot.engine.execution import Execution, pending_in, stop_of
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.reaching import ON, heeded, stop_over
+from surefoot.engine.settling import awaited_in, settle, verdict_state
 
 __all__ = ["comes_on", "drive", "drive_on", "guarded_await", "perform"]
 
@@ -228,9 +229,9 @@ async def _called(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
 async def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
     if type(effect.value) in PLAIN:
         return Verdict(COMPLETED, "Completed", None, effect.value)
-    found = execution.awaited_in(effect)
+    found = awaited_in(effect)
     outcome = await _await_all(execution, pending_in(found))
-    return outcome if type(outcome) is Stopped else execution.settle(effect, found)
+    return outcome if type(outcome) is Stopped else settle(execution, effect, found)
 
 
 async def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
@@ -280,7 +281,7 @@ async def _ask_retry(execution: Execution, effect: AskRetry) -> bool | Stopped:
 async def _asked_retry(execution: Execution, effect: AskRetry) -> Any:
     assert execution.definition.retry_condition_fn is not None
     value = execution.definition.retry_condition_fn(
-        execution.definition, execution.run, execution.verdict_state(effect.verdict)
+        execution.definition, execution.run, verdict_state(execution, effect.verdict)
     )
     return await value if hasattr(value, "__await__") else value
 

@@ -19,6 +19,7 @@ from surefoot.engine.effects import (
     Call,
     Effect,
     Enter,
+    FindCached,
     Finish,
     Hook,
     Keep,
@@ -38,6 +39,8 @@ from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.interrupts import Shelter
 from surefoot.engine.reaching import ON
+from surefoot.engine.settling import awaited_in, settle, verdict_state
+from surefoot.engine.task_execution import TaskExecution
 
 __all__ = ["HOOK_S", "drive", "perform", "step"]
 
@@ -114,16 +117,22 @@ def _look_up(execution: Execution, _effect: LookUp) -> Verdict | str | None:
     return execution.look_up()
 
 
+def _find_cached(execution: Execution, _effect: FindCached) -> Any:
+    assert isinstance(execution, TaskExecution)
+    outcome = guarded(execution, None, execution.find_cached)
+    return outcome.value if type(outcome) is Returned else outcome
+
+
 def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
     if type(effect.value) in PLAIN:
         return Verdict(COMPLETED, "Completed", None, effect.value)
-    found = execution.awaited_in(effect)
+    found = awaited_in(effect)
     waiting = pending_in(found)
     if waiting:
         outcome = guarded(execution, None, _wait_all, waiting)
         if type(outcome) is Stopped:
             return outcome
-    return execution.settle(effect, found)
+    return settle(execution, effect, found)
 
 
 def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
@@ -191,7 +200,7 @@ def _ask_retry(execution: Execution, effect: AskRetry) -> bool | Stopped:
 def _asked_retry(execution: Execution, effect: AskRetry) -> Any:
     assert execution.definition.retry_condition_fn is not None
     value = execution.definition.retry_condition_fn(
-        execution.definition, execution.run, execution.verdict_state(effect.verdict)
+        execution.definition, execution.run, verdict_state(execution, effect.verdict)
     )
     return run_coroutine(None, value) if hasattr(value, "__await__") else value
 
@@ -202,6 +211,7 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     Prepare: _prepare,
     Call: _call,
     LookUp: _look_up,
+    FindCached: _find_cached,
     Settle: _settle,
     Keep: Execution.keep,
     AskRetry: _ask_retry,

@@ -23,6 +23,7 @@ from surefoot.engine.effects import (
     Call,
     Effect,
     Enter,
+    FindCached,
     Hook,
     NotReady,
     Raised,
@@ -38,6 +39,7 @@ from surefoot.engine.latches import Countdown, Drained
 from surefoot.engine.lifecycle import reason
 from surefoot.engine.reaching import Interrupted, within
 from surefoot.engine.scope import current
+from surefoot.engine.settling import awaited_in, settle
 from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.timers import Timer, call_later
@@ -57,7 +59,7 @@ _TOLD: Final = "its flow run ended first"
 
 PARKING: Final = frozenset({Resolve, Settle, Sleep})  # effects at which a life may be parked
 AWAY: Final = object()  # instead of an outcome: the life is in other hands now
-_CALLING: Final = frozenset({Call, Hook, AskRetry})  # effects that call the user's code
+_CALLING: Final = frozenset({Call, Hook, AskRetry, FindCached})  # effects that call the user's code
 
 
 class Pool:
@@ -209,13 +211,13 @@ class Pool:
         if type(effect) is Settle:
             if type(effect.value) in PLAIN:
                 return perform[Settle](execution, effect)
-            found = execution.awaited_in(effect)
+            found = awaited_in(effect)
             waiting = pending_in(found)
             if not waiting:
-                return execution.settle(effect, found)
-            settle = effect
+                return settle(execution, effect, found)
+            settled = effect
             execution.references = found
-            return self._park_until(execution, waiting, lambda: execution.stop or execution.settle(settle, found))
+            return self._park_until(execution, waiting, lambda: execution.stop or settle(execution, settled, found))
         if execution.stop is not None:
             return execution.stop
         if execution.references is None:
