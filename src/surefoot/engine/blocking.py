@@ -27,9 +27,11 @@ from surefoot.engine.effects import (
     NotReady,
     Outcome,
     Prepare,
+    Raised,
     Resolve,
     Returned,
     Settle,
+    Skipped,
     Sleep,
     Stopped,
     Verdict,
@@ -39,7 +41,6 @@ from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.interrupts import Shelter
 from surefoot.engine.reaching import ON
-from surefoot.engine.settling import awaited_in, settle, verdict_state
 from surefoot.engine.task_execution import TaskExecution
 
 __all__ = ["HOOK_S", "drive", "perform", "step"]
@@ -89,7 +90,7 @@ def _enter(execution: Execution, effect: Enter) -> None:
     execution.enter(effect)
 
 
-def _resolve(execution: Execution, _effect: Resolve) -> NotReady | Stopped | None:
+def _resolve(execution: Execution, _effect: Resolve) -> NotReady | Skipped | Raised | Stopped | None:
     if execution.references is None:
         return None
     waiting = execution.unfinished()
@@ -126,13 +127,13 @@ def _find_cached(execution: Execution, _effect: FindCached) -> Any:
 def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
     if type(effect.value) in PLAIN:
         return Verdict(COMPLETED, "Completed", None, effect.value)
-    found = awaited_in(effect)
+    found = execution.awaited_in(effect)
     waiting = pending_in(found)
     if waiting:
         outcome = guarded(execution, None, _wait_all, waiting)
         if type(outcome) is Stopped:
             return outcome
-    return settle(execution, effect, found)
+    return execution.settle(effect, found)
 
 
 def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
@@ -200,7 +201,7 @@ def _ask_retry(execution: Execution, effect: AskRetry) -> bool | Stopped:
 def _asked_retry(execution: Execution, effect: AskRetry) -> Any:
     assert execution.definition.retry_condition_fn is not None
     value = execution.definition.retry_condition_fn(
-        execution.definition, execution.run, verdict_state(execution, effect.verdict)
+        execution.definition, execution.run, execution.verdict_state(effect.verdict)
     )
     return run_coroutine(None, value) if hasattr(value, "__await__") else value
 

@@ -31,6 +31,7 @@ __all__ = [
     "Resolve",
     "Returned",
     "Settle",
+    "Skipped",
     "Sleep",
     "Stopped",
     "Verdict",
@@ -56,7 +57,7 @@ class Enter(Effect):
 class Resolve(Effect):
     """Wait until all inputs are there, and put values where futures were. May be stopped.
 
-    Answer: None, `NotReady`, or `Stopped`. In a pool the life is parked: it holds no thread.
+    Answer: None, `NotReady`, `Skipped`, `Raised`, or `Stopped`. In a pool the life is parked: it holds no thread.
     """
 
 
@@ -197,6 +198,13 @@ class NotReady(msgspec.Struct, eq=False):
     cause_id: bytes | None
 
 
+class Skipped(msgspec.Struct, eq=False):
+    """Its trigger has it that the run is skipped."""
+
+    message: str | None
+    cause_id: bytes | None = None  # the upstream that was skipped, if that is why
+
+
 class Verdict(msgspec.Struct, eq=False):
     """The state that an attempt amounts to."""
 
@@ -208,4 +216,4 @@ class Verdict(msgspec.Struct, eq=False):
     timed_out: bool = False  # by its own limit, not by a TimeoutError of the user's
 
 
-Outcome = Returned | Raised | Stopped | Yielded | Closed | NotReady | Verdict | bool | None
+Outcome = Returned | Raised | Stopped | Yielded | Closed | NotReady | Skipped | Verdict | bool | None

@@ -28,14 +28,15 @@ from surefoot.core.states import (
 )
 from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
-from surefoot.engine.effects import Enter, Keep, NotReady, Stopped, Verdict
+from surefoot.engine.effects import Enter, Keep, NotReady, Raised, Settle, Skipped, Stopped, Verdict
 from surefoot.engine.hashing import fingerprint, short_hash
-from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, unready, value_of
+from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, value_of
 from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
 from surefoot.engine.tracebacks import traceback_text
+from surefoot.engine.verdicts import judged, verdict_over
 from surefoot.results.asking import NOTHING_ASKED, Persistence, tell_here
 from surefoot.results.persistence import keep_for
 from surefoot.states import NO_DATA, State
@@ -492,14 +493,14 @@ class Execution:
         """The futures among the inputs that have not ended."""
         return pending_in(self.references) if self.references is not None else []
 
-    def take_inputs(self) -> NotReady | None:
-        """All upstreams have ended: put their values in place, or say which one did not complete."""
+    def take_inputs(self) -> NotReady | Skipped | Raised | None:
+        """All upstreams have ended: put their values in place, or say what the run's trigger has against it."""
         references = self.references
         if references is None:
             return None
-        not_ready = unready(references)
-        if not_ready is not None:
-            return not_ready
+        against = judged(references, self.definition.trigger)
+        if against is not None:
+            return against
         self.args = tuple([replace_references(value, value_of) for value in self.args])
         self.kwargs = {name: replace_references(value, value_of) for name, value in self.kwargs.items()}
         self.references = self.before = None
@@ -523,6 +524,38 @@ class Execution:
         except Exception as error:
             return NotReady(reason(error), error, None)
         return None
+
+    # -- what a return value means
+
+    def awaited_in(self, effect: Settle) -> list[Reference]:
+        """The futures and states in a return value, whose states decide the run's own."""
+        value = effect.value
+        if type(value) in PLAIN:
+            return []
+        found: list[Reference] = []
+        find_references(value, found)
+        return found
+
+    def settle(self, effect: Settle, found: list[Reference]) -> Verdict:
+        """The verdict over a return value, all futures in which have ended."""
+        value = effect.value
+        if not found:
+            if self.flow is not None and self.is_task and type(value) not in PLAIN:
+                self.flow.links.add(value, self.run_id)
+            return Verdict(COMPLETED, "Completed", None, value)
+        return verdict_over(value, found)
+
+    def verdict_state(self, verdict: Verdict) -> State:
+        """A verdict as the state that the run would enter with it."""
+        return State(
+            verdict.state_type,
+            verdict.state_name,
+            verdict.message,
+            verdict.data,
+            run_id=self.run_id,
+            run_is_task=self.is_task,
+            run_of=self.definition.name,
+        )
 
     # -- the end
 

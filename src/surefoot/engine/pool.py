@@ -29,6 +29,7 @@ from surefoot.engine.effects import (
     Raised,
     Resolve,
     Settle,
+    Skipped,
     Sleep,
     Stopped,
 )
@@ -39,7 +40,6 @@ from surefoot.engine.latches import Countdown, Drained
 from surefoot.engine.lifecycle import reason
 from surefoot.engine.reaching import Interrupted, within
 from surefoot.engine.scope import current
-from surefoot.engine.settling import awaited_in, settle
 from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.timers import Timer, call_later
@@ -211,13 +211,13 @@ class Pool:
         if type(effect) is Settle:
             if type(effect.value) in PLAIN:
                 return perform[Settle](execution, effect)
-            found = awaited_in(effect)
+            found = execution.awaited_in(effect)
             waiting = pending_in(found)
             if not waiting:
-                return settle(execution, effect, found)
+                return execution.settle(effect, found)
             settled = effect
             execution.references = found
-            return self._park_until(execution, waiting, lambda: execution.stop or settle(execution, settled, found))
+            return self._park_until(execution, waiting, lambda: execution.stop or execution.settle(settled, found))
         if execution.stop is not None:
             return execution.stop
         if execution.references is None:
@@ -225,7 +225,7 @@ class Pool:
             return AWAY
         return self._park_until(execution, execution.unfinished(), lambda: execution.stop or self.inputs_of(execution))
 
-    def inputs_of(self, execution: TaskExecution) -> NotReady | Raised | None:
+    def inputs_of(self, execution: TaskExecution) -> NotReady | Skipped | Raised | None:
         """All upstreams have ended: put their values in place, or say what is in the way."""
         try:
             return execution.take_inputs()
