@@ -23,6 +23,7 @@ from surefoot.engine.effects import (
     Finish,
     Hook,
     Keep,
+    LetGo,
     LookUp,
     NotReady,
     Outcome,
@@ -124,6 +125,11 @@ def _find_cached(execution: Execution, _effect: FindCached) -> Any:
     return outcome.value if type(outcome) is Returned else outcome
 
 
+def _let_go(execution: Execution, _effect: LetGo) -> None:
+    assert isinstance(execution, TaskExecution)
+    execution.let_go()
+
+
 def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
     if type(effect.value) in PLAIN:
         return Verdict(COMPLETED, "Completed", None, effect.value)
@@ -213,6 +219,7 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     Call: _call,
     LookUp: _look_up,
     FindCached: _find_cached,
+    LetGo: _let_go,
     Settle: _settle,
     Keep: Execution.keep,
     AskRetry: _ask_retry,

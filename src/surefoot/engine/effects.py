@@ -20,8 +20,10 @@ __all__ = [
     "Enter",
     "FindCached",
     "Finish",
+    "Held",
     "Hook",
     "Keep",
+    "LetGo",
     "LookUp",
     "Next",
     "NotReady",
@@ -137,9 +139,13 @@ class LookUp(Effect):
 class FindCached(Effect):
     """Look into the cache that the run's task asks for. Calls what the user wrote to make keys. May be stopped.
 
-    Answer: `Verdict` with the value that is there; a text, why there is none; `Raised` if the cache cannot be used as
-    it was asked for, or `Stopped`.
+    Answer: `Verdict` with the value that is there; a text, why there is none; `Held` if another run is making it, and
+    this one is to ask again; `Raised` if the cache cannot be used as it was asked for, or `Stopped`.
     """
+
+
+class LetGo(Effect):
+    """Let others make what the run's cache key stands for, if this run alone might. Answer: None."""
 
 
 class Keep(Effect):
@@ -149,6 +155,13 @@ class Keep(Effect):
     """
 
     verdict: Verdict
+
+
+class Held(msgspec.Struct, eq=False):
+    """Another run holds the lock of the run's cache key: why it is waited for, and how long until it is asked again."""
+
+    why: str
+    wait_s: float
 
 
 class Returned(msgspec.Struct, eq=False):
@@ -216,4 +229,4 @@ class Verdict(msgspec.Struct, eq=False):
     timed_out: bool = False  # by its own limit, not by a TimeoutError of the user's
 
 
-Outcome = Returned | Raised | Stopped | Yielded | Closed | NotReady | Skipped | Verdict | bool | None
+Outcome = Returned | Raised | Stopped | Yielded | Closed | NotReady | Skipped | Verdict | Held | bool | None
