@@ -44,7 +44,7 @@ from surefoot.engine.interrupts import Shelter
 from surefoot.engine.reaching import ON
 from surefoot.engine.task_execution import TaskExecution
 
-__all__ = ["HOOK_S", "drive", "perform", "step"]
+__all__ = ["HOOK_S", "called", "drive", "perform", "step"]
 
 HOOK_S: Final = 60.0  # how long each hook of a cancelled run may take
 
@@ -107,9 +107,14 @@ def _wait_all(futures: list[Any]) -> None:
         future.wait()
 
 
-def _call(execution: Execution, effect: Call) -> Outcome:
+def called(execution: Execution, timeout_s: float | None) -> Outcome:
+    """Call the user's function once."""
     args, kwargs = execution.call_arguments()
-    outcome = guarded(execution, effect.timeout_s, execution.definition.fn, *args, **kwargs)
+    return guarded(execution, timeout_s, execution.definition.fn, *args, **kwargs)
+
+
+def _call(execution: Execution, effect: Call) -> Outcome:
+    outcome = called(execution, effect.timeout_s)
     if type(outcome) is Returned and type(outcome.value) in PLAIN:
         return Verdict(COMPLETED, "Completed", None, outcome.value)  # what settling it comes to
     return outcome

@@ -26,11 +26,11 @@ from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import LOOP, OPEN, SHUT
 from surefoot.core.states import RUNNING
 from surefoot.engine import messages, scope
-from surefoot.engine.blocking import perform
+from surefoot.engine.blocking import called, perform
 from surefoot.engine.calling import guarded
 from surefoot.engine.commands import obey
 from surefoot.engine.definition import Definition
-from surefoot.engine.effects import Call, Finish, Outcome, Raised, Returned, Stopped
+from surefoot.engine.effects import Finish, Outcome, Raised, Returned, Stopped
 from surefoot.engine.execution import pending_in, stop_of
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references
@@ -186,7 +186,7 @@ class _Child:
             if execution.definition.isasync:
                 outcome = _awaited(execution, timeout_s)
             else:
-                outcome = perform[Call](execution, Call(timeout_s))
+                outcome = called(execution, timeout_s)
             if type(outcome) is Returned and type(outcome.value) not in PLAIN:
                 outcome = _settled(execution, outcome)
             if self._flow.pool is not None:
