@@ -30,7 +30,7 @@ from surefoot.engine.blocking import called, perform
 from surefoot.engine.calling import guarded
 from surefoot.engine.commands import obey
 from surefoot.engine.definition import Definition
-from surefoot.engine.effects import Finish, Outcome, Raised, Returned, Stopped
+from surefoot.engine.effects import Call, Finish, Outcome, Raised, Returned, Stopped
 from surefoot.engine.execution import pending_in, stop_of
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references
@@ -183,10 +183,7 @@ class _Child:
         ON[self._flow.run_id] = self._flow  # so that what is submitted here is found, and commands are listened for
         self._flow.session.recorder.listen(obey, is_any_on)
         try:
-            if execution.definition.isasync:
-                outcome = _awaited(execution, timeout_s)
-            else:
-                outcome = called(execution, timeout_s)
+            outcome = _awaited(execution, timeout_s) if execution.definition.isasync else called(execution, timeout_s)
             if type(outcome) is Returned and type(outcome.value) not in PLAIN:
                 outcome = _settled(execution, outcome)
             if self._flow.pool is not None:
