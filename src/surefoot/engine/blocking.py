@@ -149,7 +149,8 @@ def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
 
 def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
     is_main = threading.get_ident() == threading.main_thread().ident
-    outcome = guarded(execution, None, get_clock().sleep if is_main else _wait, effect.seconds)
+    clock = get_clock()
+    outcome = guarded(execution, None, clock.sleep if is_main else _wait, clock.pause_s(effect.seconds))
     return outcome if type(outcome) is Stopped else None
 
 
