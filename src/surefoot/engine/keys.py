@@ -25,7 +25,7 @@ except ImportError:  # not every Python has it under that name
 
 from surefoot.annotations import Annotation
 from surefoot.engine.inputs import is_reference
-from surefoot.engine.sources import main_module
+from surefoot.engine.sources import FLOW_FILE, main_module
 from surefoot.states import State
 
 if TYPE_CHECKING:
@@ -73,13 +73,13 @@ Key = tuple[bytes, str | None, frozenset[bytes] | None, bytes | None]
 
 
 class Keys:
-    """The keys of one flow run's task runs and subflow runs."""
+    """The keys of one flow run's task runs and subflow runs. `counts`: where another process goes on counting."""
 
-    __slots__ = ("_counts", "_links", "_lock")
+    __slots__ = ("_links", "_lock", "counts")
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: Links, counts: dict[bytes, int] | None = None) -> None:
         self._links = links
-        self._counts: dict[bytes, int] = {}
+        self.counts: dict[bytes, int] = {} if counts is None else counts  # of runs that are alike, so far
         self._lock = Lock()
 
     def key(
@@ -120,8 +120,8 @@ class Keys:
             raw = _encode((identity, parent_id, short_hash(_Walk(None).encoded((args, kwargs)))))
         token = blake2b(raw, digest_size=16).digest()
         with self._lock:
-            count = self._counts.get(token, 0)
-            self._counts[token] = count + 1
+            count = self.counts.get(token, 0)
+            self.counts[token] = count + 1
         if count:
             token = short_hash(token + count.to_bytes(8, "big"))
         return token, unkeyed, runs, content
@@ -576,7 +576,7 @@ def _module_of(value: Any) -> str:
     """The module of a function or class; that of a script as it is called when it is imported."""
     name = str(getattr(value, "__module__", ""))
     if name != "__main__":
-        return name.removeprefix("flow_file_")
+        return name.removeprefix(FLOW_FILE)
     return main_module() or name
 
 
