@@ -37,9 +37,10 @@ lint: bootstrap ## style, format and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 
-types: bootstrap ## strict types, and names that macOS lacks
+types: bootstrap ## strict types, and names that macOS and Windows lack
 	$(BIN)/mypy $(TREES)
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin src
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 src
 
 contracts: bootstrap ## the floors of the architecture: who may import whom
 	$(BIN)/lint-imports --no-logo

@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, ov
 
 from surefoot.core import ports, settings
 from surefoot.core.delays import DelaySpec
-from surefoot.core.errors import BadInput
+from surefoot.core.errors import BadInput, MissingFlowError, UnspecifiedFlowError
 from surefoot.engine import running
 from surefoot.engine.definition import Definition, Hooks, RunName
 from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.recorded_parameters import json_values
 from surefoot.engine.resuming import Restart, restart_of
-from surefoot.parameters import Validate, hidden_in, validator_of
+from surefoot.parameters import ParameterSchema, Validate, hidden_in, schema_of, validator_of
 from surefoot.results.asking import asked
 from surefoot.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
+    from types import ModuleType
     from uuid import UUID
 
     from surefoot.results.serializing import Serializer
 
-__all__ = ["Flow", "flow"]
+__all__ = ["Flow", "flow", "load_flow_from_script", "load_flows_from_script", "select_flow"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,7 +106,7 @@ class Flow(Definition, Generic[P, R]):
                 do="Pass ThreadPoolTaskRunner(max_workers=...).",
             )
         self.task_runner: TaskRunner = ThreadPoolTaskRunner() if runner is None else runner
-        self.validate_parameters = bool(validate_parameters)
+        self.should_validate_parameters = bool(validate_parameters)
         self._checks: dict[bool, tuple[Validate, frozenset[str]]] = {}  # shared by all that are bound to instances
 
     def _default_name(self) -> str:
@@ -139,6 +141,39 @@ class Flow(Definition, Generic[P, R]):
     def on_running(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Call `fn(flow, flow_run, state)` before each attempt. To be used as a decorator."""
         return self._add_hook("running", fn)
+
+    # -- parameters
+
+    @property
+    def parameters(self) -> ParameterSchema:
+        """The parameters as JSON schema: types, defaults, positions, and what the docstring says of each."""
+        return schema_of(self.fn, self.name, self.signature, self.description)
+
+    def validate_parameters(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Check and coerce values by name, as a call would, without calling; those that are given come back.
+
+        Raises ParameterBindError if one is missing or unknown, ParameterTypeError with a line for each that does not
+        fit.
+
+        >>> @flow
+        ... def load(day: str, pages: int = 1) -> None: ...
+        >>> load.validate_parameters({"day": "monday", "pages": "3"})
+        {'day': 'monday', 'pages': 3}
+        """
+        whole = self.bind_named(parameters)
+        checked = self._checked_by()[0](whole)
+        return {name: checked[name] for name in parameters}
+
+    def serialize_parameters(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters as plain JSON values, as they are recorded. Never raises.
+
+        What JSON cannot say, futures and states included, is named by its class: "<Lock>". Secrets are masked. What the
+        flow is bound to (`self`) is left out.
+        """
+        bound = self._positional[: len(self._bound)]
+        given = {str(name): value for name, value in parameters.items() if name not in bound}
+        found: dict[str, Any] = json_values(given, self._checked_by()[1])
+        return found
 
     # -- calling
 
@@ -196,7 +231,7 @@ class Flow(Definition, Generic[P, R]):
             self,
             args,
             kwargs,
-            validate=validate if self.validate_parameters else None,
+            validate=validate if self.should_validate_parameters else None,
             hidden=hidden,
             runner=self.task_runner,
             wait_for=wait_for,
@@ -272,3 +307,59 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     <Flow 'nightly-load'>
     """
     return Flow.decorate(fn, options)
+
+
+# --- flows by name ----------------------------------------------------------------------------------------------------
+
+
+def select_flow(
+    flows: Iterable[Flow[..., Any]], flow_name: str | None = None, from_message: str = ""
+) -> Flow[..., Any]:
+    """The one flow of that name among several; with one flow alone its name may be left out.
+
+    Args:
+        flows: those to choose from.
+        flow_name: the flow's name, or its function's.
+        from_message: where they are from, for the message of an error: "in etl.py".
+
+    Raises MissingFlowError if there is none, UnspecifiedFlowError if there are several and none is named.
+
+    >>> @flow
+    ... def load(): ...
+    >>> select_flow([load])
+    <Flow 'load'>
+    """
+    there = list({id(one): one for one in flows}.values())
+    where = f" {from_message}" if from_message else ""
+    names = ", ".join(repr(one.name) for one in there)
+    if not there:
+        raise MissingFlowError(f"There is no flow{where}.", do="Decorate a function with @flow.")
+    if flow_name is None:
+        if len(there) > 1:
+            raise UnspecifiedFlowError(f"There are {len(there)} flows{where}: {names}.", do="Name one of them.")
+        return there[0]
+    by_function = [one for one in there if getattr(one.fn, "__name__", None) == flow_name]
+    found = [one for one in there if one.name == flow_name] or by_function
+    if not found:
+        raise MissingFlowError(f"There is no flow {flow_name!r}{where}.", do=f"Those that there are: {names}.")
+    return found[0]
+
+
+def load_flows_from_script(path: str | os.PathLike[str]) -> list[Flow[..., Any]]:
+    """The flows that a Python file makes, in the order in which they stand there. The file is not run as a script.
+
+    Raises EntrypointError if it is not there, or cannot be loaded.
+    """
+    from surefoot.engine.loading import load_file
+
+    return flows_in(load_file(os.fspath(path)))
+
+
+def load_flow_from_script(path: str | os.PathLike[str], flow_name: str | None = None) -> Flow[..., Any]:
+    """One flow of a Python file. Raises as `load_flows_from_script` and `select_flow`."""
+    return select_flow(load_flows_from_script(path), flow_name, f"in {os.fspath(path)}")
+
+
+def flows_in(module: ModuleType) -> list[Flow[..., Any]]:
+    """The flows that stand in a module."""
+    return list({id(value): value for value in vars(module).values() if isinstance(value, Flow)}.values())

@@ -193,7 +193,7 @@ def start_child(method: str, command: list[str]) -> Child:
     try:
         with _starting:
             if _source is None or _source.is_gone:
-                _source = _Direct(command) if sys.platform == "win32" else _Nursery(command)
+                _source = _Children(command)
             return _source.bear(FORKED if method == FORKSERVER else SPAWNED)
     except OSError as error:
         raise _unavailable(error) from error
@@ -204,96 +204,6 @@ def _unavailable(error: OSError) -> ChildrenUnavailable:
         f"No process could be started for tasks: {error.strerror or error}.",
         do="Use fewer workers: ProcessPoolTaskRunner(max_workers=2).",
     )
-
-
-class _Nursery:
-    """The nursery of this process, as its owner holds it."""
-
-    def __init__(self, command: list[str]) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(os.getpid())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in a terminal is the owner's to act on
-            )
-        self._server = ours
-        self._lock = threading.Lock()
-        self._numbers = 0
-        self._living: dict[int, Child] = {}
-        self.is_gone = False
-        threading.Thread(target=self._listen, name="surefoot-children", daemon=True).start()
-
-    def bear(self, kind: int) -> Child:
-        here, there = socket.socketpair()
-        lifeline, end_of_child = socket.socketpair()
-        with there, end_of_child, self._lock:
-            self._numbers += 1
-            child = self._living[self._numbers] = Child(self._numbers, Channel(here), lifeline, self)
-            fds = [there.fileno(), end_of_child.fileno(), _usable(1), _usable(2)]
-            socket.send_fds(self._server, [ASK.pack(kind, child.number, 0)], fds)
-        return child
-
-    def kill(self, number: int) -> None:
-        try:
-            with self._lock:
-                self._server.sendall(ASK.pack(KILL, number, signal.SIGKILL))
-        except OSError:
-            pass  # it is gone, and its children with it
-
-    def _listen(self) -> None:
-        rest = b""
-        while True:
-            try:
-                data = self._server.recv(4096)
-            except OSError:
-                data = b""
-            if not data:
-                break
-            rest += data
-            while len(rest) >= TELL.size:
-                kind, number, argument, peak = TELL.unpack_from(rest)
-                rest = rest[TELL.size :]
-                self._heard(kind, number, argument, peak)
-        self.is_gone = True
-        with self._lock:
-            orphans = list(self._living.values())
-            self._living.clear()
-        for child in orphans:
-            child.over(None)
-        self._server.close()
-        self._process.wait()
-
-    def _heard(self, kind: int, number: int, argument: int, peak: int) -> None:
-        with self._lock:
-            child = self._living.get(number) if kind == STARTED else self._living.pop(number, None)
-        if child is None:
-            return
-        if kind == STARTED:
-            child.pid = argument
-            child.started.set()
-        elif kind == ENDED:
-            child.over(Death(argument, peak))
-        else:
-            assert kind == REFUSED
-            child.over(None)
-
-    def close(self) -> None:
-        """Let it go, at the end of this process."""
-        try:
-            self._server.shutdown(socket.SHUT_RDWR)  # a mere `close` waits for the thread that listens
-        except OSError:
-            pass  # it is gone
-        try:
-            self._process.wait(_GONE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-
-    def forget(self) -> None:
-        """In a process forked from the owner."""
-        self._process.returncode = 0
-        self._server.close()
 
 
 def _usable(standard: int) -> int:
@@ -315,56 +225,149 @@ def _null() -> int:
     return _null_fd
 
 
-class _Direct:
-    """Children that their owner starts itself, each a new interpreter: the way of Windows."""
+if sys.platform == "win32":
 
-    is_gone = False
+    class _Children:
+        """Children that their owner starts itself, each a new interpreter: the way of Windows."""
 
-    def __init__(self, command: list[str]) -> None:
-        self._command = command
-        self._lock = threading.Lock()
-        self._numbers = 0
-        self._living: dict[int, subprocess.Popen[bytes]] = {}
+        is_gone = False
 
-    def bear(self, kind: int) -> Child:
-        here, there = socket.socketpair()
-        lifeline, end_of_child = socket.socketpair()
-        with there, end_of_child:
-            process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Ctrl-C is the owner's to act on
-            )
-            assert process.stdin is not None
-            with process.stdin as pipe:
-                for end in (there, end_of_child):
-                    shared: bytes = end.share(process.pid)  # type: ignore[attr-defined]
-                    pipe.write(_HEADER.pack(len(shared)) + shared)
-        with self._lock:
-            self._numbers += 1
-            child = Child(self._numbers, Channel(here), lifeline, self)
-            self._living[child.number] = process
-        child.pid = process.pid
-        threading.Thread(target=self._watch, args=(child, process), name="surefoot-children", daemon=True).start()
-        return child
+        def __init__(self, command: list[str]) -> None:
+            self._command = command
+            self._lock = threading.Lock()
+            self._numbers = 0
+            self._living: dict[int, subprocess.Popen[bytes]] = {}
 
-    def _watch(self, child: Child, process: subprocess.Popen[bytes]) -> None:
-        code = process.wait()
-        with self._lock:
-            self._living.pop(child.number, None)
-        child.over(Death(code, 0))
+        def bear(self, kind: int) -> Child:
+            here, there = socket.socketpair()
+            lifeline, end_of_child = socket.socketpair()
+            with there, end_of_child:
+                process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,  # Ctrl-C is the owner's to act on
+                )
+                assert process.stdin is not None
+                with process.stdin as pipe:
+                    for end in (there, end_of_child):
+                        shared: bytes = end.share(process.pid)
+                        pipe.write(_HEADER.pack(len(shared)) + shared)
+            with self._lock:
+                self._numbers += 1
+                child = Child(self._numbers, Channel(here), lifeline, self)
+                self._living[child.number] = process
+            child.pid = process.pid
+            threading.Thread(target=self._watch, args=(child, process), name="surefoot-children", daemon=True).start()
+            return child
 
-    def kill(self, number: int) -> None:
-        with self._lock:
-            process = self._living.get(number)
-        if process is not None:  # with all that it has started
-            subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
+        def _watch(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+            code = process.wait()
+            with self._lock:
+                self._living.pop(child.number, None)
+            child.over(Death(code, 0))
 
-    def close(self) -> None:
-        """Their lifelines end with this process."""
+        def kill(self, number: int) -> None:
+            with self._lock:
+                process = self._living.get(number)
+            if process is not None:  # with all that it has started
+                subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
 
-    def forget(self) -> None:
-        """There are no forks."""
+        def close(self) -> None:
+            """Their lifelines end with this process."""
+
+        def forget(self) -> None:
+            """There are no forks."""
+
+else:
+
+    class _Children:
+        """The nursery of this process, as its owner holds it."""
+
+        def __init__(self, command: list[str]) -> None:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    [*command, str(theirs.fileno()), str(os.getpid())],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C in a terminal is the owner's to act on
+                )
+            self._server = ours
+            self._lock = threading.Lock()
+            self._numbers = 0
+            self._living: dict[int, Child] = {}
+            self.is_gone = False
+            threading.Thread(target=self._listen, name="surefoot-children", daemon=True).start()
+
+        def bear(self, kind: int) -> Child:
+            here, there = socket.socketpair()
+            lifeline, end_of_child = socket.socketpair()
+            with there, end_of_child, self._lock:
+                self._numbers += 1
+                child = self._living[self._numbers] = Child(self._numbers, Channel(here), lifeline, self)
+                fds = [there.fileno(), end_of_child.fileno(), _usable(1), _usable(2)]
+                socket.send_fds(self._server, [ASK.pack(kind, child.number, 0)], fds)
+            return child
+
+        def kill(self, number: int) -> None:
+            try:
+                with self._lock:
+                    self._server.sendall(ASK.pack(KILL, number, signal.SIGKILL))
+            except OSError:
+                pass  # it is gone, and its children with it
+
+        def _listen(self) -> None:
+            rest = b""
+            while True:
+                try:
+                    data = self._server.recv(4096)
+                except OSError:
+                    data = b""
+                if not data:
+                    break
+                rest += data
+                while len(rest) >= TELL.size:
+                    kind, number, argument, peak = TELL.unpack_from(rest)
+                    rest = rest[TELL.size :]
+                    self._heard(kind, number, argument, peak)
+            self.is_gone = True
+            with self._lock:
+                orphans = list(self._living.values())
+                self._living.clear()
+            for child in orphans:
+                child.over(None)
+            self._server.close()
+            self._process.wait()
+
+        def _heard(self, kind: int, number: int, argument: int, peak: int) -> None:
+            with self._lock:
+                child = self._living.get(number) if kind == STARTED else self._living.pop(number, None)
+            if child is None:
+                return
+            if kind == STARTED:
+                child.pid = argument
+                child.started.set()
+            elif kind == ENDED:
+                child.over(Death(argument, peak))
+            else:
+                assert kind == REFUSED
+                child.over(None)
+
+        def close(self) -> None:
+            """Let it go, at the end of this process."""
+            try:
+                self._server.shutdown(socket.SHUT_RDWR)  # a mere `close` waits for the thread that listens
+            except OSError:
+                pass  # it is gone
+            try:
+                self._process.wait(_GONE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+
+        def forget(self) -> None:
+            """In a process forked from the owner."""
+            self._process.returncode = 0
+            self._server.close()
 
 
 _starting = threading.Lock()
@@ -400,10 +403,12 @@ def inherited(birth: Birth | None) -> tuple[Channel, socket.socket]:
     if birth is not None:
         channel, lifeline = (socket.socket(fileno=fd) for fd in birth)
         return Channel(channel), lifeline
-    ends = []
+    ends: list[socket.socket] = []
     for _ in range(2):
         (size,) = _HEADER.unpack(sys.stdin.buffer.read(_HEADER.size))
-        ends.append(socket.fromshare(sys.stdin.buffer.read(size)))  # type: ignore[attr-defined]
+        shared = sys.stdin.buffer.read(size)
+        if sys.platform == "win32":
+            ends.append(socket.fromshare(shared))
     return Channel(ends[0]), ends[1]
 
 

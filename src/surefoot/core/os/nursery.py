@@ -49,159 +49,161 @@ def tend(server: int, owner: int, command: list[str]) -> Birth | None:
         owner: the owner's process id.
         command: what starts a new interpreter that is given the two descriptors of a `Birth` as last arguments.
     """
-    import ctypes  # noqa: F401  # 10 ms, here once and not in each child
+    if sys.platform != "win32":
+        import ctypes  # noqa: F401  # 10 ms, here once and not in each child
 
-    return _Nursery(socket.socket(fileno=server), owner, command).tend()
+        return _Nursery(socket.socket(fileno=server), owner, command).tend()
+    return None  # there owners start their children themselves
 
 
-class _Nursery:
-    def __init__(self, server: socket.socket, owner: int, command: list[str]) -> None:
-        self._server = server
-        self._owner = owner
-        self._command = command
-        self._pids: dict[int, int] = {}  # by number
-        self._killed: set[int] = set()
-        self._reads, self._writes = os.pipe()
-        for end in (self._reads, self._writes):
-            os.set_blocking(end, False)
+if sys.platform != "win32":
 
-    def tend(self) -> Birth | None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
-        try:
-            while True:
-                ready, _, _ = select.select([self._server.fileno(), self._reads], [], [], _LOOK_S)
-                if os.getppid() != self._owner:
-                    break
-                if self._reads in ready:
-                    self._drain()
-                    self._bury()
-                if self._server.fileno() in ready:
-                    birth, goes_on = self._serve()
-                    if birth is not None:
-                        return birth
-                    if not goes_on:
+    class _Nursery:
+        def __init__(self, server: socket.socket, owner: int, command: list[str]) -> None:
+            self._server = server
+            self._owner = owner
+            self._command = command
+            self._pids: dict[int, int] = {}  # by number
+            self._killed: set[int] = set()
+            self._reads, self._writes = os.pipe()
+            for end in (self._reads, self._writes):
+                os.set_blocking(end, False)
+
+        def tend(self) -> Birth | None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGCHLD, lambda *_: None)
+            signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
+            try:
+                while True:
+                    ready, _, _ = select.select([self._server.fileno(), self._reads], [], [], _LOOK_S)
+                    if os.getppid() != self._owner:
                         break
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the owner is gone
-        for pid in self._pids.values():
-            _kill_group(pid, signal.SIGKILL)
-        return None
-
-    def _drain(self) -> None:
-        try:
-            os.read(self._reads, 4096)
-        except BlockingIOError:
-            pass
-
-    def _serve(self) -> tuple[Birth | None, bool]:
-        """Do what is asked for. Answers what this process is born with, if it is a child now, and whether to go on."""
-        raw, fds, _, _ = socket.recv_fds(self._server, ASK.size, _FDS)
-        while raw and len(raw) < ASK.size:
-            more = self._server.recv(ASK.size - len(raw))
-            raw = raw + more if more else b""
-        if not raw:
-            return None, False
-        kind, number, argument = ASK.unpack(raw)
-        if kind == KILL:
-            if number in self._pids:
-                self._killed.add(number)
-                _kill_group(self._pids[number], argument)
-            return None, True
-        birth = None
-        try:
-            if kind == FORKED:
-                birth = self._fork(number, fds)
-            else:
-                self._spawn(number, fds)
-        except OSError as error:
-            self._tell(REFUSED, number, error.errno or 0)
-        if birth is None:
-            for fd in fds:
-                os.close(fd)
-        return birth, True
-
-    def _fork(self, number: int, fds: list[int]) -> Birth | None:
-        nursery = os.getpid()
-        pid = os.fork()
-        if pid:
-            self._born(number, pid)
+                    if self._reads in ready:
+                        self._drain()
+                        self._bury()
+                    if self._server.fileno() in ready:
+                        birth, goes_on = self._serve()
+                        if birth is not None:
+                            return birth
+                        if not goes_on:
+                            break
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # the owner is gone
+            for pid in self._pids.values():
+                _kill_group(pid, signal.SIGKILL)
             return None
-        os.setpgid(0, 0)
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        self._server.close()
-        os.close(self._reads)
-        os.close(self._writes)
-        die_with(nursery)
-        channel, lifeline, stdout, stderr = fds
-        for fd, standard in ((stdout, 1), (stderr, 2)):
-            os.dup2(fd, standard)
-            os.close(fd)
-        return Birth(channel, lifeline)
 
-    def _spawn(self, number: int, fds: list[int]) -> None:
-        channel, lifeline, stdout, stderr = fds
-        process = subprocess.Popen(
-            [*self._command, str(os.getpid()), str(channel), str(lifeline)],
-            pass_fds=(channel, lifeline),
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            process_group=0,
-        )
-        process.returncode = 0  # it is buried here, not by its object
-        self._born(number, process.pid)
+        def _drain(self) -> None:
+            try:
+                os.read(self._reads, 4096)
+            except BlockingIOError:
+                pass
 
-    def _born(self, number: int, pid: int) -> None:
-        try:
-            os.setpgid(pid, pid)  # both do it: whoever comes first, it is done before anything is killed
-        except OSError:
-            pass  # it has called `exec` already, or is gone
-        self._pids[number] = pid
-        self._tell(STARTED, number, pid)
+        def _serve(self) -> tuple[Birth | None, bool]:
+            """Do what is asked for. Answers what this process is born with, if a child now, and whether to go on."""
+            raw, fds, _, _ = socket.recv_fds(self._server, ASK.size, _FDS)
+            while raw and len(raw) < ASK.size:
+                more = self._server.recv(ASK.size - len(raw))
+                raw = raw + more if more else b""
+            if not raw:
+                return None, False
+            kind, number, argument = ASK.unpack(raw)
+            if kind == KILL:
+                if number in self._pids:
+                    self._killed.add(number)
+                    _kill_group(self._pids[number], argument)
+                return None, True
+            birth = None
+            try:
+                if kind == FORKED:
+                    birth = self._fork(number, fds)
+                else:
+                    self._spawn(number, fds)
+            except OSError as error:
+                self._tell(REFUSED, number, error.errno or 0)
+            if birth is None:
+                for fd in fds:
+                    os.close(fd)
+            return birth, True
 
-    def _bury(self) -> None:
-        """Tell of the children that have ended, and kill what those left behind that were killed."""
-        for number, pid in list(self._pids.items()):
-            ended = _ended(pid, number in self._killed)
-            if ended is None:
-                continue
-            status, usage = ended
-            del self._pids[number]
-            self._killed.discard(number)
-            peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-            self._tell(ENDED, number, os.waitstatus_to_exitcode(status), peak)
+        def _fork(self, number: int, fds: list[int]) -> Birth | None:
+            nursery = os.getpid()
+            pid = os.fork()
+            if pid:
+                self._born(number, pid)
+                return None
+            os.setpgid(0, 0)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._server.close()
+            os.close(self._reads)
+            os.close(self._writes)
+            die_with(nursery)
+            channel, lifeline, stdout, stderr = fds
+            for fd, standard in ((stdout, 1), (stderr, 2)):
+                os.dup2(fd, standard)
+                os.close(fd)
+            return Birth(channel, lifeline)
 
-    def _tell(self, kind: int, number: int, argument: int, peak: int = 0) -> None:
-        self._server.sendall(TELL.pack(kind, number, argument, peak))
+        def _spawn(self, number: int, fds: list[int]) -> None:
+            channel, lifeline, stdout, stderr = fds
+            process = subprocess.Popen(
+                [*self._command, str(os.getpid()), str(channel), str(lifeline)],
+                pass_fds=(channel, lifeline),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                process_group=0,
+            )
+            process.returncode = 0  # it is buried here, not by its object
+            self._born(number, process.pid)
 
+        def _born(self, number: int, pid: int) -> None:
+            try:
+                os.setpgid(pid, pid)  # both do it: whoever comes first, it is done before anything is killed
+            except OSError:
+                pass  # it has called `exec` already, or is gone
+            self._pids[number] = pid
+            self._tell(STARTED, number, pid)
 
-def _ended(pid: int, was_killed: bool) -> tuple[int, Any] | None:
-    """The status of an ended child, and what it used; what it left behind is killed if it was. None: it runs."""
-    if sys.platform == "darwin":  # which has no `waitid` before Python 3.13
-        waited, status, usage = os.wait4(pid, os.WNOHANG)
-        if not waited:
+        def _bury(self) -> None:
+            """Tell of the children that have ended, and kill what those left behind that were killed."""
+            for number, pid in list(self._pids.items()):
+                ended = _ended(pid, number in self._killed)
+                if ended is None:
+                    continue
+                status, usage = ended
+                del self._pids[number]
+                self._killed.discard(number)
+                peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+                self._tell(ENDED, number, os.waitstatus_to_exitcode(status), peak)
+
+        def _tell(self, kind: int, number: int, argument: int, peak: int = 0) -> None:
+            self._server.sendall(TELL.pack(kind, number, argument, peak))
+
+    def _ended(pid: int, was_killed: bool) -> tuple[int, Any] | None:
+        """The status of an ended child, and what it used; what it left behind is killed if it was. None: it runs."""
+        if sys.platform == "darwin":  # which has no `waitid` before Python 3.13
+            waited, status, usage = os.wait4(pid, os.WNOHANG)
+            if not waited:
+                return None
+            if was_killed:
+                _kill_group(pid, signal.SIGKILL)
+            return status, usage
+        # Until it is waited for its id, and that of its group, is nobody else's.
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return None
         if was_killed:
             _kill_group(pid, signal.SIGKILL)
+        _, status, usage = os.wait4(pid, 0)
         return status, usage
-    # Until it is waited for its id, and that of its group, is nobody else's.
-    if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        return None
-    if was_killed:
-        _kill_group(pid, signal.SIGKILL)
-    _, status, usage = os.wait4(pid, 0)
-    return status, usage
 
-
-def _kill_group(pid: int, number: int) -> None:
-    try:
-        os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass  # all of it is gone; on macOS a group of which only a zombie is left cannot be signalled
+    def _kill_group(pid: int, number: int) -> None:
+        try:
+            os.killpg(pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass  # all of it is gone; on macOS a group of which only a zombie is left cannot be signalled
 
 
 _PR_SET_PDEATHSIG: Final = 1
