@@ -18,7 +18,7 @@ from surefoot.core.errors import MissingResult, Refused
 from surefoot.core.facts import ResultAt
 from surefoot.core.ids import to_text
 from surefoot.core.ports import Earlier, EarlierRuns, Retryable
-from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED
+from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, SKIPPED
 from surefoot.results.loading import Loader
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Runs(Protocol):
     """Who knows the earlier runs of flow runs: of `EarlierRuns`, what is asked while a run is on."""
 
     def runs_of(self, flow_run_id: bytes) -> Mapping[bytes, Earlier]: ...
+    def give_up(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -81,6 +82,9 @@ class Told:
 
     def runs_of(self, flow_run_id: bytes) -> Mapping[bytes, Earlier]:
         return self._runs.get(flow_run_id, {})
+
+    def give_up(self) -> None:
+        """That is for its owner to tell."""
 
     def close(self) -> None:
         """There is nothing to let go of."""
@@ -149,6 +153,11 @@ class Resuming:
                 told |= self._with_subflows(run.run_id, self.runs_of(run.run_id))
         return told
 
+    def give_up(self) -> None:
+        """The run is not begun after all; nothing was recorded."""
+        self._runs.give_up()
+        self._values.close()
+
     def end(self) -> None:
         """The flow run has ended."""
         self._runs.close()
@@ -161,6 +170,8 @@ class Resuming:
         """
         if earlier.state_type is not COMPLETED:
             return _ENDS.get(earlier.state_type, "it had not ended") if earlier.run_count else None
+        if earlier.state_name == SKIPPED:  # whether it is skipped is decided anew
+            return "it had been skipped" if earlier.run_count else None
         at = earlier.result
         if unkeyed is not None:
             return f"it had completed, but {unkeyed}"
