@@ -206,13 +206,12 @@ class Finalized:
     def __del__(self):
         if self.number: signal.raise_signal(self.number)
         for _ in range(6000): threading.Event().wait(0.01)
-        print("not interrupted", flush=True)
+        print("went on in there", flush=True)
 
 def body(number):
     Finalized(number)
-    print("after it", flush=True)
     for _ in range(6000): threading.Event().wait(0.01)
-    print("survived", flush=True)
+    print("went on after it", flush=True)
 
 @task(timeout_seconds=0.3)
 def late():
@@ -243,13 +242,13 @@ def run_program(number: int) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_ends_in_it_ends_the_process(number: signal.Signals) -> None:
     ended = run_program(number)
-    assert ended.stdout == "after it\n"
+    assert ended.stdout == ""
     assert ended.returncode == -number
     assert "Exception ignored" not in ended.stderr
 
 
 def test_a_time_limit_that_ends_in_it_ends_a_task_in_a_process() -> None:
     ended = run_program(0)
-    assert ended.stdout == "after it\n"
+    assert ended.stdout == ""
     assert "timed out" in ended.stderr
     assert "Exception ignored" not in ended.stderr
