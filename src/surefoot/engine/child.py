@@ -50,7 +50,6 @@ from surefoot.engine.session import Session, adopt, refusing_runs
 from surefoot.engine.sources import adopt_main
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.tracebacks import traceback_text
-from surefoot.engine.unraisable import taken_back
 from surefoot.results.asking import Persistence
 from surefoot.results.loading import Loader
 from surefoot.states import NO_DATA, State
@@ -229,11 +228,10 @@ class _Child:
         ON[self._flow.run_id] = self._flow  # so that what is submitted here is found, and commands are listened for
         self._flow.session.recorder.listen(obey, is_any_on)
         try:
-            with taken_back:
-                if execution.definition.isasync:
-                    outcome = _awaited(execution, timeout_s)
-                else:
-                    outcome = perform[Call](execution, Call(timeout_s))
+            if execution.definition.isasync:
+                outcome = _awaited(execution, timeout_s)
+            else:
+                outcome = perform[Call](execution, Call(timeout_s))
             if type(outcome) is Returned and type(outcome.value) not in PLAIN:
                 outcome = _settled(execution, outcome)
             if self._flow.pool is not None:

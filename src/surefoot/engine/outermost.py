@@ -23,7 +23,6 @@ from surefoot.engine.calling import STOP_GRACE_S
 from surefoot.engine.commands import listen
 from surefoot.engine.execution import Execution, stop_of
 from surefoot.engine.forking import is_inherited
-from surefoot.engine.unraisable import taken_back
 
 __all__ = ["await_surrounded", "call_step", "call_surrounded", "is_surrounded"]
 
@@ -44,15 +43,13 @@ def call_surrounded(execution: Execution, live: Callable[[Execution], T]) -> T:
         if gate is None:
             THIS_THREAD.gate = ThreadGate()
         try:
-            with taken_back:
-                return live(execution)
+            return live(execution)
         finally:
             THIS_THREAD.gate = gate
             _tell_end(execution)
     GATE.install()
     try:
-        with taken_back:
-            value = live(execution)
+        value = live(execution)
     except BaseException:
         _conclude(execution)
         raise
@@ -155,8 +152,7 @@ async def await_surrounded(execution: Execution, live: Callable[[Execution], Cor
     listen(execution)
     if not _is_main():
         try:
-            with taken_back:
-                return await live(execution)
+            return await live(execution)
         finally:
             _tell_end(execution)
     import asyncio
@@ -165,10 +161,9 @@ async def await_surrounded(execution: Execution, live: Callable[[Execution], Cor
     is_first = task not in _living  # a task awaits its runs one within the other
     _living.add(task)
     try:
-        if execution.parent is not None:
-            return await _await_shut(execution, live)
-        with taken_back:
+        if execution.parent is None:
             return await _await_outermost(execution, live)
+        return await _await_shut(execution, live)
     finally:
         if is_first:
             _living.discard(task)

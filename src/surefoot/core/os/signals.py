@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any, Final
 
 from surefoot.core.errors import TerminationSignal
-from surefoot.core.os.threads import LOOP, OPEN, SHUT, STEP, THIS_THREAD, Deadline, Gate, OutOfTime, cannot_raise
+from surefoot.core.os.threads import LOOP, OPEN, SHUT, STEP, THIS_THREAD, Deadline, Gate, OutOfTime
 
 __all__ = ["GATE", "MainGate", "die_of"]
 
@@ -59,7 +59,7 @@ class MainGate(Gate):
         self._bell: signal.Signals | None = None
         self._waits_since_s = 0.0
         self._call: signal.Signals | None = None  # the signal by which other threads call this one
-        self.called_for: Any = None  # what they want raised; it tells by `is_here()` whether here
+        self._called_for: Any = None  # what they want raised; it tells by `is_here()` whether here
         self.arrived: BaseException | None = None  # the last signal that came while installed
         self.terminated: TerminationSignal | None = None
         self.cancels: list[Callable[[], bool]] = []  # cancel a run in an event loop; False: the loop does not run
@@ -145,7 +145,7 @@ class MainGate(Gate):
             if self.reason is not None:
                 error.why, error.asked = self.reason
         self.arrived = error
-        if self.opened == SHUT or cannot_raise(frame):
+        if self.opened == SHUT:
             self._wait(error, number)
         elif self.opened == LOOP or (self.opened == STEP and number == signal.SIGINT and self._runner_waits()):
             self._cancel(error, number, frame)
@@ -213,61 +213,38 @@ class MainGate(Gate):
                 return
 
     def _answer_no_calls(self) -> None:
-        number, self._call, self.called_for = self._call, None, None
+        number, self._call, self._called_for = self._call, None, None
         if number is not None and _signal.getsignal(number) == self._called:
             _signal.signal(number, _signal.SIG_DFL)
 
     def interrupt(self, error: BaseException, level: int | None = None) -> None:
         number = self._call
-        self.called_for = error
+        self._called_for = error
         if number is None:  # the program has all of them: it is seen where our own code looks
             self.pending = self.pending or error
             if self.waker is not None:
                 self.waker()
-        else:
-            self._ring_call(number)
-
-    def _ring_call(self, number: signal.Signals) -> None:
-        if hasattr(signal, "pthread_kill"):
+        elif hasattr(signal, "pthread_kill"):
             signal.pthread_kill(self._thread, number)  # ends a sleep too
         else:
             _thread.interrupt_main(number)
 
-    def take_back(self, error: BaseException) -> bool:
-        if self._call is not None and hasattr(error, "is_here"):  # it tells itself where it is to be raised
-            self.called_for = error
-        elif error is not self.arrived and not isinstance(error, OutOfTime):
-            return False
-        elif self.pending is None or isinstance(self.pending, OutOfTime):
-            self.pending = error
-        return True
-
-    def prod(self) -> bool:
-        if self._call is None or (self.pending is None and self.called_for is None):
-            return False
-        self._ring_call(self._call)
-        return True  # until it is taken
-
-    def _called(self, _number: int, frame: FrameType | None) -> None:
-        if cannot_raise(frame):
-            return  # it sees at its end that it was called
-        if self.pending is not None and self.opened > LOOP:
-            self._let_in()
-        error = self.called_for
+    def _called(self, _number: int, _frame: FrameType | None) -> None:
+        error = self._called_for
         if error is None or not error.is_here():
             return
         if self.opened > LOOP:
-            self.called_for = None
+            self._called_for = None
             raise error
         if self.opened == SHUT and (self.pending is None or isinstance(self.pending, OutOfTime)):
-            self.pending, self.called_for = error, None
+            self.pending, self._called_for = error, None
             if self.waker is not None:
                 self.waker()
 
     def disown(self, owner: object) -> None:
         super().disown(owner)
-        if getattr(self.called_for, "owner", None) is owner:
-            self.called_for = None
+        if getattr(self._called_for, "owner", None) is owner:
+            self._called_for = None
 
     # -- time limits
 
@@ -303,7 +280,7 @@ class MainGate(Gate):
             signal.setitimer(signal.ITIMER_REAL, seconds)
         return True
 
-    def _rang(self, _number: int, frame: FrameType | None) -> None:
+    def _rang(self, _number: int, _frame: FrameType | None) -> None:
         now_s = time.monotonic()
         for deadline in self.deadlines:
             if deadline.at_s <= now_s:
@@ -312,7 +289,7 @@ class MainGate(Gate):
         due = self.due()
         if due is None:
             return
-        if self.opened > LOOP and not cannot_raise(frame):
+        if self.opened > LOOP:
             raise due
         if self.pending is None or isinstance(self.pending, OutOfTime):
             self.pending = due

@@ -16,23 +16,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any, Final
 
-__all__ = [
-    "HOOKS",
-    "LOOP",
-    "OPEN",
-    "SHUT",
-    "STEP",
-    "THIS_THREAD",
-    "Deadline",
-    "Gate",
-    "Interrupted",
-    "OutOfTime",
-    "ThreadGate",
-    "cannot_raise",
-]
+__all__ = ["LOOP", "OPEN", "SHUT", "STEP", "THIS_THREAD", "Deadline", "Gate", "Interrupted", "OutOfTime", "ThreadGate"]
 
 # How far a gate is open: what its thread does now.
 SHUT: Final = 0  # our own code: whatever comes waits
@@ -83,7 +70,6 @@ class Gate:
         self.base = OPEN  # how it is to be opened for an event loop that runs our coroutines
         self.pending: BaseException | None = None  # waits at the gate, or is under way
         self.waker: Callable[[], None] | None = None  # ends the wait of ours in which this thread is
-        self.called_for: Any = None  # what a signal is under way for
         self.deadlines: list[Deadline] = []  # of the calls that are on, the outermost first
 
     def open(self, how: int = OPEN) -> None:
@@ -160,14 +146,6 @@ class Gate:
         """
         self.pending = error
 
-    def take_back(self, error: BaseException) -> bool:
-        """Something was raised where Python cannot raise it. Whether it came through this gate: then it waits here."""
-        return False
-
-    def prod(self) -> bool:
-        """Raise in this thread what waits, if the gate is open. For other threads to call, again if it answers so."""
-        return False
-
     def disown(self, owner: object) -> None:
         """Nothing that waits for this owner is wanted any more. The gate is shut."""
         if getattr(self.pending, "owner", None) is owner:
@@ -241,30 +219,12 @@ class ThreadGate(Gate):
         if loop is not None:
             self._told = error
             loop.cancel()
-        if self.opened and cannot_raise(sys._current_frames().get(self._id)):
-            return  # it sees at its end what waits
         if self.opened and (loop is None or loop.is_in_a_step):
             # Between this look and `send` nobody shuts the gate: see the top of this file.
             self.sent = True
             send(self._id, interrupted)
         elif not self.opened and self.waker is not None:
             self.waker()
-
-    def take_back(self, error: BaseException) -> bool:
-        return type(error) is Interrupted and self.pending is not None  # until it is met, it waits as well
-
-    def prod(self) -> bool:
-        with self._lock:
-            if self.pending is None or not self.opened:
-                return False
-            send, interrupted = _async_raise()
-            if cannot_raise(sys._current_frames().get(self._id)):
-                return True
-            loop = _LoopAt.find(self._id)
-            if loop is None or loop.is_in_a_step:  # else its main task was cancelled, which is enough
-                self.sent = True
-                send(self._id, interrupted)
-            return False
 
     def settle(self) -> None:
         # It is let arrive here. Were it set to nothing instead, CPython 3.11 and 3.12 would look for it for ever after:
@@ -306,14 +266,6 @@ class ThreadGate(Gate):
             super().remove(deadline)
             if isinstance(self._told, OutOfTime) and self._told.owner is deadline.owner:
                 self._told = None
-
-
-HOOKS: Final[set[CodeType]] = set()  # functions out of which nothing can be raised
-
-
-def cannot_raise(frame: FrameType | None) -> bool:
-    """Whether what is raised in that frame would be lost."""
-    return frame is not None and frame.f_code in HOOKS
 
 
 _LIBRARY: Final = os.path.dirname(os.__file__) + os.sep
