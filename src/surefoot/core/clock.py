@@ -32,6 +32,13 @@ class Clock(Protocol):
         """How long a waiter should really wait, in seconds, for `seconds` to pass on this clock."""
         ...
 
+    def pause_s(self, seconds: float) -> float:
+        """How long a run should really pause before it goes on, where it is to pause for `seconds`: between retries.
+
+        Other than `wait_s`, which is for waits that something may end before their time.
+        """
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -46,6 +53,9 @@ class SystemClock:
         time.sleep(seconds)
 
     def wait_s(self, seconds: float) -> float:
+        return seconds
+
+    def pause_s(self, seconds: float) -> float:
         return seconds
 
 

@@ -273,7 +273,8 @@ async def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
 
 
 async def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
-    outcome = await guarded_await(execution, asyncio.sleep(get_clock().wait_s(effect.seconds)))
+    clock = get_clock()
+    outcome = await guarded_await(execution, asyncio.sleep(clock.wait_s(clock.pause_s(effect.seconds))))
     return outcome if type(outcome) is Stopped else None
 
 

@@ -23,6 +23,7 @@ from surefoot.engine.effects import (
     Finish,
     Hook,
     Keep,
+    LetGo,
     LookUp,
     NotReady,
     Outcome,
@@ -117,6 +118,11 @@ def _find_cached(execution: Execution, _effect: FindCached) -> Any:
     return outcome.value if type(outcome) is Returned else outcome
 
 
+def _let_go(execution: Execution, _effect: LetGo) -> None:
+    assert isinstance(execution, TaskExecution)
+    execution.let_go()
+
+
 def _keep(execution: Execution, effect: Keep) -> Verdict:
     return execution.keep(effect.verdict)
 
@@ -135,7 +141,8 @@ def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
 
 def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
     is_main = threading.get_ident() == threading.main_thread().ident
-    outcome = guarded(execution, None, get_clock().sleep if is_main else _wait, effect.seconds)
+    clock = get_clock()
+    outcome = guarded(execution, None, clock.sleep if is_main else _wait, clock.pause_s(effect.seconds))
     return outcome if type(outcome) is Stopped else None
 
 
@@ -210,6 +217,7 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     Call: _call,
     LookUp: _look_up,
     FindCached: _find_cached,
+    LetGo: _let_go,
     Settle: _settle,
     Keep: _keep,
     AskRetry: _ask_retry,

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from surefoot.core.clock import get_clock
 from surefoot.core.errors import CancelledRun, MissingContextError
 from surefoot.core.os.threads import THIS_THREAD, ThreadGate
 from surefoot.core.states import CRASHED, FINAL
@@ -250,7 +251,7 @@ class Pool:
             execution.resume = lambda: execution.stop
             execution.thread = None
             execution.place = PARKED
-            self._timers[execution] = call_later(seconds, lambda: self._woke(execution))
+            self._timers[execution] = call_later(get_clock().pause_s(seconds), lambda: self._woke(execution))
         return AWAY
 
     def _woke(self, execution: TaskExecution) -> None:

@@ -20,7 +20,7 @@ from surefoot.journal import recorder as journal
 from surefoot.journal.commands import Command
 from surefoot.results.keeping import Keeper, Limits
 
-__all__ = ["Session", "adopt", "refusing_runs", "session"]
+__all__ = ["Session", "adopt", "forget_session", "refusing_runs", "session"]
 
 
 class Voice(Protocol):
@@ -141,6 +141,14 @@ def session() -> Session:
     elif type(found.recorder) is Unrecorded:  # there may be room again
         found.recorder = open_recorder(settings, told=True)
     return found
+
+
+def forget_session() -> None:
+    """Close the recorder of the runs so far. The next run opens one anew, where the settings say then."""
+    global _session
+    if _session is not None:
+        _session.recorder.close()
+        _session = None
 
 
 def adopt(settings: Settings) -> Session:
