@@ -28,7 +28,7 @@ from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import LOOP, OPEN, SHUT
 from surefoot.core.states import RUNNING
 from surefoot.engine import messages, scope
-from surefoot.engine.blocking import perform
+from surefoot.engine.blocking import called, perform
 from surefoot.engine.calling import guarded
 from surefoot.engine.commands import obey
 from surefoot.engine.definition import Definition
@@ -228,10 +228,7 @@ class _Child:
         ON[self._flow.run_id] = self._flow  # so that what is submitted here is found, and commands are listened for
         self._flow.session.recorder.listen(obey, is_any_on)
         try:
-            if execution.definition.isasync:
-                outcome = _awaited(execution, timeout_s)
-            else:
-                outcome = perform[Call](execution, Call(timeout_s))
+            outcome = _awaited(execution, timeout_s) if execution.definition.isasync else called(execution, timeout_s)
             if type(outcome) is Returned and type(outcome.value) not in PLAIN:
                 outcome = _settled(execution, outcome)
             if self._flow.pool is not None:

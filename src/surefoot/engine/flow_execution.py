@@ -155,7 +155,7 @@ class FlowExecution(Execution):
     ) -> None:
         """Give a run within this one its key, and let it be the run that had this key when it was started before."""
         parent_id = b"" if parent is self or parent is None else parent.run_id
-        run.run_key, run.unkeyed, run.made_of, run.before = run.definition.key(keys, parent_id, args, kwargs)
+        run.run_key, run.unkeyed, run.made_of, run.before = keys.key(run.definition, parent_id, args, kwargs)
         if self._earlier_runs:
             earlier = self._earlier_runs.get(run.run_key)
             if earlier is not None:

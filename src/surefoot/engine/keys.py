@@ -49,22 +49,18 @@ class Keys:
         self.counts: dict[bytes, int] = {} if counts is None else counts  # of runs that are alike, so far
         self._lock = Lock()
 
-    def key(
-        self,
-        identity: bytes,
-        parent_id: bytes,
-        names: Callable[[int], str],
-        args: tuple[Any, ...],
-        kwargs: Any,
-        carrier: Any = None,
-    ) -> Key:
-        """The key of the next run of that identity, called like this, by a function that carries values, if one does.
+    def key(self, definition: Definition, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> Key:
+        """The key of the next run of a task or flow that is called like this.
 
         What cannot be relied on is a key all the same: that of the how-manieth call, so that the run is shown as one
         that was started again.
         """
         unkeyed = content = None
         runs: frozenset[bytes] | None = None
+        identity = definition._identity or definition.identity
+        carrier = definition._carrier
+        if definition._bound:
+            args = (*definition._bound, *args)
         try:
             if (
                 carrier is None
@@ -78,7 +74,7 @@ class Keys:
                 if content is not None and carrier is None:
                     raw = encode((identity, parent_id, content))
                 else:
-                    raw = encode((identity, parent_id, *self._parts(names, args, kwargs, carrier, met)))
+                    raw = encode((identity, parent_id, *self._parts(definition, args, kwargs, met)))
                     runs = frozenset(met) if met else None
         except _Unlike as error:
             unkeyed = str(error)
@@ -94,10 +90,11 @@ class Keys:
         return token, unkeyed, runs, content
 
     def _parts(
-        self, names: Callable[[int], str], args: tuple[Any, ...], kwargs: dict[str, Any], carrier: Any, met: set[bytes]
+        self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], met: set[bytes]
     ) -> list[Any]:
         parts: list[Any] = []
-        named = [(names(position), value) for position, value in enumerate(args)]
+        carrier = definition._carrier
+        named = [(definition.name_at(n), value) for n, value in enumerate(args, -len(definition._bound))]
         for name, value in [*named, *kwargs.items()]:
             try:
                 parts.append([name, hash_of(value, self._links, met)])
