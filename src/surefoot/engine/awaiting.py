@@ -231,7 +231,7 @@ async def _find_cached(execution: Execution, _effect: FindCached) -> Any:
 
 
 async def _keep(execution: Execution, effect: Keep) -> Verdict:
-    return await _elsewhere(execution, lambda: execution.keep(effect.verdict))
+    return await _elsewhere(execution, lambda: execution.keep(effect))
 
 
 async def _elsewhere(execution: Execution, act: Callable[[], T]) -> T:

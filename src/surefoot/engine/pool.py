@@ -121,6 +121,10 @@ class Pool:
                 outcome = self.resumed(execution)
             while True:
                 effect = send(outcome)
+                if type(effect) is Enter:
+                    execution.enter(effect)
+                    outcome = None
+                    continue
                 kind = type(effect)
                 if kind in _CALLING:
                     outcome = self._call(execution, effect)
@@ -212,9 +216,9 @@ class Pool:
             waiting = pending_in(found)
             if not waiting:
                 return execution.settle(effect, found)
-            settle = effect
+            settled = effect
             execution.references = found
-            return self._park_until(execution, waiting, lambda: execution.stop or execution.settle(settle, found))
+            return self._park_until(execution, waiting, lambda: execution.stop or execution.settle(settled, found))
         if execution.stop is not None:
             return execution.stop
         if execution.references is None:
