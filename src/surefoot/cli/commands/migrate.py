@@ -52,7 +52,7 @@ def migrate() -> None:
     "prefect",
     examples=[
         "surefoot migrate prefect .",
-        "surefoot migrate prefect flows/nightly.py --write",
+        "surefoot migrate prefect backup.py --write",
         "surefoot migrate prefect . -o json",
     ],
 )
