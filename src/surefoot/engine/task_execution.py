@@ -32,9 +32,22 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = ("cache", "depth", "index", "map_id", "place", "reach", "resume", "slot", "task_key", "thread")
+    __slots__ = (
+        "cache",
+        "depth",
+        "index",
+        "map_id",
+        "place",
+        "reach",
+        "resume",
+        "retries",
+        "slot",
+        "task_key",
+        "thread",
+    )
 
     depth: int  # how many task runs of the same flow run it is nested in
+    retries: int
 
     def __init__(
         self,
@@ -77,6 +90,7 @@ class TaskExecution(Execution):
     def begin(self) -> Life:
         flow = self.flow
         rules = self.definition.rules(self.session.settings)
+        self.retries = rules.attempts - 1
         caching = self.definition.caching
         self.cache = None if caching is None else CacheUse(caching, self)
         caches = caching is not None
@@ -139,7 +153,7 @@ class TaskExecution(Execution):
             tuple(sorted(self.tags)) if self.tags else (),
             self.inputs,
             self.map_id,
-            task.rules(self.session.settings).attempts - 1,
+            self.retries,
             self.run_key,
             None,
             self.unkeyed,
