@@ -40,13 +40,13 @@ Key = tuple[bytes, str | None, frozenset[bytes] | None, bytes | None]
 
 
 class Keys:
-    """The keys of one flow run's task runs and subflow runs."""
+    """The keys of one flow run's task runs and subflow runs. `counts`: where another process goes on counting."""
 
-    __slots__ = ("_counts", "_links", "_lock")
+    __slots__ = ("_links", "_lock", "counts")
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: Links, counts: dict[bytes, int] | None = None) -> None:
         self._links = links
-        self._counts: dict[bytes, int] = {}
+        self.counts: dict[bytes, int] = {} if counts is None else counts  # of runs that are alike, so far
         self._lock = Lock()
 
     def key(self, definition: Definition, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> Key:
@@ -83,8 +83,8 @@ class Keys:
             raw = encode((identity, parent_id, short_hash(Walk(None).encoded((args, kwargs)))))
         token = blake2b(raw, digest_size=16).digest()
         with self._lock:
-            count = self._counts.get(token, 0)
-            self._counts[token] = count + 1
+            count = self.counts.get(token, 0)
+            self.counts[token] = count + 1
         if count:
             token = short_hash(token + count.to_bytes(8, "big"))
         return token, unkeyed, runs, content

@@ -84,7 +84,10 @@ class Session:
         """What keeps the values of a flow run's tasks; None where they are not to be kept, or nothing is recorded."""
         if isinstance(self.recorder, Unrecorded) or not self.settings.get("results.keep_for_resuming"):
             return None
-        return Keeper(self.settings.get("home"), flow_run_id, self.recorder.writer_id, Limits.of(self.settings))
+        return Keeper(self.settings.get("home"), flow_run_id, self._writer_id, Limits.of(self.settings))
+
+    def _writer_id(self) -> bytes:
+        return self.recorder.writer_id  # asked for with the first value: a child that keeps none opens no journal
 
     def voice(self, is_task: bool) -> Voice:
         """Who says the engine's lines about a flow run or a task run."""
