@@ -33,8 +33,7 @@ CASES = [
     ),
     (
         "from prefect.testing.utilities import prefect_test_harness\nprefect_test_harness = 1",
-        "from surefoot.testing.utilities import surefoot_test_harness as prefect_test_harness"
-        + "\nprefect_test_harness = 1",
+        "from surefoot.testing.utilities import surefoot_test_harness as prefect_test_harness\nprefect_test_harness = 1",  # noqa: E501
     ),
     (
         "import prefect.testing.utilities as u\nu.prefect_test_harness()",

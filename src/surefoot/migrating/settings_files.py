@@ -62,6 +62,7 @@ class _Toml:
         self.looks: list[Look] = []
         self.inside = not table
         self.group = ""  # the table that the line stands in, below ours
+        self.given = {setting.path for path in self._entries(text) if (setting := find_setting(path))}
 
     def rewrite(self) -> Rewritten:
         n = 0
@@ -107,6 +108,12 @@ class _Toml:
         return end
 
     def _rename(self, n: int, match: re.Match[str], key: str, new: str) -> None:
+        setting = find_setting(new)
+        if setting is None or setting.path in self.given:
+            self._aside(n, self._end(n))
+            self.looks.append(Look(n + 1, f"{key} is called {new} here, which is set in this file already."))
+            return
+        self.given.add(setting.path)
         if not key.startswith("PREFECT_"):
             above = f"{self.group}." if self.group else ""
             if not new.startswith(above):
@@ -129,15 +136,19 @@ class _Toml:
     def _aside(self, start: int, end: int) -> None:
         self.lines[start:end] = [f"# {line}" for line in self.lines[start:end]]
 
+    def _entries(self, text: str) -> list[str]:
+        document: Any = tomllib.loads(text)
+        for part in self.table.split(".") if self.table else ():
+            document = document.get(part, {}) if isinstance(document, dict) else {}
+        return [path for path, _ in flatten(document)] if isinstance(document, dict) else [self.table]
+
     def _check(self, text: str) -> None:
         try:
-            document: Any = tomllib.loads(text)
+            left = self._entries(text)
         except tomllib.TOMLDecodeError as error:
             self.looks.append(Look(1, f"What this became is not valid TOML: {error}. Correct it by hand."))
             return
-        for part in self.table.split(".") if self.table else ():
-            document = document.get(part, {}) if isinstance(document, dict) else {}
-        if self.table and document:
+        if self.table and left:
             self.looks.append(
                 Look(1, f"Some of {self.table} is written in a way that was left alone: rewrite it by hand.")
             )
