@@ -8,8 +8,8 @@ May import: core, engine, parameters, results, task_runners.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
 from surefoot.core import ports, settings
 from surefoot.core.delays import DelaySpec
@@ -18,23 +18,31 @@ from surefoot.engine import running
 from surefoot.engine.definition import Definition, Hooks, RunName
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.resuming import Restart, restart_of
+from surefoot.futures import FlowRunFuture, Future, FutureList
 from surefoot.parameters import Validate, hidden_in, validator_of
 from surefoot.results.asking import asked
+from surefoot.submitting import flow_here, submit, submit_each
 from surefoot.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from surefoot.results.serializing import Serializer
+    from surefoot.states import State
 
 __all__ = ["Flow", "flow"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class TaskRunnerTypeError(BadInput, TypeError):
     """`task_runner` is not a task runner."""
+
+
+class GeneratorRefused(BadInput, TypeError):
+    """A flow that yields was submitted."""
 
 
 class Flow(Definition, Generic[P, R]):
@@ -156,6 +164,64 @@ class Flow(Definition, Generic[P, R]):
             self.bind(args, kwargs)  # a call that does not fit is refused where it stands, not where it is awaited
             return running.coroutine(lambda: self._execution(args, kwargs, wait_for), return_state)
         return running.run(self._execution(args, kwargs, wait_for), return_state)
+
+    @overload
+    def submit(
+        self: Flow[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> FlowRunFuture[T]: ...
+    @overload
+    def submit(
+        self, *args: Any, return_state: Literal[False] = False, wait_for: Any = None, **kwargs: Any
+    ) -> FlowRunFuture[R]: ...
+    @overload
+    def submit(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State: ...
+    def submit(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Run the flow as a part of the flow run around it, beside it, and go on at once with a future.
+
+        It runs in this process, on a thread or an event loop of the task runner around it, and brings a task runner of
+        its own. Futures among the arguments are waited for without holding a thread. Raises MissingContextError outside
+        of a flow, and GeneratorRefused for a flow whose function yields.
+        """
+        flow = self._flow_here("submit")
+        future: FlowRunFuture[R] = FlowRunFuture(self._execution(args, kwargs, wait_for))
+        return submit(flow, future, return_state)
+
+    @overload
+    def map(
+        self: Flow[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> FutureList[T]: ...
+    @overload
+    def map(
+        self, *args: Any, return_state: Literal[False] = False, wait_for: Any = None, **kwargs: Any
+    ) -> FutureList[R]: ...
+    @overload
+    def map(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> list[State]: ...
+    def map(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Submit the flow once for each element of its iterable arguments, and give the list of futures.
+
+        The arguments are taken as by the `map` of a task.
+        """
+        self._flow_here("map")
+        begin: Callable[..., Future[R]] = lambda row_args, row_kwargs, _: FlowRunFuture(  # noqa: E731
+            self._execution(row_args, row_kwargs, wait_for)
+        )
+        return submit_each(self, args, kwargs, begin, return_state)
+
+    def _flow_here(self, verb: str) -> FlowExecution:
+        if self.isgenerator:
+            raise GeneratorRefused(
+                f"Flow {self.name!r} yields its values one by one, which .{verb}() cannot hand on.",
+                do=f"Call it, `for value in {getattr(self.fn, '__name__', 'my_flow')}(...)`, or have it return a list.",
+            )
+        return flow_here(self, verb)
 
     def retry(self, run: str | UUID, *, parameters: Mapping[str, Any] | None = None, return_state: bool = False) -> Any:
         """Go on with a run of this flow that failed, crashed or was cancelled: what completed in it is not done again.

@@ -34,6 +34,8 @@ from surefoot.states import NO_DATA, State, aggregate
 if TYPE_CHECKING:
     from surefoot.core.os.threads import Gate
     from surefoot.engine.flow_execution import FlowExecution
+    from surefoot.engine.interrupts import Reach
+    from surefoot.engine.slots import Slot
 
 __all__ = ["Execution", "pending_in", "stop_of"]
 
@@ -61,6 +63,7 @@ class Execution:
         "context",
         "data",
         "definition",
+        "depth",
         "earlier",
         "ended",
         "epoch",
@@ -78,9 +81,12 @@ class Execution:
         "new_name",
         "parent",
         "persistence",
+        "place",
         "ran_us",
+        "reach",
         "references",
         "result",
+        "resume",
         "run_count",
         "run_id",
         "run_key",
@@ -89,11 +95,13 @@ class Execution:
         "runs_before",
         "sealed",
         "session",
+        "slot",
         "start_us",
         "state_name",
         "state_type",
         "stop",
         "tags",
+        "thread",
         "told",
         "unkept",
         "unkeyed",
@@ -151,6 +159,14 @@ class Execution:
         self.gate: Gate | None = None
         self.level = 0
         self.awaits: tuple[Any, Any] | None = None
+        # Of a submitted run: where its life is, what makes it go on, how to interrupt it, its right to run, and the
+        # thread that it is on.
+        self.place = 0
+        self.resume: Callable[[], Any] | None = None
+        self.reach: Reach | None = None
+        self.slot: Slot | None = None
+        self.thread: int | None = None
+        self.depth: int = parent.depth + 1 if parent is not None and parent.is_task else 0  # tasks of its flow run
         self.told = 0  # how often that task was cancelled for it, and this not taken back yet
         log_prints = definition.log_prints
         if log_prints is None:
@@ -166,6 +182,11 @@ class Execution:
     def begin(self) -> Life:
         """The life of this run."""
         raise Defect("An execution is either a task's or a flow's.")
+
+    @property
+    def around(self) -> FlowExecution | None:
+        """The flow run that it is a part of."""
+        return self.flow if self.is_task else None if self.parent is None else self.parent.flow
 
     @property
     def attempt(self) -> int:

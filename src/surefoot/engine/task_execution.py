@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from surefoot.core.facts import RunFact, TaskRunCreated
@@ -16,8 +15,6 @@ from surefoot.engine.session import session
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
-    from surefoot.engine.interrupts import Reach
-    from surefoot.engine.slots import Slot
 
 __all__ = ["TaskExecution"]
 
@@ -28,9 +25,7 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = ("depth", "index", "map_id", "place", "reach", "resume", "slot", "task_key", "thread")
-
-    depth: int  # how many task runs of the same flow run it is nested in
+    __slots__ = ("index", "map_id", "task_key")
 
     def __init__(
         self,
@@ -47,14 +42,6 @@ class TaskExecution(Execution):
         super().__init__(task, args, kwargs, parent, session() if parent is None else parent.session)
         self.task_key = key
         self.map_id = map_id
-        # Of a submitted run: where its life is, what makes it go on, how to interrupt it, its right to run, and the
-        # thread that it is on.
-        self.place = 0
-        self.resume: Callable[[], Any] | None = None
-        self.reach: Reach | None = None
-        self.slot: Slot | None = None
-        self.thread: int | None = None
-        self.depth = parent.depth + 1 if type(parent) is TaskExecution else 0
         flow = self.flow
         self.index = 0
         if flow is not None:

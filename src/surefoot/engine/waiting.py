@@ -17,10 +17,10 @@ from surefoot.engine.interrupts import GateShut, Shelter, check_room, shelter_of
 from surefoot.engine.scope import current
 
 if TYPE_CHECKING:
+    from surefoot.engine.execution import Execution
     from surefoot.engine.lanes import Lane
     from surefoot.engine.pool import Pool
     from surefoot.engine.slots import Slot
-    from surefoot.engine.task_execution import TaskExecution
 
 __all__ = ["HERE", "Needs", "Waitable", "ended", "wait_for"]
 
@@ -34,7 +34,7 @@ class Needs:
 
     __slots__ = ("any_one", "executions")
 
-    def __init__(self, executions: Iterable[TaskExecution], any_one: bool = False) -> None:
+    def __init__(self, executions: Iterable[Execution], any_one: bool = False) -> None:
         self.executions = executions
         self.any_one = any_one
 
@@ -43,7 +43,7 @@ class Waitable(Protocol):
     """A future, as the engine sees it."""
 
     @property
-    def execution(self) -> TaskExecution | None: ...
+    def execution(self) -> Execution | None: ...
     def done(self) -> bool: ...
     def needs(self) -> Needs: ...
     def add_done_callback(self, fn: Callable[[Any], None], /) -> None: ...
@@ -128,12 +128,14 @@ async def ended(waitable: Waitable, timeout: float | None = None) -> None:
             waitable.remove_done_callback(way_back.begin)
 
 
-def refuse_inherited(execution: TaskExecution) -> None:
+def refuse_inherited(execution: Execution) -> None:
     """Raise MissingContextError in a process forked from that of this submitted run, which does not go on here."""
-    pool = execution.flow.pool if execution.flow is not None else None
+    around = execution.around
+    pool = None if around is None else around.pool
     if pool is not None and pool.process != os.getpid():
         raise MissingContextError(
-            f"Task run {execution.run_name!r} belongs to a flow run of the process that this one was forked from.",
+            f"{execution.definition.kind} run {execution.run_name!r} belongs to a flow run of the process that this "
+            "one was forked from.",
             do=f"Call {execution.definition.name}() directly here, or submit it, and wait for it, in that process.",
         )
 
@@ -197,7 +199,7 @@ def _slot_here() -> Lender | None:
     """
     execution: Any = current()
     while execution is not None:
-        if execution.is_task and execution.slot is not None:
+        if execution.slot is not None:
             break
         execution = execution.parent
     slot: Slot | None = HERE.slot if execution is None else execution.slot
@@ -215,12 +217,12 @@ def _refuse_circle(waitable: Waitable) -> None:
     if culprit is not None:
         where = "runs on the event loop that" if HERE.lane else "waits, itself or through others, for the task that"
         raise WouldDeadlock(
-            f"Task run {culprit.run_name!r} {where} this wait would hold.",
+            f"{culprit.definition.kind} run {culprit.run_name!r} {where} this wait would hold.",
             do="Write `await future` instead of `future.result()` or `.wait()`, or pass the future on as an input.",
         )
 
 
-def _awaits(needs: Needs, thread: int, seen: set[TaskExecution]) -> TaskExecution | None:
+def _awaits(needs: Needs, thread: int, seen: set[Execution]) -> Execution | None:
     """A run that is needed, and is on `thread`, so that it cannot end before that thread goes on;
     None if there is none.
     """
