@@ -37,12 +37,15 @@ LEDGER: Final = {
 }
 DOORS: Final = {
     "src/surefoot/__init__.py": "the lazy namespace",
+    "src/surefoot/flows.py": "what finds flows in files, and draws them, is wanted by those alone that ask for it",
     "src/surefoot/engine/child.py": "the awaiting driver imports asyncio, wanted by the first asynchronous task only",
+    "src/surefoot/locking/__init__.py": "a lazy namespace: files and the ledger cost more than memory",
     "src/surefoot/results/__init__.py": "a lazy namespace: a run that stores nothing loads none of it",
     "src/surefoot/results/asking.py": "serializers and objects are wanted by decorators that name one",
     "src/surefoot/results/loading.py": "objects are wanted where somebody stored some",
     "src/surefoot/results/persistence.py": "objects are wanted where somebody asks to store one",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
+    "src/surefoot/engine/caching.py": "objects are wanted where a task asks for a cache",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",
     "src/surefoot/engine/session.py": "our logging imports the standard one, wanted by the first run only",
     "src/surefoot/task_runners/": "threads and queues are wanted by the first submit only",
@@ -54,7 +57,14 @@ DOORS: Final = {
 }
 # Public names that users of the field know in both forms, as "package or class: awaiting name", and why.
 TWINS: Final[dict[str, str]] = {
+    "Flow: avisualize": "a name that users know; the body of a flow is awaited in their loop, or in one of its own",
+    "surefoot.drawing: draw_async": "the same two ways; both only hand the body to the sketch",
+    "State: aresult": "a name that users know; nothing is waited for",
     "Pool: finish_async": "waits for `finish` in a thread: one rule, two ways to wait",
+    "LockManager: aacquire_lock": "the interface that users know; each kind tells both ways by one generator",
+    "LockManager: await_for_lock": "likewise",
+    "LinedLockManager: aacquire_lock": "takes the steps of the same generator as its twin",
+    "LinedLockManager: await_for_lock": "likewise",
     "surefoot.engine: AsyncRunGenerator": "Python has two protocols for generators; what they share is `Stream`",
 }
 # Modules that nothing in src imports, and who does.
@@ -62,10 +72,20 @@ ENTRANCES: Final = {
     "surefoot.__main__": "`python -m surefoot`",
     "surefoot._doors": "core.ports, by its name",
     "surefoot.cli": "the command",
+    "surefoot.client.schemas": "users",
+    "surefoot.drawing": "users",
+    "surefoot.client.schemas.objects": "users",
     "surefoot.exceptions": "users",
+    "surefoot.locking.protocol": "users",
+    "surefoot.main": "users",
     "surefoot.settings": "users",
+    "surefoot.types": "users",
+    "surefoot.utilities": "users",
+    "surefoot.utilities.annotations": "users",
     "surefoot.runtime": "users",
     "surefoot.serializers": "users",
+    "surefoot.utilities.hashing": "users",
+    "surefoot.transactions": "users",
     "surefoot.testing": "the tests of users",
     "surefoot.triggers": "users",
 }

@@ -13,24 +13,28 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, Ty
 
 from surefoot.core import ports, settings
 from surefoot.core.delays import DelaySpec
-from surefoot.core.errors import BadInput
+from surefoot.core.errors import BadInput, MissingFlowError, UnspecifiedFlowError
 from surefoot.engine import running
 from surefoot.engine.definition import Definition, Hooks, RunName
 from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.recorded_parameters import json_values
 from surefoot.engine.resuming import Restart, restart_of
+from surefoot.engine.sketching import sketcher
 from surefoot.futures import FlowRunFuture, Future, FutureList
-from surefoot.parameters import Validate, hidden_in, validator_of
+from surefoot.parameters import ParameterSchema, Validate, hidden_in, schema_of, validator_of
 from surefoot.results.asking import asked
 from surefoot.submitting import flow_here, submit, submit_each
 from surefoot.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
+    from types import ModuleType
     from uuid import UUID
 
+    from surefoot.drawing import Drawing
     from surefoot.results.serializing import Serializer
     from surefoot.states import State
 
-__all__ = ["Flow", "flow"]
+__all__ = ["Flow", "flow", "load_flow_from_script", "load_flows_from_script", "select_flow"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,7 +116,7 @@ class Flow(Definition, Generic[P, R]):
                 do="Pass ThreadPoolTaskRunner(max_workers=...).",
             )
         self.task_runner: TaskRunner = ThreadPoolTaskRunner() if runner is None else runner
-        self.validate_parameters = bool(validate_parameters)
+        self.should_validate_parameters = bool(validate_parameters)
         self._checks: dict[bool, tuple[Validate, frozenset[str]]] = {}  # shared by all that are bound to instances
 
     def _default_name(self) -> str:
@@ -148,6 +152,39 @@ class Flow(Definition, Generic[P, R]):
         """Call `fn(flow, flow_run, state)` before each attempt. To be used as a decorator."""
         return self._add_hook("running", fn)
 
+    # -- parameters
+
+    @property
+    def parameters(self) -> ParameterSchema:
+        """The parameters as JSON schema: types, defaults, positions, and what the docstring says of each."""
+        return schema_of(self.fn, self.name, self.signature, self.description)
+
+    def validate_parameters(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Check and coerce values by name, as a call would, without calling; those that are given come back.
+
+        Raises ParameterBindError if one is missing or unknown, ParameterTypeError with a line for each that does not
+        fit.
+
+        >>> @flow
+        ... def load(day: str, pages: int = 1) -> None: ...
+        >>> load.validate_parameters({"day": "monday", "pages": "3"})
+        {'day': 'monday', 'pages': 3}
+        """
+        whole = self.bind_named(parameters)
+        checked = self._checked_by()[0](whole)
+        return {name: checked[name] for name in parameters}
+
+    def serialize_parameters(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters as plain JSON values, as they are recorded. Never raises.
+
+        What JSON cannot say, futures and states included, is named by its class: "<Lock>". Secrets are masked. What the
+        flow is bound to (`self`) is left out.
+        """
+        bound = self._positional[: len(self._bound)]
+        given = {str(name): value for name, value in parameters.items() if name not in bound}
+        found: dict[str, Any] = json_values(given, self._checked_by()[1])
+        return found
+
     # -- calling
 
     def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
@@ -158,6 +195,8 @@ class Flow(Definition, Generic[P, R]):
         comes back instead, and failures do not raise; Ctrl-C and `sys.exit` still do.
         """
         __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
+        if (sketch := sketcher()) is not None:
+            return sketch.called(self, args, kwargs, wait_for, return_state)
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:
@@ -186,7 +225,10 @@ class Flow(Definition, Generic[P, R]):
         its own. Futures among the arguments are waited for without holding a thread. Raises MissingContextError outside
         of a flow, and GeneratorRefused for a flow whose function yields.
         """
-        flow = self._flow_here("submit")
+        if (sketch := sketcher()) is not None:
+            return sketch.submitted(self, args, kwargs, wait_for, return_state)
+        self._refuse_generators("submit")
+        flow = flow_here(self, "submit")
         future: FlowRunFuture[R] = FlowRunFuture(self._execution(args, kwargs, wait_for))
         return submit(flow, future, return_state)
 
@@ -209,19 +251,52 @@ class Flow(Definition, Generic[P, R]):
 
         The arguments are taken as by the `map` of a task.
         """
-        self._flow_here("map")
+        self._refuse_generators("map")
         begin: Callable[..., Future[R]] = lambda row_args, row_kwargs, _: FlowRunFuture(  # noqa: E731
             self._execution(row_args, row_kwargs, wait_for)
         )
-        return submit_each(self, args, kwargs, begin, return_state)
+        return submit_each(self, args, kwargs, wait_for, begin, return_state)
 
-    def _flow_here(self, verb: str) -> FlowExecution:
+    def _refuse_generators(self, verb: str) -> None:
         if self.isgenerator:
             raise GeneratorRefused(
                 f"Flow {self.name!r} yields its values one by one, which .{verb}() cannot hand on.",
                 do=f"Call it, `for value in {getattr(self.fn, '__name__', 'my_flow')}(...)`, or have it return a list.",
             )
-        return flow_here(self, verb)
+
+    # -- drawing
+
+    def visualize(self, *args: Any, **kwargs: Any) -> Drawing:
+        """Draw the flow as it would run with these arguments: its body runs, its tasks and flows do not.
+
+        A notebook shows the drawing; `.save("etl.svg")` writes it; a script in a terminal opens it in a browser.
+        Nothing is recorded. Raises ParameterBindError and ParameterTypeError as a call does, and VisualizationError
+        where the body needs what a task gives: such a task wants `viz_return_value`.
+
+        >>> from surefoot import task
+        >>> @task
+        ... def load(page: int) -> list[str]: ...
+        >>> @flow
+        ... def etl(pages: int) -> None:
+        ...     load.map(range(pages)).wait()
+        >>> etl.visualize(3)
+        <Drawing of 'etl': 1 nodes, 0 edges>
+        """
+        from surefoot.drawing.drawing import draw
+
+        return draw(self, args, kwargs).shown_in_a_terminal()
+
+    async def avisualize(self, *args: Any, **kwargs: Any) -> Drawing:
+        """As `visualize`, where it is awaited: the body of an asynchronous flow runs in the event loop that is here."""
+        from surefoot.drawing.drawing import draw_async
+
+        return (await draw_async(self, args, kwargs)).shown_in_a_terminal()
+
+    def generate_mermaid_graph(self, *args: Any, **kwargs: Any) -> str:
+        """The same drawing as mermaid text, for Markdown: "flowchart TD" ... Arguments and errors as of `visualize`."""
+        from surefoot.drawing.drawing import draw
+
+        return draw(self, args, kwargs).mermaid
 
     def retry(self, run: str | UUID, *, parameters: Mapping[str, Any] | None = None, return_state: bool = False) -> Any:
         """Go on with a run of this flow that failed, crashed or was cancelled: what completed in it is not done again.
@@ -262,7 +337,7 @@ class Flow(Definition, Generic[P, R]):
             self,
             args,
             kwargs,
-            validate=validate if self.validate_parameters else None,
+            validate=validate if self.should_validate_parameters else None,
             hidden=hidden,
             runner=self.task_runner,
             wait_for=wait_for,
@@ -338,3 +413,59 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     <Flow 'nightly-load'>
     """
     return Flow.decorate(fn, options)
+
+
+# --- flows by name ----------------------------------------------------------------------------------------------------
+
+
+def select_flow(
+    flows: Iterable[Flow[..., Any]], flow_name: str | None = None, from_message: str = ""
+) -> Flow[..., Any]:
+    """The one flow of that name among several; with one flow alone its name may be left out.
+
+    Args:
+        flows: those to choose from.
+        flow_name: the flow's name, or its function's.
+        from_message: where they are from, for the message of an error: "in etl.py".
+
+    Raises MissingFlowError if there is none, UnspecifiedFlowError if there are several and none is named.
+
+    >>> @flow
+    ... def load(): ...
+    >>> select_flow([load])
+    <Flow 'load'>
+    """
+    there = list({id(one): one for one in flows}.values())
+    where = f" {from_message}" if from_message else ""
+    names = ", ".join(repr(one.name) for one in there)
+    if not there:
+        raise MissingFlowError(f"There is no flow{where}.", do="Decorate a function with @flow.")
+    if flow_name is None:
+        if len(there) > 1:
+            raise UnspecifiedFlowError(f"There are {len(there)} flows{where}: {names}.", do="Name one of them.")
+        return there[0]
+    by_function = [one for one in there if getattr(one.fn, "__name__", None) == flow_name]
+    found = [one for one in there if one.name == flow_name] or by_function
+    if not found:
+        raise MissingFlowError(f"There is no flow {flow_name!r}{where}.", do=f"Those that there are: {names}.")
+    return found[0]
+
+
+def load_flows_from_script(path: str | os.PathLike[str]) -> list[Flow[..., Any]]:
+    """The flows that a Python file makes, in the order in which they stand there. The file is not run as a script.
+
+    Raises EntrypointError if it is not there, or cannot be loaded.
+    """
+    from surefoot.engine.loading import load_file
+
+    return flows_in(load_file(os.fspath(path)))
+
+
+def load_flow_from_script(path: str | os.PathLike[str], flow_name: str | None = None) -> Flow[..., Any]:
+    """One flow of a Python file. Raises as `load_flows_from_script` and `select_flow`."""
+    return select_flow(load_flows_from_script(path), flow_name, f"in {os.fspath(path)}")
+
+
+def flows_in(module: ModuleType) -> list[Flow[..., Any]]:
+    """The flows that stand in a module."""
+    return list({id(value): value for value in vars(module).values() if isinstance(value, Flow)}.values())

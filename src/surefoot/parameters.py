@@ -1,7 +1,7 @@
 """Parameters: values checked and coerced by their annotations, before anything runs. The door to pydantic.
 
 A value that is already exactly of its plain annotated type is accepted as it is, as pydantic would accept it; only when
-there is more to check is pydantic imported. Values of secrets are told to nobody. May import: core.
+there is more to check is pydantic imported. Values of secrets are told to nobody. May import: core, docstrings.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.errors import BadInput, ParameterTypeError
+from surefoot.engine.docstrings import parameter_texts
 
 if TYPE_CHECKING:
     import inspect
 
-__all__ = ["Validate", "hidden_in", "validator_of"]
+__all__ = ["ParameterSchema", "Validate", "hidden_in", "schema_of", "validator_of"]
 
 Validate = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -89,24 +90,18 @@ def _pydantic_validator(fn: Callable[..., Any], name: str, signature: inspect.Si
     import pydantic
 
     fields: dict[str, Any] = {}
-    for parameter, found in _annotations(fn, signature):
-        annotation: Any = found
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            annotation = tuple[annotation, ...]
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            annotation = dict[str, annotation]
+    for parameter, annotation in _field_types(fn, signature):
         # Fields get names of their own: a parameter may be called `schema`, or begin with an underscore.
         default = {} if parameter.default is parameter.empty else {"default": parameter.default}
         fields[f"p{len(fields)}"] = (annotation, pydantic.Field(alias=parameter.name, **default))
-    config = pydantic.ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
-    places = {parameter: f"p{number}" for number, parameter in enumerate(signature.parameters)}
     try:
-        model = pydantic.create_model(f"{name} parameters", __config__=config, **fields)
+        model = _model(f"{name} parameters", fields)
     except Exception as error:
         raise SignatureTypeError(
             f"The parameters of flow {name!r} cannot be checked: {error}",
             do="Change the annotation, or pass validate_parameters=False.",
         ) from error
+    places = {parameter: f"p{number}" for number, parameter in enumerate(signature.parameters)}
     hidden = hidden_in(fn, signature)
 
     def validate(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -124,6 +119,23 @@ def _pydantic_validator(fn: Callable[..., Any], name: str, signature: inspect.Si
         return {parameter: getattr(checked, places[parameter]) for parameter in parameters}
 
     return validate
+
+
+def _field_types(fn: Callable[..., Any], signature: inspect.Signature) -> Iterator[tuple[inspect.Parameter, Any]]:
+    for parameter, found in _annotations(fn, signature):
+        annotation: Any = found
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            annotation = tuple[annotation, ...]
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            annotation = dict[str, annotation]
+        yield parameter, annotation
+
+
+def _model(name: str, fields: dict[str, Any]) -> Any:
+    import pydantic
+
+    config = pydantic.ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
+    return pydantic.create_model(name, __config__=config, **fields)
 
 
 def _told(error: Any, hidden: frozenset[str]) -> str:
@@ -146,6 +158,91 @@ def _short(value: Any) -> str:
     except Exception:
         return f"<{type(value).__name__}>"
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+# --- as a schema ------------------------------------------------------------------------------------------------------
+
+
+class ParameterSchema(dict[str, Any]):
+    """The parameters of a flow as JSON schema: a dict, whose usual entries are attributes too."""
+
+    @property
+    def title(self) -> str:
+        """What the schema is of: "Parameters"."""
+        return str(self["title"])
+
+    @property
+    def type(self) -> str:
+        """The type of the whole: "object"."""
+        return str(self["type"])
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """Each parameter by its name: `title`, `type`, `default`, `description`, `position` ..."""
+        return dict(self["properties"])
+
+    @property
+    def required(self) -> list[str]:
+        """The parameters without a default."""
+        return list(self.get("required", ()))
+
+    @property
+    def definitions(self) -> dict[str, Any]:
+        """The models and enumerations that the parameters refer to, by name."""
+        return dict(self.get("definitions", ()))
+
+    def model_dump(self, **_: Any) -> dict[str, Any]:
+        """The schema as a plain dict."""
+        return dict(self)
+
+
+def schema_of(
+    fn: Callable[..., Any], name: str, signature: inspect.Signature, docstring: str | None
+) -> ParameterSchema:
+    """The JSON schema of the parameters of `fn`. What has none in JSON, a class of the user's own, may be anything."""
+    import pydantic
+    import pydantic.json_schema
+
+    class Generator(pydantic.json_schema.GenerateJsonSchema):
+        ignored_warning_kinds: set[Any] = {  # noqa: RUF012  # as there
+            "skipped-choice",
+            "non-serializable-default",
+        }
+
+        def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+            return {}
+
+    texts, hidden = parameter_texts(docstring), hidden_in(fn, signature)
+    fields: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+    for parameter, annotation in _field_types(fn, signature):
+        is_known = parameter.default is not parameter.empty and parameter.name not in hidden
+        default = {"default": parameter.default} if is_known else {}
+        # By places: a name may be one that a model cannot have.
+        fields[f"p{len(fields)}"] = (annotation, pydantic.Field(title=parameter.name, **default))
+        about = {"description": texts[parameter.name]} if parameter.name in texts else {}
+        properties[parameter.name] = {"position": len(properties), **about}
+    try:
+        made = _model("Parameters", fields).model_json_schema(
+            schema_generator=Generator, ref_template="#/definitions/{model}"
+        )
+    except Exception as error:
+        raise SignatureTypeError(
+            f"The parameters of flow {name!r} have no schema: {error}", do="Change the annotation."
+        ) from error
+    for number, parameter_name in enumerate(properties):
+        properties[parameter_name] = {**made["properties"][f"p{number}"], **properties[parameter_name]}
+    needed = [
+        it.name
+        for it in signature.parameters.values()
+        if it.default is it.empty and it.kind not in (it.VAR_POSITIONAL, it.VAR_KEYWORD)
+    ]
+    schema = ParameterSchema(title="Parameters", type="object", properties=properties)
+    if needed:
+        schema["required"] = needed
+    if "$defs" in made:
+        schema["definitions"] = made["$defs"]
+    return schema
 
 
 # --- annotations ------------------------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ from surefoot.core.facts import RunStart
 from surefoot.core.ids import to_text
 from surefoot.core.ports import Retryable
 from surefoot.engine.definition import Definition
+from surefoot.engine.loading import load_file
 from surefoot.engine.resuming import Restart, loading, refuse_other, restart_of
 from surefoot.engine.running import exhaust
-from surefoot.entrypoints import load_file
 from surefoot.flows import Flow
 from surefoot.states import State
 

@@ -7,32 +7,27 @@ May import: core.
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from surefoot.core.cards import card, cut, state_mark
 from surefoot.core.clock import get_clock
-from surefoot.core.errors import (
-    BadInput,
-    CancelledRun,
-    CrashedRun,
-    FailedRun,
-    MissingResult,
-    NotReadyRun,
-    PausedRun,
-    UnfinishedRun,
-)
-from surefoot.core.ids import new_id, to_uuid
-from surefoot.core.states import FINAL, SKIPPED, StateType, default_name
+from surefoot.core.run_state import NO_DATA, State, aggregate, get_state_exception, raise_state_exception
+from surefoot.core.state_details import StateDetails, StateTypeError, StateValueError, seconds
+from surefoot.core.states import FINAL, SKIPPED, StateType
 
 __all__ = [
+    "NO_DATA",
+    "AwaitingConcurrencySlot",
     "AwaitingRetry",
     "Cancelled",
     "Cancelling",
     "Completed",
     "Crashed",
     "Failed",
+    "InfrastructurePending",
     "Late",
     "Paused",
     "Pending",
@@ -41,283 +36,187 @@ __all__ = [
     "Scheduled",
     "Skipped",
     "State",
+    "StateDetails",
+    "StateGroup",
     "StateType",
+    "Submitting",
+    "Suspended",
+    "aggregate",
+    "exception_to_crashed_state",
+    "exception_to_failed_state",
     "get_state_exception",
     "raise_state_exception",
+    "return_value_to_state",
 ]
 
 
-class _NoData:
+# --- what values and exceptions mean as states ----------------------------------------------------------------------
+
+
+class StateGroup:
+    """Several states, counted: `total_count`, `final_count`, `fail_count` ..., and what they amount to together.
+
+    >>> group = StateGroup([Completed(), Failed(), Running()])
+    >>> group.counts_message(), group.any_failed(), group.all_final()
+    ("total=3: 'RUNNING'=1 'COMPLETED'=1 'FAILED'=1", True, False)
+    """
+
+    def __init__(self, states: Iterable[State]) -> None:
+        self.states = list(states)
+        for state in self.states:
+            if not isinstance(state, State):
+                raise StateTypeError(f"StateGroup got {state!r}, which is no state.", do="Pass a list of states.")
+        self.type_counts: Counter[StateType] = Counter(state.type for state in self.states)
+        self.total_count = len(self.states)
+        self.cancelled_count = self.type_counts[StateType.CANCELLED]
+        self.paused_count = self.type_counts[StateType.PAUSED]
+        self.final_count = sum(self.type_counts[kind] for kind in FINAL)
+        self.not_final_count = self.total_count - self.final_count
+
+    @property
+    def fail_count(self) -> int:
+        """How many failed or crashed."""
+        return self.type_counts[StateType.FAILED] + self.type_counts[StateType.CRASHED]
+
+    def all_completed(self) -> bool:
+        """Whether all completed; of none that is so."""
+        return self.type_counts[StateType.COMPLETED] == self.total_count
+
+    def all_final(self) -> bool:
+        """Whether all have ended."""
+        return self.final_count == self.total_count
+
+    def any_cancelled(self) -> bool:
+        """Whether one was cancelled."""
+        return self.cancelled_count > 0
+
+    def any_failed(self) -> bool:
+        """Whether one failed or crashed."""
+        return self.fail_count > 0
+
+    def any_paused(self) -> bool:
+        """Whether one is paused."""
+        return self.paused_count > 0
+
+    def counts_message(self) -> str:
+        """How many there are, and of which types."""
+        counts = [f"{kind.value!r}={self.type_counts[kind]}" for kind in StateType if self.type_counts[kind]]
+        return " ".join([f"total={self.total_count}:", *counts])
+
     def __repr__(self) -> str:
-        return "<no data>"
-
-    def __reduce__(self) -> str:
-        return "NO_DATA"  # the same object in every process
+        return f"StateGroup<{self.counts_message()}>"
 
 
-NO_DATA: Final = _NoData()
+def exception_to_failed_state(exc: BaseException | None = None, **fields: Any) -> State:
+    """An exception as a FAILED state: its data is the exception, its message what it says.
+
+    Without `exc` the exception that is being handled is taken. Raises ValueError where there is none.
+
+    >>> exception_to_failed_state(ValueError("no disk"))
+    Failed(type=FAILED, message='ValueError: no disk')
+    """
+    return _of_exception(Failed, exc, fields)
 
 
-class State:
-    """What a run is in: a type that logic looks at, a name for people, and the value or exception of a run that ended.
+def exception_to_crashed_state(exc: BaseException | None = None, **fields: Any) -> State:
+    """An exception as a CRASHED state, otherwise as `exception_to_failed_state`."""
+    return _of_exception(Crashed, exc, fields)
+
+
+def _of_exception(make: Any, exc: BaseException | None, fields: dict[str, Any]) -> State:
+    error = exc if exc is not None else sys.exc_info()[1]
+    if error is None:
+        raise StateValueError(
+            "There is no exception to make a state of.", do="Pass one, or call it in an `except` block."
+        )
+    if not isinstance(error, BaseException):
+        raise StateTypeError(f"{error!r} is no exception.", do="Pass what was raised.")
+    text = str(error)
+    message = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    state: State = make(**{"message": message, "data": error, **fields})
+    return state
+
+
+def return_value_to_state(value: Any, **fields: Any) -> State:
+    """The state that a run which returns this value ends in.
+
+    A state made by hand is that state; states in a list, tuple, set or dict decide together; any other value is that of
+    a completed run.
+
+    >>> return_value_to_state(3).result()
+    3
+    >>> return_value_to_state([Completed(), Failed()])
+    Failed(type=FAILED, message='1/2 states failed.')
+    """
+    if isinstance(value, State):
+        return value
+    parts = list(value.values()) if isinstance(value, dict) else value
+    if isinstance(parts, (list, tuple, set)) and parts and any(isinstance(part, State) for part in parts):
+        kind, message, decisive = aggregate([part for part in parts if isinstance(part, State)])
+        return State(kind, **{"message": message, "data": value if decisive is None else decisive, **fields})
+    return Completed(**{"data": value, **fields})
+
+
+# --- constructors -----------------------------------------------------------------------------------------------------
+
+
+def Scheduled(scheduled_time: datetime | None = None, **fields: Any) -> State:
+    """A run that waits for a time.
 
     Args:
-        type: one of `StateType`, or its name.
-        name: any text; the type's usual name if left out.
-        message: why, in a line.
-        data: the value of a completed run, the exception of a failed one.
+        scheduled_time: that time, with a time zone; now if left out.
+        fields: `name`, `message`, `data`, `state_details`.
 
-    >>> state = State("COMPLETED", data=3)
-    >>> state.name, state.is_final(), state.result()
-    ('Completed', True, 3)
+    Raises ValueError if the time is given twice, TypeError for what is no time or has no time zone.
     """
+    return _scheduled("Scheduled", scheduled_time, fields)
 
-    __slots__ = (
-        "_id",
-        "at_us",
-        "cause_id",
-        "data",
-        "message",
-        "name",
-        "run_id",
-        "run_is_task",
-        "run_name",
-        "run_of",
-        "type",
+
+def Late(scheduled_time: datetime | None = None, **fields: Any) -> State:
+    """A run that should have started. Arguments as of `Scheduled`."""
+    return _scheduled("Late", scheduled_time, fields)
+
+
+def AwaitingRetry(scheduled_time: datetime | None = None, **fields: Any) -> State:
+    """A run that failed and will be tried again. Arguments as of `Scheduled`."""
+    return _scheduled("AwaitingRetry", scheduled_time, fields)
+
+
+def AwaitingConcurrencySlot(scheduled_time: datetime | None = None, **fields: Any) -> State:
+    """A run that waits for a slot of a limit. Arguments as of `Scheduled`."""
+    return _scheduled("AwaitingConcurrencySlot", scheduled_time, fields)
+
+
+def _scheduled(name: str, scheduled_time: datetime | None, fields: dict[str, Any]) -> State:
+    given = fields.pop("state_details", None) or {}
+    if scheduled_time is not None and "scheduled_time" in given:
+        raise StateValueError(
+            f"{name}() got a scheduled_time twice: as an argument, and in state_details.", do="Leave one of them out."
+        )
+    if scheduled_time is None:
+        scheduled_time = given.get("scheduled_time") or _now()
+    return State(
+        StateType.SCHEDULED, **{"name": name, "state_details": {**given, "scheduled_time": scheduled_time}, **fields}
     )
 
-    def __init__(
-        self,
-        type: StateType | str,
-        name: str | None = None,
-        message: str | None = None,
-        data: Any = NO_DATA,
-        *,
-        at_us: int | None = None,
-        run_id: bytes | None = None,
-        run_is_task: bool = False,
-        run_of: str | None = None,
-        run_name: str | None = None,
-        cause_id: bytes | None = None,
-    ) -> None:
-        try:
-            self.type = StateType(type)
-        except ValueError:
-            raise BadInput(
-                f"{type!r} is not a type of state.", do=f"Use one of {', '.join([kind.value for kind in StateType])}."
-            ) from None
-        self.name = default_name(self.type) if name is None else _text(name, "name")
-        self.message = None if message is None else _text(message, "message")
-        self.data = data
-        self.at_us = get_clock().now_us() if at_us is None else at_us
-        self.run_id = run_id
-        self.run_is_task = run_is_task
-        self.run_of = run_of  # the name of the task or flow whose run is in this state
-        self.run_name = run_name  # and that of the run
-        self.cause_id = cause_id
-        self._id: bytes | None = None
 
-    @property
-    def id(self) -> Any:
-        """The state's id (`uuid.UUID`)."""
-        if self._id is None:
-            self._id = new_id()
-        return to_uuid(self._id)
-
-    @property
-    def timestamp(self) -> datetime:
-        """When the run entered it (UTC)."""
-        return datetime.fromtimestamp(self.at_us / 1e6, UTC)
-
-    @property
-    def state_details(self) -> dict[str, Any]:
-        """`flow_run_id` or `task_run_id` of the run that is in it; empty for a state made by hand."""
-        if self.run_id is None:
-            return {}
-        return {"task_run_id" if self.run_is_task else "flow_run_id": to_uuid(self.run_id)}
-
-    def is_scheduled(self) -> bool:
-        """Whether the run waits for a time."""
-        return self.type is StateType.SCHEDULED
-
-    def is_pending(self) -> bool:
-        """Whether the run is about to start."""
-        return self.type is StateType.PENDING
-
-    def is_running(self) -> bool:
-        """Whether the run's function is being called."""
-        return self.type is StateType.RUNNING
-
-    def is_completed(self) -> bool:
-        """Whether the run completed."""
-        return self.type is StateType.COMPLETED
-
-    def is_skipped(self) -> bool:
-        """Whether the run was skipped: COMPLETED, with the name Skipped, and no value."""
-        return self.type is StateType.COMPLETED and self.name == SKIPPED
-
-    def is_failed(self) -> bool:
-        """Whether the run failed."""
-        return self.type is StateType.FAILED
-
-    def is_crashed(self) -> bool:
-        """Whether the run was ended by its surroundings: a signal, `sys.exit`, a dead process."""
-        return self.type is StateType.CRASHED
-
-    def is_cancelled(self) -> bool:
-        """Whether the run was cancelled."""
-        return self.type is StateType.CANCELLED
-
-    def is_cancelling(self) -> bool:
-        """Whether the run was asked to stop and has not yet."""
-        return self.type is StateType.CANCELLING
-
-    def is_paused(self) -> bool:
-        """Whether the run is paused."""
-        return self.type is StateType.PAUSED
-
-    def is_final(self) -> bool:
-        """Whether the run has ended."""
-        return self.type in FINAL
-
-    def result(self, raise_on_failure: bool = True) -> Any:
-        """The value of the run.
-
-        Raises what the run raised if it did not complete, or an error that says how it ended; with
-        `raise_on_failure=False` that exception is returned instead. Raises UnfinishedRun or PausedRun if it has not
-        ended, MissingResult if it completed and its value is not here.
-        """
-        __tracebackhide__ = True
-        if self.type is StateType.COMPLETED:
-            if self.data is NO_DATA:
-                raise MissingResult(f"{self!r} carries no value.", do="Ask the run itself, or store its result.")
-            return self.data
-        if self.type not in FINAL:
-            error: type[PausedRun | UnfinishedRun] = PausedRun if self.is_paused() else UnfinishedRun
-            raise error(f"The run is {self.name}, so it has no result yet.", do="Wait until it has ended.")
-        failure = get_state_exception(self)
-        if raise_on_failure:
-            raise failure
-        return failure
-
-    def fresh_copy(self) -> State:
-        """The same state without the run that it belongs to, entered now."""
-        return State(self.type, self.name, self.message, self.data)
-
-    def __repr__(self) -> str:
-        message = f", message={cut(self.message)!r}" if self.message else ""
-        return f"{self.name}(type={self.type.value}{message})"
-
-    def _repr_html_(self) -> str:
-        run = f"{self.run_name} of {self.run_of}" if self.run_of and self.run_name else None
-        since = f"{self.timestamp:%Y-%m-%d %H:%M:%S} UTC"
-        return card("State", [state_mark(self.type, self.name)], {"Message": self.message, "Run": run, "Since": since})
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, State):
-            return NotImplemented
-        return (self.type, self.name, self.message, self.run_id) == (
-            other.type,
-            other.name,
-            other.message,
-            other.run_id,
-        )
-
-    __hash__ = None  # type: ignore[assignment]  # equal by content, and mutable
-
-
-class StateTypeError(BadInput, TypeError):
-    """A part of a state has the wrong type."""
-
-
-class StateValueError(BadInput, ValueError):
-    """A state is of a type that does not fit here."""
-
-
-def _text(value: object, field: str) -> str:
-    if not isinstance(value, str):
-        raise StateTypeError(
-            f"The {field} of a state is {value!r}.", do="Pass a text; what a run gives or raises is `data`."
-        )
-    return value
-
-
-def get_state_exception(state: State) -> BaseException:
-    """The exception that a failed, crashed or cancelled state stands for.
-
-    What the run raised, if it is here; else FailedRun, CrashedRun or CancelledRun with the state's message. Of states
-    within states the first failing one counts. Raises ValueError for a state that is none of these.
-
-    >>> get_state_exception(Failed(message="no disk"))
-    FailedRun('no disk')
-    """
-    if state.type not in (StateType.FAILED, StateType.CRASHED, StateType.CANCELLED):
-        raise StateValueError(
-            f"{state!r} did not fail, so it has no exception.", do="Ask `state.result()` for its value."
-        )
-    data = state.data
-    if isinstance(data, Exception):
-        return data
-    if isinstance(data, State) and data.type in FINAL and not data.is_completed():
-        return get_state_exception(data)
-    if isinstance(data, (list, tuple, set)):
-        for inner in data:
-            if isinstance(inner, State) and inner.type in FINAL and not inner.is_completed():
-                return get_state_exception(inner)
-    text = data if isinstance(data, str) else state.message or f"The run ended {state.name}."
-    kinds: dict[StateType, type[CrashedRun | CancelledRun]] = {
-        StateType.CRASHED: CrashedRun,
-        StateType.CANCELLED: CancelledRun,
-    }
-    error = kinds.get(state.type, NotReadyRun if state.name == "NotReady" else FailedRun)(text)
-    # Ctrl-C or sys.exit in a task must not end whoever only asks for its result: it is told, not raised again.
-    error.__cause__ = data if isinstance(data, BaseException) else None
-    return error
-
-
-def raise_state_exception(state: State) -> None:
-    """Raise the exception that a failed, crashed or cancelled state stands for; return for any other state."""
-    if state.type in (StateType.FAILED, StateType.CRASHED, StateType.CANCELLED):
-        raise get_state_exception(state)
-
-
-def aggregate(states: Iterable[State]) -> tuple[StateType, str, State | None]:
-    """What several states amount to: type, message, and the one that decided it (None if all completed).
-
-    All completed is COMPLETED; else one CANCELLED makes CANCELLED, else one PAUSED makes PAUSED, else FAILED.
-
-    >>> aggregate([Completed(), Failed()])[:2]
-    (<StateType.FAILED: 'FAILED'>, '1/2 states failed.')
-    """
-    seen = list(states)
-    bad = [state for state in seen if not state.is_completed()]
-    if not bad:
-        return StateType.COMPLETED, "All states completed.", None
-    for kind, word in ((StateType.CANCELLED, "cancelled"), (StateType.PAUSED, "paused")):
-        hits = [state for state in bad if state.type is kind]
-        if hits:
-            return kind, f"{len(hits)}/{len(seen)} states {word}.", hits[0]
-    return StateType.FAILED, f"{len(bad)}/{len(seen)} states failed.", bad[0]
-
-
-def Scheduled(**fields: Any) -> State:
-    """A run that waits for a time."""
-    return State(StateType.SCHEDULED, **fields)
-
-
-def Late(**fields: Any) -> State:
-    """A run that should have started."""
-    return State(StateType.SCHEDULED, **{"name": "Late", **fields})
-
-
-def AwaitingRetry(**fields: Any) -> State:
-    """A run that failed and will be tried again."""
-    return State(StateType.SCHEDULED, **{"name": "AwaitingRetry", **fields})
+def _now() -> datetime:
+    return datetime.fromtimestamp(get_clock().now_us() / 1e6, UTC)
 
 
 def Pending(**fields: Any) -> State:
     """A run that is about to start."""
     return State(StateType.PENDING, **fields)
+
+
+def Submitting(**fields: Any) -> State:
+    """A run that is being handed to where it is to run."""
+    return State(StateType.PENDING, **{"name": "Submitting", **fields})
+
+
+def InfrastructurePending(**fields: Any) -> State:
+    """A run whose machine or container is being started."""
+    return State(StateType.PENDING, **{"name": "InfrastructurePending", **fields})
 
 
 def Running(**fields: Any) -> State:
@@ -330,9 +229,60 @@ def Retrying(**fields: Any) -> State:
     return State(StateType.RUNNING, **{"name": "Retrying", **fields})
 
 
-def Paused(**fields: Any) -> State:
-    """A run that waits for somebody to resume it."""
-    return State(StateType.PAUSED, **fields)
+def Paused(
+    timeout_seconds: float | None = None,
+    pause_expiration_time: datetime | None = None,
+    reschedule: bool = False,
+    pause_key: str | None = None,
+    **fields: Any,
+) -> State:
+    """A run that waits for somebody to resume it.
+
+    Args:
+        timeout_seconds: how long it waits, counted from now.
+        pause_expiration_time: until when it waits, with a time zone, instead.
+        reschedule: whether its process ends meanwhile, and it is scheduled again when it is resumed.
+        pause_key: which pause of the run this is.
+        fields: `name`, `message`, `data`, `state_details`.
+
+    Raises ValueError if both times are given, or one is given again in `state_details`.
+    """
+    return _paused("Paused", timeout_seconds, pause_expiration_time, reschedule, pause_key, fields)
+
+
+def Suspended(
+    timeout_seconds: float | None = None,
+    pause_expiration_time: datetime | None = None,
+    pause_key: str | None = None,
+    **fields: Any,
+) -> State:
+    """A run whose process has ended until somebody resumes it. Arguments as of `Paused`."""
+    return _paused("Suspended", timeout_seconds, pause_expiration_time, True, pause_key, fields)
+
+
+def _paused(
+    name: str,
+    timeout_seconds: float | None,
+    pause_expiration_time: datetime | None,
+    reschedule: bool,
+    pause_key: str | None,
+    fields: dict[str, Any],
+) -> State:
+    if timeout_seconds is not None and pause_expiration_time is not None:
+        raise StateValueError(
+            f"{name}() got both timeout_seconds and pause_expiration_time.", do="Leave one of them out."
+        )
+    given = fields.pop("state_details", None) or {}
+    until = pause_expiration_time
+    if timeout_seconds is not None:
+        until = _now() + timedelta(seconds=seconds(timeout_seconds, f"timeout_seconds of {name}()"))
+    if until is not None and "pause_timeout" in given:
+        raise StateValueError(
+            f"{name}() got its end twice: as an argument, and in state_details.", do="Leave one of them out."
+        )
+    mine = {"pause_timeout": until, "pause_reschedule": reschedule or None, "pause_key": pause_key}
+    details = {**given, **{detail: value for detail, value in mine.items() if value is not None}}
+    return State(StateType.PAUSED, **{"name": name, "state_details": details, **fields})
 
 
 def Cancelling(**fields: Any) -> State:

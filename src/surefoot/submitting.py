@@ -6,6 +6,7 @@ May import: core, engine, futures, annotations.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from surefoot.annotations import Annotation, allow_failure, quote, unmapped
@@ -16,6 +17,7 @@ from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.interrupts import GateShut
 from surefoot.engine.progress import MapProgress
 from surefoot.engine.scope import current
+from surefoot.engine.sketching import sketcher
 from surefoot.engine.telling import map_ended
 from surefoot.futures import Future, FutureList
 
@@ -50,10 +52,13 @@ def submit_each(
     definition: Definition,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
+    wait_for: Any,
     begin: Callable[[tuple[Any, ...], dict[str, Any], bytes], Future[Any]],
     return_state: bool,
 ) -> Any:
     """Submit once for each element of the iterable arguments. `begin` makes the run of one, and its future."""
+    if (sketch := sketcher()) is not None:
+        return sketch.mapped(definition, args, kwargs, wait_for, return_state, partial(_rows, definition))
     flow = flow_here(definition, "map")
     rows = _rows(definition, args, kwargs)
     if rows and not definition.fits(*rows[0]):

@@ -11,9 +11,12 @@ import os
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
+from surefoot.cache_policies import INPUTS, TASK_SOURCE, CachePolicy, KeyFunction
 from surefoot.core.delays import DelaySpec, exponential_backoff
 from surefoot.engine import running
+from surefoot.engine.caching import UNSET, caching_of
 from surefoot.engine.definition import Definition, Hooks, RunName, check_trigger
+from surefoot.engine.sketching import sketcher
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.futures import Future, FutureList
 from surefoot.results.asking import asked
@@ -21,10 +24,15 @@ from surefoot.states import State
 from surefoot.submitting import flow_here, submit, submit_each
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    import msgspec
+
+    from surefoot.context import TaskRunContext
     from surefoot.engine.verdicts import Trigger
     from surefoot.results.serializing import Serializer
 
-__all__ = ["Task", "exponential_backoff", "task"]
+__all__ = ["Task", "exponential_backoff", "task", "task_input_hash"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,9 +65,15 @@ class Task(Definition, Generic[P, R]):
         result_storage: str | os.PathLike[str] | None = None,
         result_serializer: Serializer | type[Serializer] | str | None = None,
         result_storage_key: str | None = None,
+        cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
+        cache_key_fn: KeyFunction | None = None,
+        cache_expiration: timedelta | None = None,
+        refresh_cache: bool | None = None,
+        cache_result_in_memory: bool = True,
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_running: Hooks = None,
+        viz_return_value: Any = None,
     ) -> None:
         super().__init__(
             fn,
@@ -76,8 +90,18 @@ class Task(Definition, Generic[P, R]):
             log_prints=log_prints,
             hooks={"completion": on_completion, "failure": on_failure, "running": on_running},
         )
+        self.caching = caching_of(
+            persist_result=persist_result,
+            cache_policy=cache_policy,
+            cache_key_fn=cache_key_fn,
+            cache_expiration=cache_expiration,
+            refresh_cache=refresh_cache,
+            has_storage_key=result_storage_key is not None,
+            isgenerator=self.isgenerator,
+            owner=f"task {self.name!r}",
+        )
         self.asks = asked(
-            persist_result,
+            persist_result if self.caching is None else True,
             result_storage,
             result_serializer,
             result_storage_key,
@@ -85,6 +109,7 @@ class Task(Definition, Generic[P, R]):
             owner=f"task {self.name!r}",
         )
         self.trigger = check_trigger(trigger, self)
+        self.viz_return_value = viz_return_value
         inner = self.fn
         self.task_key = f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
 
@@ -116,6 +141,8 @@ class Task(Definition, Generic[P, R]):
         futures whose ends are waited for although their values are not used.
         """
         __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
+        if (sketch := sketcher()) is not None:
+            return sketch.called(self, args, kwargs, wait_for, return_state)
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:
@@ -149,6 +176,8 @@ class Task(Definition, Generic[P, R]):
         Futures among the arguments are waited for without holding a thread. Raises MissingContextError outside of a
         flow.
         """
+        if (sketch := sketcher()) is not None:
+            return sketch.submitted(self, args, kwargs, wait_for, return_state)
         flow = flow_here(self, "submit")
         future: Future[R] = Future(self._execution(args, kwargs, wait_for))
         return submit(flow, future, return_state)
@@ -177,7 +206,17 @@ class Task(Definition, Generic[P, R]):
         begin: Callable[..., Future[R]] = lambda row_args, row_kwargs, map_id: Future(  # noqa: E731
             self._execution(row_args, row_kwargs, wait_for, map_id)
         )
-        return submit_each(self, args, kwargs, begin, return_state)
+        return submit_each(self, args, kwargs, wait_for, begin, return_state)
+
+
+def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
+    """A `cache_key_fn`: the task, its code, and its arguments by content. Raises HashError that names an argument.
+
+    >>> @task(cache_key_fn=task_input_hash)
+    ... def add(a: int, b: int) -> int:
+    ...     return a + b
+    """
+    return (INPUTS + TASK_SOURCE).compute_key(context, arguments, {})
 
 
 @overload
@@ -201,9 +240,15 @@ def task(
     result_storage: str | os.PathLike[str] | None = None,
     result_serializer: Serializer | type[Serializer] | str | None = None,
     result_storage_key: str | None = None,
+    cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
+    cache_key_fn: KeyFunction | None = None,
+    cache_expiration: timedelta | None = None,
+    refresh_cache: bool | None = None,
+    cache_result_in_memory: bool = True,
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_running: Hooks = None,
+    viz_return_value: Any = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a task.
@@ -230,8 +275,16 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         result_storage: the folder for it. The default is that of the flow, or `results.local_storage_path`.
         result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is that of the flow, or
             `results.default_serializer`.
-        result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out.
+        result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out. A file
+            of that name that a run has stored is the result, and the task is not called.
+        cache_policy: which calls are the same, so that a later one takes the result of the first: INPUTS, TASK_SOURCE
+            ..., of `surefoot.cache_policies`. The default is no cache; with persist_result=True it is DEFAULT.
+        cache_key_fn: `(context, parameters) -> str | None`, which makes the key instead of a policy.
+        cache_expiration: a timedelta, after which a stored result is no longer taken.
+        refresh_cache: True has the result made anew and stored. The default is the setting `tasks.refresh_cache`.
+        cache_result_in_memory: False has a stored result read again where it is used, instead of kept in memory.
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
+        viz_return_value: what the body of a flow gets for it while the flow is drawn (`flow.visualize()`).
 
     >>> @task(retries=3, retry_delay_seconds=exponential_backoff(10))
     ... def upload(path: str) -> None: ...

@@ -62,8 +62,7 @@ def test_the_tree_is_drawn_as_it_is() -> None:
 
 def test_every_error_is_exported_to_users_or_known_not_to_be() -> None:
     assert set(errors.__all__) == {kind.__name__ for kind in PUBLIC} | {"Skip", "TerminationSignal"}
-    for_reading_only = {"NotFound", "Ambiguous", "Defect"}
-    assert set(exceptions.__all__) == set(errors.__all__) - for_reading_only
+    assert set(exceptions.__all__) == set(errors.__all__) - {"Defect"}
 
 
 @pytest.mark.parametrize("kind", PUBLIC, ids=lambda kind: kind.__name__)
@@ -124,6 +123,8 @@ def test_what_a_user_would_catch_catches_them() -> None:
         "FlowRunTimeoutError": TimeoutError,
         "LedgerBusy": TimeoutError,
         "HomeUnwritable": OSError,
+        "CacheUnavailable": OSError,
+        "HashError": TypeError,
         "NotFound": LookupError,
         "UnpicklableArgument": TypeError,
         "UnpicklableResult": TypeError,
@@ -137,21 +138,27 @@ def test_what_a_user_would_catch_catches_them() -> None:
 SLUGS = {
     "Ambiguous": "ambiguous",
     "BadInput": "bad-input",
+    "CacheUnavailable": "cache-unavailable",
     "CancelledRun": "cancelled-run",
     "ChildDied": "child-died",
+    "ConfigurationError": "configuration",
     "CrashedRun": "crashed-run",
     "Defect": "defect",
     "EntrypointError": "entrypoint",
     "FailedRun": "failed-run",
     "FlowRunTimeoutError": "flow-run-timeout",
+    "HashError": "hash",
     "HomeUnwritable": "home-unwritable",
     "InvalidNameError": "invalid-name",
     "LedgerBusy": "ledger-busy",
     "LedgerDamaged": "ledger-damaged",
     "LedgerTooNew": "ledger-too-new",
+    "LockNotHeld": "lock-not-held",
+    "LockedByOther": "locked-by-other",
     "MappingLengthMismatch": "mapping-length-mismatch",
     "MappingMissingIterable": "mapping-missing-iterable",
     "MissingContextError": "missing-context",
+    "MissingFlowError": "missing-flow",
     "MissingResult": "missing-result",
     "NotFound": "not-found",
     "NotReadyRun": "not-ready",
@@ -171,5 +178,7 @@ SLUGS = {
     "UnfinishedRun": "unfinished-run",
     "UnpicklableArgument": "unpicklable-argument",
     "UnpicklableResult": "unpicklable-result",
+    "UnspecifiedFlowError": "unspecified-flow",
+    "VisualizationError": "visualization",
     "WouldDeadlock": "would-deadlock",
 }

@@ -109,6 +109,17 @@ def test_a_lock_outlives_the_closing_of_another_descriptor_of_its_file(file: Pat
     os.close(asker)
 
 
+def test_a_lock_that_is_given_back_is_free_though_a_copy_of_its_descriptor_is_open(file: Path) -> None:
+    holder, asker = opened(file), opened(file)
+    copy = os.dup(holder)  # as a child has it that was forked meanwhile
+    locks.lock_for_life(holder)
+    locks.unlock(holder)
+    assert not locks.is_locked(asker)
+    locks.unlock(holder)
+    for fd in (holder, copy, asker):
+        os.close(fd)
+
+
 def test_a_lock_ends_with_its_process_however_that_ends(file: Path) -> None:
     code = """if True:
         import os, sys

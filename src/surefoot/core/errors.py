@@ -11,15 +11,23 @@
     │   ├── MappingMissingIterable    `.map` with nothing to map over
     │   ├── MappingLengthMismatch     `.map` over iterables of unequal length
     │   ├── UnpicklableArgument       what a task is called with cannot be sent to another process
+    │   ├── HashError                 a value has no hash by which a cache could find it again
     │   ├── MissingContextError       something that needs a run, called outside of one
+    │   ├── ConfigurationError        what was asked for needs something that was not given, such as a lock manager
     │   ├── NotFound                  no such run, flow, profile, file ...
     │   ├── Ambiguous                 a name or prefix that fits several
+    │   ├── VisualizationError        a flow's body that cannot be followed without its tasks' values
     │   └── EntrypointError           `FILE:FLOW` that cannot be loaded
+    │       ├── MissingFlowError      no flow of that name is there
+    │       └── UnspecifiedFlowError  several flows are there, and none was named
     ├── Refused                       an authority said no, with its reason
     │   ├── WouldDeadlock             a wait that could never end
-    │   └── TooDeep                   more blocked waits than the runner allows
+    │   ├── TooDeep                   more blocked waits than the runner allows
+    │   ├── LockNotHeld               (also a ValueError) a lock was released that is not held on this behalf
+    │   └── LockedByOther             (also a RuntimeError) what is locked by somebody else was to be written
     ├── Unavailable                   try again: storage or a server did not answer
     │   ├── LedgerBusy                another process holds the ledger
+    │   ├── CacheUnavailable          the place of a cache cannot be read
     │   ├── HomeUnwritable            the home cannot be written
     │   ├── LedgerDamaged             the ledger's file is no longer whole
     │   └── LedgerTooNew              the ledger was written by a newer version
@@ -50,21 +58,27 @@ from __future__ import annotations
 __all__ = [
     "Ambiguous",
     "BadInput",
+    "CacheUnavailable",
     "CancelledRun",
     "ChildDied",
+    "ConfigurationError",
     "CrashedRun",
     "Defect",
     "EntrypointError",
     "FailedRun",
     "FlowRunTimeoutError",
+    "HashError",
     "HomeUnwritable",
     "InvalidNameError",
     "LedgerBusy",
     "LedgerDamaged",
     "LedgerTooNew",
+    "LockNotHeld",
+    "LockedByOther",
     "MappingLengthMismatch",
     "MappingMissingIterable",
     "MissingContextError",
+    "MissingFlowError",
     "MissingResult",
     "NotFound",
     "NotReadyRun",
@@ -86,6 +100,8 @@ __all__ = [
     "UnfinishedRun",
     "UnpicklableArgument",
     "UnpicklableResult",
+    "UnspecifiedFlowError",
+    "VisualizationError",
     "WouldDeadlock",
 ]
 
@@ -186,10 +202,22 @@ class UnpicklableArgument(BadInput, TypeError):
     slug = "unpicklable-argument"
 
 
+class HashError(BadInput, TypeError):
+    """A value, most often an argument of a task that has a cache, has no hash. The message names it."""
+
+    slug = "hash"
+
+
 class MissingContextError(BadInput, RuntimeError):
     """Something that belongs to a run was asked for outside of one. Call it inside a flow or task."""
 
     slug = "missing-context"
+
+
+class ConfigurationError(BadInput, RuntimeError):
+    """What was asked for needs something that was not given, such as a lock manager. Nothing ran."""
+
+    slug = "configuration"
 
 
 class NotFound(BadInput, LookupError):
@@ -208,6 +236,27 @@ class EntrypointError(BadInput, ValueError):
     """`FILE:FLOW` cannot be loaded: no such file, no such flow, or an error while the file ran."""
 
     slug = "entrypoint"
+
+
+class MissingFlowError(EntrypointError):
+    """No flow of that name is where it was looked for. The message names those that are there."""
+
+    slug = "missing-flow"
+
+
+class UnspecifiedFlowError(EntrypointError):
+    """Several flows are where one was looked for, and none was named."""
+
+    slug = "unspecified-flow"
+
+
+class VisualizationError(BadInput, ValueError):
+    """A flow cannot be drawn: its body does something with a task's value for which the real value is needed.
+
+    Give that task `@task(viz_return_value=...)`.
+    """
+
+    slug = "visualization"
 
 
 class Refused(SurefootError):
@@ -231,6 +280,18 @@ class TooDeep(Refused, RuntimeError):
     slug = "too-deep"
 
 
+class LockNotHeld(Refused, ValueError):
+    """A lock was given back on behalf of somebody who does not hold it."""
+
+    slug = "lock-not-held"
+
+
+class LockedByOther(Refused, RuntimeError):
+    """Something was to be written under a key that somebody else has locked."""
+
+    slug = "locked-by-other"
+
+
 class Unavailable(SurefootError):
     """Storage or a server did not answer; the same call may succeed later."""
 
@@ -241,6 +302,12 @@ class LedgerBusy(Unavailable, TimeoutError):
     """Another process holds the ledger for writing. The message names it."""
 
     slug = "ledger-busy"
+
+
+class CacheUnavailable(Unavailable, OSError):
+    """A task's cache cannot be read: the place where results are stored did not answer, or may not be read."""
+
+    slug = "cache-unavailable"
 
 
 class HomeUnwritable(Unavailable, OSError):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copyreg import __newobj__  # type: ignore[attr-defined]  # what pickle itself rebuilds objects by
 from functools import partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, SupportsIndex, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, SupportsIndex, TypeVar
 
 from surefoot.core.cards import card
 from surefoot.core.delays import DelaySpec, delays_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import inspect
 
     from surefoot.core.settings import Settings
+    from surefoot.engine.caching import Caching
     from surefoot.engine.verdicts import Trigger
     from surefoot.results.asking import Asked
 
@@ -59,6 +60,14 @@ class Definition:
     fn: Callable[..., Any]
     asks: Asked  # how its results are to be stored
     trigger: Trigger = DEFAULT
+    caching: Caching | None = None  # what it asks of a cache
+    _options: dict[str, Any]  # what it was made with: `with_options` makes another with these and others
+
+    def __new__(cls, *_: Any, **options: Any) -> Self:
+        self = super().__new__(cls)
+        options.pop("fn", None)
+        self._options = options
+        return self
 
     def __init__(
         self,
@@ -96,6 +105,8 @@ class Definition:
         self.version = _check_text(version, "version", kind)
         self.description = _check_text(description, "description", kind) or _docstring(fn)
         self.tags = frozenset() if tags is None else check_tags(tags, f"tags of a {kind.lower()}")
+        if "tags" in self._options:
+            self._options["tags"] = self.tags  # what came may be exhausted now
         self.retries = _check_retries(retries, kind)
         self.retry_delay_seconds = retry_delay_seconds
         self.retry_jitter_factor = retry_jitter_factor
@@ -131,7 +142,8 @@ class Definition:
         if self._bound or not module or not qualname or not is_module_importable(module):
             return False
         found = standing_at(module, qualname)
-        return isinstance(found, Definition) and found.fn is self.fn and found.name == self.name
+        # Not one that `with_options` made of it: that has another dict of options.
+        return isinstance(found, Definition) and found.fn is self.fn and found._options is self._options
 
     def __copy__(self: D) -> D:
         new = object.__new__(type(self))
@@ -147,6 +159,12 @@ class Definition:
     @classmethod
     def decorate(cls, fn: Any, options: dict[str, Any]) -> Any:
         """What the decorator gives: for `@flow` the flow, for `@flow(...)` what makes a function one."""
+        cls._check_options(options, f"@{cls.kind.lower()}")
+        make: Callable[[Any], Any] = lambda function: cls(function, **options)  # noqa: E731
+        return make if fn is None else make(fn)
+
+    @classmethod
+    def _check_options(cls, options: Iterable[str], whose: str) -> None:
         known = cls.__init__.__kwdefaults__ or {}
         for name in options:
             if name not in known:
@@ -154,9 +172,29 @@ class Definition:
 
                 near = get_close_matches(name, known, n=1)
                 do = f"Did you mean {near[0]}?" if near else f"Its options are {', '.join(known)}."
-                raise BadInputType(f"@{cls.kind.lower()} has no option {name!r}.", do=do)
-        make: Callable[[Any], Any] = lambda function: cls(function, **options)  # noqa: E731
-        return make if fn is None else make(fn)
+                raise BadInputType(f"{whose} has no option {name!r}.", do=do)
+
+    def with_options(self, **options: Any) -> Self:
+        """A copy with other options; this one stays as it is.
+
+        What is passed counts, also an empty list, 0, "" or None; what is not passed is kept, hooks that were added with
+        decorators included. None is the option's default, as in the decorator. Raises what the decorator raises.
+
+        >>> from surefoot import task
+        >>> @task(retries=3, tags=["slow"])
+        ... def load(path: str) -> None: ...
+        >>> eager = load.with_options(retries=0, tags=[])
+        >>> eager.retries, eager.tags, load.retries
+        (0, frozenset(), 3)
+        """
+        kind = self.kind.lower()
+        self._check_options(options, f"{kind} {self.name!r}")
+        new = type(self)(self.fn, **{**self._options, **options})
+        for hook, functions in self.hooks.items():
+            if f"on_{hook}" not in options:
+                new.hooks[hook] = list(functions)
+        new._binding, new._bound = self._binding, self._bound
+        return new
 
     # -- the function's shape
 
@@ -260,6 +298,28 @@ class Definition:
         if defaults:
             bound.apply_defaults()
         return bound.arguments
+
+    def bind_named(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a call, given by their names as they are recorded (`args` as a tuple, `kwargs` as a dict).
+
+        Raises ParameterBindError that says which are missing or unknown.
+        """
+        signature = self.signature
+        known = signature.parameters
+        variadic = {it.name for it in known.values() if it.kind in (it.VAR_POSITIONAL, it.VAR_KEYWORD)}
+        needed = [it.name for it in known.values() if it.default is it.empty and it.name not in variadic]
+        wrong = [f"{name!r} is missing" for name in needed if name not in parameters]
+        wrong += [f"{name!r} is unknown" for name in parameters if name not in known]
+        if wrong:
+            raise ParameterBindError(
+                f"{self.kind} {self.name!r} cannot be called with these parameters: {', '.join(wrong)}.",
+                do=f"Its signature is {self.name}{signature}.",
+            )
+        from inspect import BoundArguments
+
+        bound = BoundArguments(signature, {name: parameters[name] for name in known if name in parameters})
+        bound.apply_defaults()
+        return dict(bound.arguments)
 
     @property
     def is_of_instance(self) -> bool:

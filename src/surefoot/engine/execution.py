@@ -15,27 +15,28 @@ from surefoot.core.errors import Defect, ResultNotStored
 from surefoot.core.facts import ResultAt, RunFact, StateEntered
 from surefoot.core.ids import new_id
 from surefoot.core.ports import Earlier
-from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, PENDING, RUNNING, SKIPPED
+from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, HAD_COMPLETED, PENDING, RUNNING
 from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Enter, NotReady, Raised, Settle, Skipped, Stopped, Verdict
+from surefoot.engine.hashing import fingerprint, short_hash
 from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, value_of
-from surefoot.engine.keys import fingerprint, short_hash
 from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
 from surefoot.engine.tracebacks import traceback_text
-from surefoot.engine.verdicts import judged, skipped_by
+from surefoot.engine.verdicts import judged, verdict_over
 from surefoot.results.asking import Persistence, tell_here
 from surefoot.results.persistence import keep_for
-from surefoot.states import NO_DATA, State, aggregate
+from surefoot.states import NO_DATA, State
 
 if TYPE_CHECKING:
     from surefoot.core.os.threads import Gate
     from surefoot.engine.flow_execution import FlowExecution
     from surefoot.engine.interrupts import Reach
     from surefoot.engine.slots import Slot
+    from surefoot.results.persistence import CachedAt
 
 __all__ = ["Execution", "pending_in", "stop_of"]
 
@@ -216,7 +217,7 @@ class Execution:
         self.result = found.at
         if self.is_task:
             flow.links.add(found.value, self.run_id)
-        return Verdict(COMPLETED, "Cached", f"it had completed in epoch {found.at.epoch}", found.value)
+        return Verdict(COMPLETED, "Cached", f"{HAD_COMPLETED} in epoch {found.at.epoch}", found.value)
 
     def made_from(self) -> bytes | None:
         """What this run is made from, if results of other runs are in it: a hash of which, of which epochs.
@@ -270,17 +271,26 @@ class Execution:
                     source=definition.source,
                     epoch=self.epoch,
                     inputs=inputs,
-                    key_fields=self._key_fields,
+                    key_fields=self.key_fields,
+                    cached=self.cached_at(),
                 )
             except ResultNotStored as error:
-                return Verdict(FAILED, "Failed", error.what, error)
+                if self.session.settings.get("results.on_store_error") == "fail":
+                    return Verdict(FAILED, "Failed", error.what, error)
+                kept = f"{error.what[0].lower()}{error.what[1:].rstrip('.')}"
+                telling.not_stored(self, kept)
         if isinstance(kept, str):
             self.unkept = kept
         else:
             self.result = kept
         return verdict
 
-    def _key_fields(self) -> dict[str, Any]:
+    def cached_at(self) -> CachedAt | None:
+        """Where in a cache its value is stored; None if in none."""
+        return None
+
+    def key_fields(self) -> dict[str, Any]:
+        """What a `result_storage_key` may name."""
         flow = self.flow
         return {
             "parameters": self.parameters(),
@@ -532,31 +542,7 @@ class Execution:
             if self.flow is not None and self.is_task and type(value) not in PLAIN:
                 self.flow.links.add(value, self.run_id)
             return Verdict(COMPLETED, "Completed", None, value)
-        states = [reference.state for reference in found]
-        if type(value) is State and value.run_id is None:
-            return self._verdict_by_hand(value)
-        kind, message, decisive = aggregate(states)
-        if decisive is None:
-            single = states[0] if len(states) == 1 and not isinstance(value, (list, tuple, set, dict)) else None
-            name = single.name if single is not None else "Completed"
-            told = single.message if single is not None else message
-            if single is not None and name == SKIPPED and single.run_id is not None:
-                skipped = skipped_by(single)
-                return Verdict(COMPLETED, name, skipped.message, None, skipped.cause_id)
-            return Verdict(COMPLETED, name, told, replace_references(value, value_of))
-        if len(states) == 1:
-            message = decisive.message or f"{decisive.run_of or 'a run'} ended {decisive.name}"
-        if decisive.type not in FINAL:
-            return self._verdict_by_hand(decisive)
-        data = decisive.data if isinstance(decisive.data, BaseException) else decisive
-        return Verdict(kind, decisive.name if kind is decisive.type else "Failed", message, data, decisive.run_id)
-
-    def _verdict_by_hand(self, state: State) -> Verdict:
-        if state.is_final() or state.is_paused():
-            data = None if state.data is NO_DATA else state.data
-            return Verdict(state.type, state.name, state.message, data)
-        message = f"it returned the state {state.name}, which is not an end"
-        return Verdict(FAILED, "Failed", message)
+        return verdict_over(value, found)
 
     def verdict_state(self, verdict: Verdict) -> State:
         """A verdict as the state that the run would enter with it."""

@@ -16,6 +16,7 @@ from surefoot.core.states import (
     COMPLETED,
     CRASHED,
     FAILED,
+    NOT_CACHED,
     PENDING,
     RUNNING,
     SCHEDULED,
@@ -27,6 +28,7 @@ from surefoot.engine.effects import (
     Closed,
     Effect,
     Enter,
+    FindCached,
     Finish,
     Hook,
     Keep,
@@ -80,17 +82,19 @@ _RESOLVE = Resolve()
 _PREPARE = Prepare()
 _NEXT = Next()
 _LOOK_UP = LookUp()
+_FIND_CACHED = FindCached()
 _FINISH = Finish()
 _CANCEL = Finish(True)
 
 
-def task_life(rules: Rules, keeps: bool = False, resumes: bool = False) -> Life:
+def task_life(rules: Rules, keeps: bool = False, resumes: bool = False, caches: bool = False) -> Life:
     """The life of one task run. Returns the stop that is to be raised again, if one ended it.
 
     Args:
         rules: what its task asks.
         keeps: its value is to be kept.
         resumes: its flow run was started again, so it may have completed already.
+        caches: its task asks for a cache, where its value may be.
     """
     yield _PENDING
     not_ready = yield _RESOLVE
@@ -102,6 +106,13 @@ def task_life(rules: Rules, keeps: bool = False, resumes: bool = False) -> Life:
         if type(found) is Verdict:
             return (yield from _had_completed(found))
         first = _again(found)
+    if caches:
+        found = yield _FIND_CACHED
+        if type(found) is Verdict:
+            return (yield from _end(rules, None, found))
+        if type(found) is not str:
+            return (yield from _never_ran(found))
+        first = _not_cached(first, found)
     stop, verdict = yield from _attempts(rules, first)
     if keeps and stop is None and _gives_a_value(verdict):
         verdict = yield Keep(verdict)
@@ -141,6 +152,11 @@ def _had_completed(found: Verdict) -> Life:
 
 def _again(why: str | None) -> Enter:
     return _RUNNING if why is None else Enter(RUNNING, "Rerunning", why)
+
+
+def _not_cached(first: Enter, why: str) -> Enter:
+    before = "" if first.message is None else f"{first.message}; "
+    return Enter(RUNNING, first.state_name, f"{before}{NOT_CACHED}{why}")
 
 
 def _finish(stop: Stopped | None, verdict: Verdict) -> Finish:

@@ -101,7 +101,7 @@ def pickled_definition(definition: Definition) -> bytes:
         bare = copy(definition)
         bare._bound = ()
         if not bare.is_importable():
-            bare.hooks, bare.retry_condition_fn, bare.run_name = {}, None, None
+            bare.hooks, bare.retry_condition_fn, bare.run_name, bare._options = {}, None, None, {}
     _send_by_value(bare)
     try:
         return dumps(bare)

@@ -23,6 +23,7 @@ from surefoot.engine.effects import (
     Call,
     Effect,
     Enter,
+    FindCached,
     Finish,
     Hook,
     NotReady,
@@ -59,7 +60,7 @@ _TOLD: Final = "its flow run ended first"
 
 PARKING: Final = frozenset({Resolve, Settle, Sleep})  # effects at which a life may be parked
 AWAY: Final = object()  # instead of an outcome: the life is in other hands now
-_CALLING: Final = frozenset({Call, Hook, AskRetry, Prepare})  # effects that call the user's code
+_CALLING: Final = frozenset({Call, Hook, AskRetry, FindCached, Prepare})  # effects that call the user's code
 
 
 class Pool:

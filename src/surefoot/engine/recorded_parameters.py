@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["is_json", "parameters_json"]
+__all__ = ["is_json", "json_values", "parameters_json"]
 
 
 def parameters_json(parameters: Mapping[str, Any], hidden: frozenset[str] = frozenset()) -> bytes:
@@ -31,6 +31,16 @@ def parameters_json(parameters: Mapping[str, Any], hidden: frozenset[str] = froz
             raw = encoder.encode(f"<{type(value).__name__} of {len(raw)} bytes>")
         written[name] = msgspec.Raw(raw)
     return encoder.encode(written)
+
+
+def json_values(parameters: Mapping[str, Any], hidden: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Parameters as they would be recorded, as plain values.
+
+    >>> json_values({"day": "monday", "lock": object()})
+    {'day': 'monday', 'lock': '<object>'}
+    """
+    values: dict[str, Any] = msgspec.json.decode(parameters_json(parameters, hidden))
+    return values
 
 
 def is_json(value: Any) -> bool:

@@ -81,6 +81,11 @@ class Resuming:
         """The earlier task runs and subflow runs of a flow run, by their keys."""
         return self._runs.runs_of(flow_run_id)
 
+    def give_up(self) -> None:
+        """The run is not begun after all; nothing was recorded."""
+        self._runs.give_up()
+        self._values.close()
+
     def end(self) -> None:
         """The flow run has ended."""
         self._runs.close()

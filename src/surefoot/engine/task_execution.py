@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
 
-from surefoot.core.facts import RunFact, TaskRunCreated
-from surefoot.engine.effects import Enter
+from surefoot.core.facts import ResultAt, RunFact, TaskRunCreated
+from surefoot.engine.caching import CacheUse
+from surefoot.engine.effects import Enter, Verdict
 from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.lifecycle import Life, task_life
 from surefoot.engine.runs import Run, TaskRun
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
+from surefoot.results.persistence import CachedAt
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
+    from surefoot.results.cached import Hit
 
 __all__ = ["TaskExecution"]
 
@@ -25,7 +29,7 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = ("index", "map_id", "task_key")
+    __slots__ = ("cache", "index", "map_id", "task_key")
 
     def __init__(
         self,
@@ -60,9 +64,35 @@ class TaskExecution(Execution):
     def begin(self) -> Life:
         flow = self.flow
         rules = self.definition.rules(self.session.settings)
+        caching = self.definition.caching
+        self.cache = None if caching is None else CacheUse(caching, self)
+        caches = caching is not None
         if flow is None:
-            return task_life(rules, self.persistence.persist)
-        return task_life(rules, flow.keys is not None or self.persistence.persist, flow.resuming is not None)
+            return task_life(rules, self.persistence.persist, caches=caches)
+        return task_life(rules, flow.keys is not None or self.persistence.persist, flow.resuming is not None, caches)
+
+    def find_cached(self) -> Verdict | str:
+        """The value that the cache of its task has for it; else why there is none."""
+        assert self.cache is not None
+        return self.cache.look_up()
+
+    def take_from_cache(self, hit: Hit) -> None:
+        """Its value is that which another run stored."""
+        if self.is_mutable:
+            self._take_fingerprint()
+        by = UUID(hit.record.run_id).bytes if hit.record.run_id else None
+        at = hit.at
+        self.result = ResultAt(
+            at.place, 0, at.length, at.serializer, self.definition.source, self.epoch, self.made_from(), by
+        )
+        if self.flow is not None:
+            self.flow.links.add(hit.value, self.run_id)
+
+    def cached_at(self) -> CachedAt | None:
+        cache = self.cache
+        if cache is None or cache.key is None:
+            return None
+        return CachedAt(cache.key, cache.until_us(), cache.name, cache.caching.key_storage)
 
     def keep_little_of(self, error: BaseException) -> None:
         if self.map_id is not None and self.flow is not None:

@@ -1,4 +1,5 @@
-"""Whether a run may start: its trigger, asked about the states in which its upstreams ended, and the answer in words.
+"""What states of other runs mean for a run: whether it may start, by its trigger, and what it amounts to if it returns
+them.
 
 May import: core, effects, inputs, states.
 """
@@ -11,11 +12,11 @@ from typing import Any, Final
 from surefoot.core.errors import NotReadyRun, Skip
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, SKIPPED
 from surefoot.core.triggers import DEFAULT, Answer, Ends, answer_of
-from surefoot.engine.effects import NotReady, Raised, Skipped
-from surefoot.engine.inputs import Reference
-from surefoot.states import State, get_state_exception
+from surefoot.engine.effects import NotReady, Raised, Skipped, Verdict
+from surefoot.engine.inputs import Reference, replace_references, value_of
+from surefoot.states import NO_DATA, State, aggregate, get_state_exception
 
-__all__ = ["Trigger", "judged", "skipped_by"]
+__all__ = ["Trigger", "judged", "verdict_over"]
 
 Trigger = str | Callable[..., Any]
 _VERBS: Final = {FAILED: "failed", CRASHED: "crashed", CANCELLED: "was cancelled"}
@@ -47,7 +48,7 @@ def judged(references: Iterable[Reference], trigger: Trigger) -> NotReady | Skip
     if answer is Answer.NOT_READY:
         return _not_ready(_blamed(upstreams.values(), failed=True), suffix)
     if answer is Answer.SKIP:
-        return skipped_by(_blamed(upstreams.values(), failed=False), suffix)
+        return _skipped(_blamed(upstreams.values(), failed=False), suffix)
     return Skipped(f"its trigger is {trigger}, and {_told(states)}")
 
 
@@ -89,7 +90,7 @@ def _not_ready(state: State, suffix: str) -> NotReady:
     return NotReady(message, error, state.run_id)
 
 
-def skipped_by(state: State, suffix: str = "") -> Skipped:
+def _skipped(state: State, suffix: str = "") -> Skipped:
     """That a run is skipped because another was. The reason names the one with which it began."""
     if state.cause_id is not None and state.message:
         return Skipped(state.message, state.run_id)
@@ -121,3 +122,33 @@ def _asked(trigger: Callable[..., Any], states: list[State]) -> NotReady | Skipp
     if failed is not None:  # a failure is never passed over by mere silence
         return _not_ready(failed, f" (its trigger is {name})")
     return Skipped(f"its trigger {name} said no")
+
+
+def verdict_over(value: Any, found: list[Reference]) -> Verdict:
+    """The verdict over what a function returned, with futures and states in it, all of which have ended."""
+    states = [reference.state for reference in found]
+    if type(value) is State and value.run_id is None:
+        return _verdict_by_hand(value)
+    kind, message, decisive = aggregate(states)
+    if decisive is None:
+        single = states[0] if len(states) == 1 and not isinstance(value, (list, tuple, set, dict)) else None
+        name = single.name if single is not None else "Completed"
+        told = single.message if single is not None else message
+        if single is not None and name == SKIPPED and single.run_id is not None:
+            skipped = _skipped(single)
+            return Verdict(COMPLETED, name, skipped.message, None, skipped.cause_id)
+        return Verdict(COMPLETED, name, told, replace_references(value, value_of))
+    if len(states) == 1:
+        message = decisive.message or f"{decisive.run_of or 'a run'} ended {decisive.name}"
+    if decisive.type not in FINAL:
+        return _verdict_by_hand(decisive)
+    data = decisive.data if isinstance(decisive.data, BaseException) else decisive
+    return Verdict(kind, decisive.name if kind is decisive.type else "Failed", message, data, decisive.run_id)
+
+
+def _verdict_by_hand(state: State) -> Verdict:
+    if state.is_final() or state.is_paused():
+        data = None if state.data is NO_DATA else state.data
+        return Verdict(state.type, state.name, state.message, data)
+    message = f"it returned the state {state.name}, which is not an end"
+    return Verdict(FAILED, "Failed", message)

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Final
 
-__all__ = ["identity", "is_locked", "lock_at_once", "lock_for_life"]
+__all__ = ["identity", "is_locked", "lock_at_once", "lock_for_life", "unlock"]
 
 if sys.platform == "win32":
     import msvcrt
@@ -37,6 +37,10 @@ if sys.platform == "win32":
                     raise
             time.sleep(_LOOK_S)
 
+    def _unlock(fd: int) -> None:
+        os.lseek(fd, _FAR_BEHIND, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
     def _probe(fd: int) -> None:
         # The C library knows no shared locks (its `LK_NBRLCK` is the same as `LK_NBLCK`), so the system is asked.
         import ctypes  # only here: it costs milliseconds, and writers never ask
@@ -59,6 +63,9 @@ else:
 
     def _lock_at_once(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
 
     def _probe(fd: int) -> None:
         # Shared, so that two who ask at once do not take each other for the holder.
@@ -95,6 +102,14 @@ def lock_at_once(fd: int) -> bool:
         if error.errno not in _NO_LOCKS:
             raise
     return True
+
+
+def unlock(fd: int) -> None:
+    """Give the lock back before the file is closed: at once, whoever was forked meanwhile and has the file open too."""
+    try:
+        _unlock(fd)
+    except OSError:
+        pass  # it was not locked
 
 
 def is_locked(fd: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from surefoot.core.errors import NotFound
-from surefoot.core.states import CANCELLED, FINAL, SKIPPED
+from surefoot.core.states import CANCELLED, FINAL, HAD_COMPLETED, SKIPPED
 from surefoot.core.wire import FailureGroups, FlowRun, Request, TaskRun
 from surefoot.ledger.fold_writers import load_writers
 from surefoot.ledger.history import Entry, unpack
@@ -183,6 +183,8 @@ def _count(connection: Connection, flow_run_id: bytes, state_type: str) -> int:
 def _named(connection: Connection, flow_run_id: bytes, state_name: str, epoch: int) -> int:
     c = task_runs.c
     query = select(func.count()).where(*_in_flow_run(flow_run_id), c.state_name == state_name, c.epoch == epoch)
+    if state_name == "Cached":  # of its own earlier epochs, not from the cache
+        query = query.where(c.message.startswith(HAD_COMPLETED))
     return connection.execute(query).scalar_one()
 
 

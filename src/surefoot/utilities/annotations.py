@@ -1,0 +1,7 @@
+"""Marks on arguments, by the name that users import them from. A door to `surefoot.annotations`."""
+
+from __future__ import annotations
+
+from surefoot.annotations import allow_failure, quote, unmapped
+
+__all__ = ["allow_failure", "quote", "unmapped"]
