@@ -138,7 +138,7 @@ class Lane:
             else:
                 outcome = execution.stop
                 if isinstance(effect, Finish):  # what a submitted flow run has submitted itself ends with it
-                    stop = effect.stop if _is_stopped(effect) else outcome
+                    stop = effect.stop if outcome is None or _is_stopped(effect) else outcome
                     await perform_awaiting[kind](execution, Finish(stop))
 
     def _was_never_begun(self, execution: Execution, slot: Slot, task: asyncio.Task[None]) -> None:
