@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from surefoot.annotations import Annotation, allow_failure, quote, unmapped
+from surefoot.annotations import Annotation, allow_failure, flatten, quote, unmapped
 from surefoot.core.errors import MappingLengthMismatch, MappingMissingIterable, MissingContextError
 from surefoot.core.ids import new_id
 from surefoot.engine.definition import Definition
@@ -128,11 +128,22 @@ def _column(value: Any) -> list[Any] | None:
     if isinstance(value, allow_failure):
         inner = _column(value.value)
         return None if inner is None else [allow_failure(item) for item in inner]
+    if isinstance(value, flatten):
+        outer = _column(value.value)
+        return None if outer is None else [item for part in outer for item in _elements(part)]
     if isinstance(value, Future):
         return _column(value.result())
     if isinstance(value, (str, bytes, bytearray, Annotation)) or not _is_iterable(value):
         return None
     return list(value)
+
+
+def _elements(part: Any) -> list[Any]:
+    """The elements of one element of what is flattened; it itself, if it has none."""
+    if isinstance(part, Annotation):
+        return [part.rewrap(item) for item in _elements(part.value)]
+    found = _column(part)
+    return [part.result() if isinstance(part, Future) else part] if found is None else found
 
 
 def _is_iterable(value: Any) -> bool:

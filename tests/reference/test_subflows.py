@@ -351,7 +351,8 @@ def test_retries_delays_and_hooks_of_a_submitted_flow(row: str, home: Path) -> N
 
     @flow
     def outer() -> int:
-        return flaky.submit().result()
+        found: int = flaky.submit().result()
+        return found
 
     assert outer() == 5
     assert heard == ["called", "called", "called", "Completed"]

@@ -20,7 +20,7 @@ from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Enter, NotReady, Raised, Settle, Skipped, Stopped, Verdict
 from surefoot.engine.hashing import fingerprint, short_hash
-from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, value_of
+from surefoot.engine.inputs import PLAIN, Reference, find_references, pending_in, with_values
 from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from surefoot.engine.slots import Slot
     from surefoot.results.persistence import CachedAt
 
-__all__ = ["Execution", "pending_in", "stop_of"]
+__all__ = ["Execution", "stop_of"]
 
 _OVER = Context()
 _NONE_MADE: Mapping[bytes, int] = {}
@@ -500,8 +500,10 @@ class Execution:
         against = judged(references, self.definition.trigger)
         if against is not None:
             return against
-        self.args = tuple([replace_references(value, value_of) for value in self.args])
-        self.kwargs = {name: replace_references(value, value_of) for name, value in self.kwargs.items()}
+        try:
+            self.args, self.kwargs = with_values(self.args, self.kwargs, f"{self.definition.kind} {self.run_name!r}")
+        except Exception as error:
+            return Raised(error)
         self.references = self.before = None
         self.is_mutable = True
         return self.name_it() if self.is_task else None  # a flow is named when its parameters are checked
@@ -587,11 +589,6 @@ def _persistence_here() -> Persistence | None:
 
 
 tell_here(_persistence_here)
-
-
-def pending_in(references: list[Reference]) -> list[Any]:
-    """The futures among references that have not ended."""
-    return [future for future in (reference.pending for reference in references) if future is not None]
 
 
 def stop_of(error: BaseException) -> Stopped:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.errors import CancelledRun, MissingContextError
 from surefoot.core.os.threads import THIS_THREAD, ThreadGate
-from surefoot.core.states import CRASHED, FINAL
+from surefoot.core.states import CRASHED, FAILED, FINAL
 from surefoot.engine.blocking import perform
 from surefoot.engine.effects import (
     AskRetry,
@@ -34,10 +34,11 @@ from surefoot.engine.effects import (
     Skipped,
     Sleep,
     Stopped,
+    Verdict,
 )
-from surefoot.engine.execution import Execution, pending_in
+from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
-from surefoot.engine.inputs import PLAIN
+from surefoot.engine.inputs import PLAIN, pending_in
 from surefoot.engine.interrupts import Reach, Undisturbed
 from surefoot.engine.latches import Countdown, Drained
 from surefoot.engine.lifecycle import reason
@@ -45,7 +46,7 @@ from surefoot.engine.reaching import Interrupted, within
 from surefoot.engine.scope import current
 from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
 from surefoot.engine.timers import Timer, call_later
-from surefoot.engine.waiting import HERE, ended, refuse_inherited, wait_for
+from surefoot.engine.waiting import HERE, circle_of, ended, refuse_inherited, wait_for
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
@@ -228,6 +229,9 @@ class Pool:
                 return execution.settle(effect, found)
             settle = effect
             execution.references = found
+            circle = circle_of(execution, waiting)
+            if circle is not None:
+                return Verdict(FAILED, "Failed", reason(circle), circle)
             return self._park_until(execution, waiting, lambda: execution.stop or execution.settle(settle, found))
         if execution.stop is not None:
             return execution.stop
@@ -238,10 +242,7 @@ class Pool:
 
     def inputs_of(self, execution: Execution) -> NotReady | Skipped | Raised | None:
         """All upstreams have ended: put their values in place, or say what is in the way."""
-        try:
-            return execution.take_inputs()
-        except Exception as error:  # a container of the user's that cannot be made anew with the values in it
-            return Raised(error)
+        return execution.take_inputs()
 
     def _park_until(self, execution: Execution, waiting: list[Any], resume: Callable[[], Any]) -> Any:
         with self._lock:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import MissingContextError, WouldDeadlock
-from surefoot.engine.interrupts import GateShut, Shelter, check_room, shelter_of
+from surefoot.engine.interrupts import GateShut, Shelter, check_room, shelter_of, while_nobody_enters
 from surefoot.engine.scope import current
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from surefoot.engine.pool import Pool
     from surefoot.engine.slots import Slot
 
-__all__ = ["HERE", "Needs", "Waitable", "ended", "wait_for"]
+__all__ = ["HERE", "Needs", "Waitable", "circle_of", "ended", "wait_for"]
 
 LOOKED_AT_MAX: Final = (
     10_000  # runs looked at in search of a circle: behind a wait there are few, or there is no circle
@@ -211,7 +211,8 @@ def _slot_here() -> Lender | None:
 def _refuse_circle(waitable: Waitable) -> None:
     """Raise WouldDeadlock if `waitable` waits for this very thread. Called while no thread begins or ends a wait."""
     try:
-        culprit = _awaits(waitable.needs(), threading.get_ident(), set())
+        here = threading.get_ident()
+        culprit = _awaits(waitable.needs(), lambda execution: execution.thread == here, set())
     except RecursionError:
         return  # hundreds of waits for any one of several, within each other: no mistake looks like that
     if culprit is not None:
@@ -222,14 +223,28 @@ def _refuse_circle(waitable: Waitable) -> None:
         )
 
 
-def _awaits(needs: Needs, thread: int, seen: set[Execution]) -> Execution | None:
-    """A run that is needed, and is on `thread`, so that it cannot end before that thread goes on;
-    None if there is none.
-    """
+def circle_of(execution: Execution, futures: Iterable[Waitable]) -> WouldDeadlock | None:
+    """What is wrong if a run returned futures of runs that wait, themselves or through others, for this very run."""
+    needed = [future.execution for future in futures if future.execution is not None]
+    with while_nobody_enters():
+        try:
+            culprit = _awaits(Needs(needed), lambda other: other is execution, set())
+        except RecursionError:
+            return None
+    if culprit is None:
+        return None
+    return WouldDeadlock(
+        f"{execution.definition.kind} run {execution.run_name!r} returned a future that waits for the run itself.",
+        do="Return a value, or the future of a run that does not wait for this one.",
+    )
+
+
+def _awaits(needs: Needs, is_it: Callable[[Execution], bool], seen: set[Execution]) -> Execution | None:
+    """A run that is needed, and is one that cannot end before whoever asks goes on; None if there is none."""
     if needs.any_one:
         culprit = None
         for execution in needs.executions:
-            culprit = _awaits(Needs([execution]), thread, set(seen))
+            culprit = _awaits(Needs([execution]), is_it, set(seen))
             if culprit is None:
                 break
         return culprit
@@ -239,9 +254,9 @@ def _awaits(needs: Needs, thread: int, seen: set[Execution]) -> Execution | None
         if execution in seen:
             continue
         seen.add(execution)
-        its_thread = execution.thread
-        if its_thread == thread:
+        if is_it(execution):
             return execution
+        its_thread = execution.thread
         if its_thread is None:
             stack += [future.execution for future in execution.unfinished() if future.execution is not None]
             continue
@@ -251,6 +266,6 @@ def _awaits(needs: Needs, thread: int, seen: set[Execution]) -> Execution | None
         further = shelter.waits_for.needs()
         if not further.any_one:
             stack += further.executions
-        elif (culprit := _awaits(further, thread, seen)) is not None:
+        elif (culprit := _awaits(further, is_it, seen)) is not None:
             return culprit
     return None
