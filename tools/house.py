@@ -44,6 +44,7 @@ DOORS: Final = {
     "src/surefoot/results/asking.py": "serializers and objects are wanted by decorators that name one",
     "src/surefoot/results/loading.py": "objects are wanted where somebody stored some",
     "src/surefoot/results/persistence.py": "objects are wanted where somebody asks to store one",
+    "src/surefoot/results/places.py": "the library of the clouds is wanted by those who store there",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
     "src/surefoot/engine/caching.py": "objects are wanted where a task asks for a cache",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",

@@ -27,6 +27,7 @@ from surefoot.submitting import flow_here, submit, submit_each
 from surefoot.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from types import ModuleType
     from uuid import UUID
 
@@ -73,8 +74,10 @@ class Flow(Definition, Generic[P, R]):
         validate_parameters: bool = True,
         log_prints: bool | None = None,
         persist_result: bool | None = None,
-        result_storage: str | os.PathLike[str] | None = None,
+        result_storage: Any = None,
         result_serializer: Serializer | type[Serializer] | str | None = None,
+        cache_result_in_memory: bool = True,
+        result_ttl: timedelta | float | None = None,
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_cancellation: Hooks = None,
@@ -106,9 +109,12 @@ class Flow(Definition, Generic[P, R]):
             persist_result,
             result_storage,
             result_serializer,
+            None,
+            result_ttl,
             parameters=None if self.open_ended else self.parameter_names,
             owner=f"flow {self.name!r}",
         )
+        self.cache_result_in_memory = cache_result_in_memory
         runner = task_runner() if isinstance(task_runner, type) else task_runner
         if runner is not None and not isinstance(runner, TaskRunner):
             raise TaskRunnerTypeError(
@@ -373,8 +379,10 @@ def flow(
     validate_parameters: bool = True,
     log_prints: bool | None = None,
     persist_result: bool | None = None,
-    result_storage: str | os.PathLike[str] | None = None,
+    result_storage: Any = None,
     result_serializer: Serializer | type[Serializer] | str | None = None,
+    cache_result_in_memory: bool = True,
+    result_ttl: timedelta | float | None = None,
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_cancellation: Hooks = None,
@@ -402,9 +410,15 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
         persist_result: whether the result is stored as a file of its own, and so those of its tasks that do not say.
             None: True if one of the next two is given, else as the flow around it does, or the setting
             `results.persist_by_default`.
-        result_storage: the folder for it. The default is the setting `results.local_storage_path`.
+        result_storage: where it goes: the path of a folder, a URL (`s3://bucket/prefix`, `gs://`, `az://`,
+            `memory://name`), or a storage object with `read_path` and `write_path`. The default is the setting
+            `results.default_storage`, or else `results.local_storage_path`.
         result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is the setting
             `results.default_serializer`.
+        cache_result_in_memory: False takes a result that is stored, or kept for resuming, out of memory when the run
+            has completed; it is read again each time that it is used.
+        result_ttl: how long the stored result counts, a timedelta or seconds. The default is the setting
+            `results.stored_max_age_days`, or for good.
         on_completion, on_failure, on_cancellation, on_crashed, on_running: lists of hooks `(flow, flow_run, state)`.
 
     >>> @flow(flow_run_name="load-{day}")

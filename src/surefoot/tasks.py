@@ -7,7 +7,6 @@ May import: core, engine, futures, results.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
@@ -62,8 +61,9 @@ class Task(Definition, Generic[P, R]):
         trigger: Trigger = "all_success",
         log_prints: bool | None = None,
         persist_result: bool | None = None,
-        result_storage: str | os.PathLike[str] | None = None,
+        result_storage: Any = None,
         result_serializer: Serializer | type[Serializer] | str | None = None,
+        result_ttl: timedelta | float | None = None,
         result_storage_key: str | None = None,
         cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
         cache_key_fn: KeyFunction | None = None,
@@ -105,9 +105,11 @@ class Task(Definition, Generic[P, R]):
             result_storage,
             result_serializer,
             result_storage_key,
+            result_ttl,
             parameters=None if self.open_ended else self.parameter_names,
             owner=f"task {self.name!r}",
         )
+        self.cache_result_in_memory = cache_result_in_memory
         self.trigger = check_trigger(trigger, self)
         self.viz_return_value = viz_return_value
         inner = self.fn
@@ -237,8 +239,9 @@ def task(
     trigger: Trigger = "all_success",
     log_prints: bool | None = None,
     persist_result: bool | None = None,
-    result_storage: str | os.PathLike[str] | None = None,
+    result_storage: Any = None,
     result_serializer: Serializer | type[Serializer] | str | None = None,
+    result_ttl: timedelta | float | None = None,
     result_storage_key: str | None = None,
     cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
     cache_key_fn: KeyFunction | None = None,
@@ -272,9 +275,13 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         log_prints: whether `print` writes log lines of the run. None: as the flow does.
         persist_result: whether the result is stored as a file of its own. None: True if one of the next three is given,
             else as the flow does, or the settings `tasks.default_persist_result` and `results.persist_by_default`.
-        result_storage: the folder for it. The default is that of the flow, or `results.local_storage_path`.
+        result_storage: where it goes: the path of a folder, a URL (`s3://bucket/prefix`, `gs://`, `az://`,
+            `memory://name`), or a storage object with `read_path` and `write_path`. The default is that of the flow, or
+            `results.default_storage`, or `results.local_storage_path`.
         result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is that of the flow, or
             `results.default_serializer`.
+        result_ttl: how long the stored result counts, a timedelta or seconds. The default is that of the flow, or the
+            setting `results.stored_max_age_days`, or for good.
         result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out. A file
             of that name that a run has stored is the result, and the task is not called.
         cache_policy: which calls are the same, so that a later one takes the result of the first: INPUTS, TASK_SOURCE
@@ -282,7 +289,8 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         cache_key_fn: `(context, parameters) -> str | None`, which makes the key instead of a policy.
         cache_expiration: a timedelta, after which a stored result is no longer taken.
         refresh_cache: True has the result made anew and stored. The default is the setting `tasks.refresh_cache`.
-        cache_result_in_memory: False has a stored result read again where it is used, instead of kept in memory.
+        cache_result_in_memory: False takes a result that is stored, or kept for resuming, out of memory when the run
+            has completed; it is read again each time that it is used.
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
         viz_return_value: what the body of a flow gets for it while the flow is drawn (`flow.visualize()`).
 
