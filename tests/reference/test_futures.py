@@ -138,8 +138,8 @@ def test_wait_divides_futures(row: str) -> None:
 @row("2.75")
 def test_as_completed_gives_each_once_as_they_end(row: str) -> None:
     def body(future: Future[int], go: threading.Event) -> None:
-        quick = half.submit(2)
-        order = []
+        quick: Any = half.submit(2)
+        order: list[Any] = []
         for ended in as_completed([future, quick, quick]):
             order.append(ended)
             go.set()
@@ -174,7 +174,8 @@ def test_futures_in_an_expression_become_results_or_states(row: str) -> None:
 def test_futures_of_tasks_and_flows_can_be_awaited(row: str) -> None:
     @flow
     def inner(number: int) -> float:
-        return half(number)
+        found: float = half(number)
+        return found
 
     @flow
     async def main() -> list[float]:

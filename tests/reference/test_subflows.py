@@ -154,7 +154,8 @@ def test_nested_waits_end_with_one_worker(row: str) -> None:
 
     @flow(task_runner=one)
     def depth(levels: int) -> int:
-        return 0 if levels == 0 else 1 + depth.submit(levels - 1).result()
+        inner: int = 0 if levels == 0 else 1 + depth.submit(levels - 1).result()
+        return inner
 
     @task
     def by_task(number: int) -> int:
