@@ -369,13 +369,18 @@ STOPS = """
 def waits():
     say("task")
     spin()
-@flow
+def hook(*_): say("hook")
+@flow(on_cancellation=[hook], on_crashed=[hook])
 def inner():
     waits.submit().wait()
+@flow(on_cancellation=[hook], on_crashed=[hook])
+def inner_parked():
+    return waits.submit()
 @flow
 def stays():
     while not os.path.exists(sys.argv[1]): time.sleep(0.001)
-@flow
+async def hook_later(*_): say("hook")
+@flow(on_cancellation=[hook_later], on_crashed=[hook])
 async def inner_async():
     say("task")
     await asyncio.sleep(1000)
@@ -392,13 +397,14 @@ except BaseException as error: say(type(error).__name__); raise
 
 
 @row("1.51")
-@pytest.mark.parametrize("kind", ["inner", "inner_async"])
+@pytest.mark.parametrize("kind", ["inner", "inner_parked", "inner_async"])
 def test_a_submitted_flow_can_be_cancelled_alone(row: str, kind: str, home: Path, tmp_path: Path) -> None:
     with closing(get_client()) as client:
         with program(STOPS.replace("KIND", kind), home, str(tmp_path / "go")) as running:
             running.wait_for("task")
             (run,) = client.flow_runs(FlowRunFilter(flow_name=[kind.replace("_", "-")])).results
             client.cancel_flow_run(run.id)
+            running.wait_for("hook")
             running.wait_for("CancelledRun")
             assert running.end().status == 0
         ends = {run.flow_name: run.state_name for run in client.flow_runs().results}
@@ -408,14 +414,15 @@ def test_a_submitted_flow_can_be_cancelled_alone(row: str, kind: str, home: Path
 
 @row("1.51")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("kind", ["inner", "inner_async"])
+@pytest.mark.parametrize("kind", ["inner", "inner_parked", "inner_async"])
 def test_a_signal_ends_submitted_flows_and_their_tasks(
     row: str, number: int, kind: str, home: Path, tmp_path: Path
 ) -> None:
     with program(STOPS.replace("KIND", kind), home, str(tmp_path / "go")) as running:
         running.wait_for("task")
         running.send(number)
-        assert running.end().status != 0
+        end = running.end()
+    assert (end.status != 0, end.stdout.count("hook")) == (True, 1)
     assert_all_ended(home)
     assert {run.end[1] for run in runs_in(home) if run.of != "waits"} == {"Crashed"}
 

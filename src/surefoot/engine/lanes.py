@@ -15,10 +15,11 @@ from contextvars import Context
 from functools import partial
 from typing import Final
 
+from surefoot.core.states import FINAL
 from surefoot.engine.awaiting import far
 from surefoot.engine.awaiting import perform as perform_awaiting
 from surefoot.engine.blocking import perform
-from surefoot.engine.effects import Effect, Finish, Stopped
+from surefoot.engine.effects import Effect, Finish, Hook, Stopped
 from surefoot.engine.execution import Execution
 from surefoot.engine.interrupts import shelter_of, while_nobody_enters
 from surefoot.engine.pool import AWAY, PARKING, Pool
@@ -140,6 +141,10 @@ class Lane:
                     return False
             else:
                 outcome = execution.stop
+                if (
+                    kind is Hook and execution.state_type in FINAL
+                ):  # what is left of the life of one that was told to stop
+                    outcome = await perform_awaiting[kind](execution, effect)
                 if isinstance(effect, Finish):  # what a submitted flow run has submitted itself ends with it
                     stop = effect.stop if outcome is None or _is_stopped(effect) else outcome
                     await perform_awaiting[kind](execution, Finish(stop))

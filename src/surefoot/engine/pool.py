@@ -150,7 +150,8 @@ class Pool:
         reach = Reach()
         execution.gate = THIS_THREAD.gate
         if not self.enters_call(execution, reach):
-            return execution.stop
+            # The hooks of a run that was told to stop are what is left of its life.
+            return perform[Hook](execution, effect) if _is_last_hook(execution, effect) else execution.stop
         outcome = perform[type(effect)](execution, effect)
         reach.over()
         if not self.leaves_call(execution):
@@ -432,6 +433,10 @@ class Pool:
         self.slots.crew.close()
         if self._lanes is not None:
             self._lanes.close()
+
+
+def _is_last_hook(execution: Execution, effect: Effect) -> bool:
+    return type(effect) is Hook and execution.state_type in FINAL
 
 
 def _may_run_inline() -> bool:
