@@ -324,7 +324,7 @@ def test_a_time_limit_holds_for_a_submitted_flow_and_ends_what_it_started(row: s
 
     @flow(timeout_seconds=0.2)
     async def slow_async() -> None:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     @flow
     def outer() -> None:
