@@ -154,8 +154,10 @@ def test_nested_waits_end_with_one_worker(row: str) -> None:
 
     @flow(task_runner=one)
     def depth(levels: int) -> int:
-        inner: int = 0 if levels == 0 else 1 + depth.submit(levels - 1).result()
-        return inner
+        if levels == 0:
+            return 0
+        inner: int = depth.submit(levels - 1).result()
+        return 1 + inner
 
     @task
     def by_task(number: int) -> int:
