@@ -170,6 +170,7 @@ class LogWritten(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_fie
     flow_run_id: bytes | None = None
     task_run_id: bytes | None = None
     cut: int = 0  # characters that were cut from the message's end
+    mono_us: int = 0  # 0: not told
 
 
 class WriterEnded(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=6):
@@ -186,6 +187,7 @@ class LogsCut(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field=
     at_us: int
     count: int
     flow_run_id: bytes | None = None
+    mono_us: int = 0  # 0: not told
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False):

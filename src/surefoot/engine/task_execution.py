@@ -7,7 +7,7 @@ from uuid import UUID
 
 from surefoot.core.facts import ResultAt, RunFact, TaskRunCreated
 from surefoot.engine.caching import CacheUse
-from surefoot.engine.effects import Enter, Verdict
+from surefoot.engine.effects import Enter, Held, Verdict
 from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.lifecycle import Life, task_life
@@ -71,10 +71,19 @@ class TaskExecution(Execution):
             return task_life(rules, self.persistence.persist, caches=caches)
         return task_life(rules, flow.keys is not None or self.persistence.persist, flow.resuming is not None, caches)
 
-    def find_cached(self) -> Verdict | str:
+    def find_cached(self) -> Verdict | Held | str:
         """The value that the cache of its task has for it; else why there is none."""
         assert self.cache is not None
         return self.cache.look_up()
+
+    def let_go(self) -> None:
+        """Whatever it holds of a cache is free for others."""
+        if self.cache is not None:
+            self.cache.let_go()
+
+    def finished(self) -> None:
+        self.let_go()  # if it broke off before it came to that itself
+        super().finished()
 
     def take_from_cache(self, hit: Hit) -> None:
         """Its value is that which another run stored."""

@@ -296,7 +296,8 @@ class Recorder:
     def _mark_cuts(self) -> bool:
         """Write down how many lines are missing here. False if there is still no room."""
         for flow_run_id, count in list(self._cuts.items()):
-            payload = encode(LogsCut(get_clock().now_us(), count, flow_run_id))
+            clock = get_clock()
+            payload = encode(LogsCut(clock.now_us(), count, flow_run_id, clock.mono_us()))
             if not (self._logs.segment.append(payload) or self._append_slowly(self._logs, payload)):
                 return False
             self._cuts[flow_run_id] -= count  # a finalizer may have added to it meanwhile
