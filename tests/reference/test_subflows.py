@@ -161,7 +161,8 @@ def test_nested_waits_end_with_one_worker(row: str) -> None:
 
     @task
     def by_task(number: int) -> int:
-        return child.submit(number).result() + child(number)
+        both: int = child.submit(number).result() + child(number)
+        return both
 
     @flow(task_runner=one)
     def outer() -> list[int]:
