@@ -35,6 +35,7 @@ __all__ = [
     "WriterEnded",
     "decode",
     "encode",
+    "encode_plainly",
 ]
 
 FORMAT: Final = 1  # the version of frames and facts that this build writes
@@ -202,7 +203,7 @@ Fact = SegmentOpened | FlowRunCreated | TaskRunCreated | StateEntered | LogWritt
 _encoder = msgspec.msgpack.Encoder()
 _KNOWN = frozenset(range(1, 8))
 
-_encode = _encoder.encode  # bound once: called for every fact
+encode_plainly = _encoder.encode  # bound once: called for every fact. Raises where `encode` looks further
 
 
 def encode(fact: Fact) -> bytes:
@@ -212,9 +213,9 @@ def encode(fact: Fact) -> bytes:
     2
     """
     try:
-        return _encode(fact)
+        return encode_plainly(fact)
     except (UnicodeEncodeError, TypeError):
-        return _encode(_writable(fact))
+        return encode_plainly(_writable(fact))
 
 
 def _writable(value: Any) -> Any:

@@ -29,7 +29,9 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = ("cache", "index", "map_id", "task_key")
+    __slots__ = ("cache", "index", "map_id", "retries", "task_key")
+
+    retries: int
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class TaskExecution(Execution):
     def begin(self) -> Life:
         flow = self.flow
         rules = self.definition.rules(self.session.settings)
+        self.retries = rules.attempts - 1
         caching = self.definition.caching
         self.cache = None if caching is None else CacheUse(caching, self)
         caches = caching is not None
@@ -126,7 +129,7 @@ class TaskExecution(Execution):
             tuple(sorted(self.tags)) if self.tags else (),
             self.inputs,
             self.map_id,
-            task.rules(self.session.settings).attempts - 1,
+            self.retries,
             self.run_key,
             None,
             self.unkeyed,
