@@ -25,7 +25,7 @@ from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
-from surefoot.engine.tracebacks import traceback_text
+from surefoot.engine.tracebacks import cause_of, traceback_text
 from surefoot.engine.verdicts import judged, verdict_over
 from surefoot.results.asking import NOTHING_ASKED, Persistence, tell_here
 from surefoot.results.persistence import keep_for, stored_at
@@ -390,7 +390,7 @@ class Execution:
 
     def _told_by(self, error: BaseException, kind: StateType) -> str | None:
         """The traceback of an exception that ended the run, or an attempt; ties it to the run that it ended first."""
-        cause_id = self._cause_of(error)
+        cause_id = cause_of(error, self.run_id, None if self.parent is None else self.parent.run_id)
         if self.cause_id is None:
             self.cause_id = cause_id
         was_told = kind is CANCELLED and error.__traceback__ is None  # by others: nothing was raised here
@@ -400,25 +400,6 @@ class Execution:
 
     def keep_little_of(self, error: BaseException) -> None:
         """A run has failed with this exception, and all is told of it."""
-
-    def _cause_of(self, error: BaseException) -> bytes | None:
-        """The run that this exception ended first, if it came here out of that run; and tie it to this one.
-
-        An exception carries the run that it ended first, and the run around the last one that it left: only there does
-        it count as a cause. So one exception object that is raised by two runs is not told as the same failure.
-        """
-        cause_id, around_id = getattr(error, "__surefoot_cause__", (None, None))
-        if around_id != self.run_id:
-            cause_id = None
-        outer = self.parent
-        try:
-            error.__surefoot_cause__ = (  # type: ignore[attr-defined]
-                cause_id or self.run_id,
-                None if outer is None else outer.run_id,
-            )
-        except Exception:
-            return cause_id  # a type of exception that takes no attributes: further out the text alone tells
-        return cause_id
 
     def finished(self) -> None:
         """The life is over, its hooks included: nothing of its inputs may be kept alive by whoever keeps its future."""
