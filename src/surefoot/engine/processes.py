@@ -337,7 +337,7 @@ class _Counts:
         """An attempt has ended."""
         self._told[execution.run_id] = counts
 
-    def forget(self, execution: TaskExecution) -> None:
+    def forget(self, execution: Execution) -> None:
         """The run has ended."""
         self._told.pop(execution.run_id, None)
 
