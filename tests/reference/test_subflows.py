@@ -481,7 +481,9 @@ def test_a_submitted_flow_that_completed_is_not_called_again_when_its_caller_goe
 
     @flow
     def outer() -> list[int]:
-        return part.map([1, 2, 3]).result()
+        parts = part.map([1, 2, 3])
+        parts.wait()  # else those that have not begun when the first fails are cancelled
+        return parts.result()
 
     state = outer(return_state=True)
     assert state.is_failed()
