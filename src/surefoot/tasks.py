@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
-from surefoot.cache_policies import INPUTS, TASK_SOURCE, CachePolicy, KeyFunction
+from msgspec import UNSET, UnsetType
+
 from surefoot.core.delays import DelaySpec, exponential_backoff
 from surefoot.engine import running
-from surefoot.engine.caching import UNSET, caching_of
 from surefoot.engine.definition import Definition, Hooks, RunName, check_trigger
 from surefoot.engine.sketching import sketcher
 from surefoot.engine.task_execution import TaskExecution
@@ -25,8 +25,7 @@ from surefoot.submitting import flow_here, submit, submit_each
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    import msgspec
-
+    from surefoot.cache_policies import CachePolicy, KeyFunction
     from surefoot.context import TaskRunContext
     from surefoot.engine.verdicts import Trigger
     from surefoot.results.serializing import Serializer
@@ -65,7 +64,7 @@ class Task(Definition, Generic[P, R]):
         result_serializer: Serializer | type[Serializer] | str | None = None,
         result_ttl: timedelta | float | None = None,
         result_storage_key: str | None = None,
-        cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
+        cache_policy: CachePolicy | UnsetType | None = UNSET,
         cache_key_fn: KeyFunction | None = None,
         cache_expiration: timedelta | None = None,
         refresh_cache: bool | None = None,
@@ -90,16 +89,20 @@ class Task(Definition, Generic[P, R]):
             log_prints=log_prints,
             hooks={"completion": on_completion, "failure": on_failure, "running": on_running},
         )
-        self.caching = caching_of(
-            persist_result=persist_result,
-            cache_policy=cache_policy,
-            cache_key_fn=cache_key_fn,
-            cache_expiration=cache_expiration,
-            refresh_cache=refresh_cache,
-            has_storage_key=result_storage_key is not None,
-            isgenerator=self.isgenerator,
-            owner=f"task {self.name!r}",
-        )
+        asks = (persist_result, cache_key_fn, cache_expiration, refresh_cache, result_storage_key)
+        if cache_policy is not UNSET or any(option is not None for option in asks):
+            from surefoot.engine.caching import caching_of
+
+            self.caching = caching_of(
+                persist_result=persist_result,
+                cache_policy=cache_policy,
+                cache_key_fn=cache_key_fn,
+                cache_expiration=cache_expiration,
+                refresh_cache=refresh_cache,
+                has_storage_key=result_storage_key is not None,
+                isgenerator=self.isgenerator,
+                owner=f"task {self.name!r}",
+            )
         self.asks = asked(
             persist_result if self.caching is None else True,
             result_storage,
@@ -218,6 +221,8 @@ def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str |
     ... def add(a: int, b: int) -> int:
     ...     return a + b
     """
+    from surefoot.cache_policies import INPUTS, TASK_SOURCE
+
     return (INPUTS + TASK_SOURCE).compute_key(context, arguments, {})
 
 
@@ -243,7 +248,7 @@ def task(
     result_serializer: Serializer | type[Serializer] | str | None = None,
     result_ttl: timedelta | float | None = None,
     result_storage_key: str | None = None,
-    cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
+    cache_policy: CachePolicy | UnsetType | None = UNSET,
     cache_key_fn: KeyFunction | None = None,
     cache_expiration: timedelta | None = None,
     refresh_cache: bool | None = None,

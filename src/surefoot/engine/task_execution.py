@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from surefoot.core.facts import ResultAt, RunFact, TaskRunCreated
-from surefoot.engine.caching import CacheUse
 from surefoot.engine.effects import Enter, Held, Verdict
 from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
@@ -68,7 +67,7 @@ class TaskExecution(Execution):
         rules = self.definition.rules(self.session.settings)
         self.retries = rules.attempts - 1
         caching = self.definition.caching
-        self.cache = None if caching is None else CacheUse(caching, self)
+        self.cache = None if caching is None else caching.use(self)
         caches = caching is not None
         if flow is None:
             return task_life(rules, self.persistence.persist, caches=caches)
@@ -83,10 +82,6 @@ class TaskExecution(Execution):
         """Whatever it holds of a cache is free for others."""
         if self.cache is not None:
             self.cache.let_go()
-
-    def finished(self) -> None:
-        self.let_go()  # if it broke off before it came to that itself
-        super().finished()
 
     def take_from_cache(self, hit: Hit) -> None:
         """Its value is that which another run stored."""
