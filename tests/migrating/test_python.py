@@ -90,6 +90,11 @@ def test_what_is_not_surely_meant_stays(text: str) -> None:
             "1: Surefoot has no `surefoot.blocks.system.Secret`: blocks are not",
         ),
         ("\nfrom prefect import get_client", "2: Surefoot has no `surefoot.get_client`: there is no server to ask"),
+        (
+            "from prefect.deployments import run_deployment",
+            "1: Surefoot has no `surefoot.deployments.run_deployment`: depl",
+        ),
+        ("from prefect import Parameter", "1: Surefoot has no `surefoot.Parameter`: the parameters of a flow are"),
         ("import prefect\nprefect.serve()", "2: Surefoot has no `surefoot.serve`: deployments"),
         ("import prefect.blocks", "1: Surefoot has no module `surefoot.blocks`: blocks are not"),
         (
