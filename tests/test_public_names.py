@@ -50,7 +50,10 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.locking.filesystem": {"FileSystemLockManager"},
     "surefoot.locking.memory": {"MemoryLockManager"},
     "surefoot.locking.protocol": {"LockManager"},
-    "surefoot.transactions": {"CommitMode", "IsolationLevel", "TransactionState"},
+    "surefoot.transactions": {
+        "AsyncTransaction", "CommitMode", "IsolationLevel", "Transaction", "TransactionState", "atransaction",
+        "get_transaction", "transaction",
+    },
     "surefoot.results": {
         "Record", "ResultRecord", "ResultStore", "get_result_store", "load_result", "resolve_serializer",
         "should_persist_result",

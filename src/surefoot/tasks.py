@@ -41,7 +41,7 @@ class Task(Definition, Generic[P, R]):
     """A function decorated with `@task`. The arguments are those of `task`."""
 
     kind: ClassVar[str] = "Task"
-    hook_kinds: ClassVar[tuple[str, ...]] = ("completion", "failure", "running")
+    hook_kinds: ClassVar[tuple[str, ...]] = ("completion", "failure", "running", "commit", "rollback")
 
     def __init__(
         self,
@@ -65,6 +65,8 @@ class Task(Definition, Generic[P, R]):
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_running: Hooks = None,
+        on_commit: Hooks = None,
+        on_rollback: Hooks = None,
     ) -> None:
         super().__init__(
             fn,
@@ -79,7 +81,13 @@ class Task(Definition, Generic[P, R]):
             retry_condition_fn=retry_condition_fn,
             timeout_seconds=timeout_seconds,
             log_prints=log_prints,
-            hooks={"completion": on_completion, "failure": on_failure, "running": on_running},
+            hooks={
+                "completion": on_completion,
+                "failure": on_failure,
+                "running": on_running,
+                "commit": on_commit,
+                "rollback": on_rollback,
+            },
         )
         self.asks = asked(
             persist_result,
@@ -110,6 +118,14 @@ class Task(Definition, Generic[P, R]):
     def on_running(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Call `fn(task, task_run, state)` before each attempt. To be used as a decorator."""
         return self._add_hook("running", fn)
+
+    def on_commit(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(transaction)` when a run that completed is committed. To be used as a decorator."""
+        return self._add_hook("commit", fn)
+
+    def on_rollback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(transaction)` when a run that completed is rolled back. To be used as a decorator."""
+        return self._add_hook("rollback", fn)
 
     # -- calling
 
@@ -165,6 +181,8 @@ class Task(Definition, Generic[P, R]):
         if pool is None:
             pool = flow.open_pool()
         future: Future[R] = Future(execution)
+        if execution.transaction is not None:
+            execution.transaction.submitted(future)
         pool.submit(execution)
         return future
 
@@ -300,6 +318,8 @@ def task(
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_running: Hooks = None,
+    on_commit: Hooks = None,
+    on_rollback: Hooks = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a task.
@@ -325,6 +345,7 @@ def task(fn: Any = None, /, **options: Any) -> Any:
             `results.default_serializer`.
         result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out.
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
+        on_commit, on_rollback: lists of hooks `(transaction)`: see docs/transactions.md.
 
     >>> @task(retries=3, retry_delay_seconds=exponential_backoff(10))
     ... def upload(path: str) -> None: ...

@@ -21,6 +21,7 @@ from surefoot.engine.calling import out_of_time, stopped_by
 from surefoot.engine.effects import (
     AskRetry,
     Call,
+    Conclude,
     Effect,
     Finish,
     Hook,
@@ -32,6 +33,7 @@ from surefoot.engine.effects import (
     Settle,
     Sleep,
     Stopped,
+    Undo,
     Verdict,
 )
 from surefoot.engine.execution import Execution, pending_in, stop_of
@@ -233,6 +235,18 @@ async def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
     return outcome if type(outcome) is Stopped else execution.settle(effect, found)
 
 
+async def _conclude(execution: Any, effect: Conclude) -> Verdict | Stopped:
+    concluded: Verdict | Stopped = await execution.transaction.conclude_in_loop(
+        effect.stop, effect.verdict, guarded_await
+    )
+    return concluded
+
+
+async def _undo(execution: Any, effect: Undo) -> Stopped | None:
+    stop: Stopped | None = await execution.transaction.undo_in_loop(effect.why, guarded_await)
+    return stop
+
+
 async def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
     outcome = await guarded_await(execution, asyncio.sleep(get_clock().wait_s(effect.seconds)))
     return outcome if type(outcome) is Stopped else None
@@ -289,6 +303,8 @@ perform: dict[type[Effect], Callable[[Any, Any], Awaitable[Any]]] = {
     Resolve: _resolve,
     Call: _call,
     Settle: _settle,
+    Conclude: _conclude,
+    Undo: _undo,
     AskRetry: _ask_retry,
     Sleep: _sleep,
     Hook: _hook,

@@ -17,6 +17,7 @@ from surefoot.engine.calling import guarded, run_coroutine
 from surefoot.engine.effects import (
     AskRetry,
     Call,
+    Conclude,
     Effect,
     Enter,
     Finish,
@@ -31,6 +32,7 @@ from surefoot.engine.effects import (
     Settle,
     Sleep,
     Stopped,
+    Undo,
     Verdict,
 )
 from surefoot.engine.execution import Execution, pending_in
@@ -109,6 +111,16 @@ def _look_up(execution: Execution, _effect: LookUp) -> Verdict | str | None:
 
 def _keep(execution: Execution, effect: Keep) -> Verdict:
     return execution.keep(effect.verdict)
+
+
+def _conclude(execution: Any, effect: Conclude) -> Verdict | Stopped:
+    concluded: Verdict | Stopped = execution.transaction.conclude(effect.stop, effect.verdict)
+    return concluded
+
+
+def _undo(execution: Any, effect: Undo) -> Stopped | None:
+    stop: Stopped | None = execution.transaction.undo(effect.why)
+    return stop
 
 
 def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
@@ -201,6 +213,8 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     LookUp: _look_up,
     Settle: _settle,
     Keep: _keep,
+    Conclude: _conclude,
+    Undo: _undo,
     AskRetry: _ask_retry,
     Sleep: _sleep,
     Hook: _hook,

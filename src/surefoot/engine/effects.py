@@ -13,6 +13,7 @@ from surefoot.core.states import StateType
 __all__ = [
     "AskRetry",
     "Call",
+    "Conclude",
     "Effect",
     "Enter",
     "Finish",
@@ -29,6 +30,7 @@ __all__ = [
     "Settle",
     "Sleep",
     "Stopped",
+    "Undo",
     "Verdict",
     "Yielded",
 ]
@@ -177,6 +179,29 @@ class Keep(Effect):
 
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
+
+
+class Conclude(Effect):
+    """Bring the run's transaction to its end: stage what it completes with, and commit that, or leave it to the
+    transaction around it; or roll back.
+
+    Answer: `Verdict`, as it is then, or `Stopped` if that came in between: then it is rolled back.
+    """
+
+    __slots__ = ("stop", "verdict")
+
+    def __init__(self, stop: Stopped | None, verdict: Verdict) -> None:
+        self.stop = stop
+        self.verdict = verdict
+
+
+class Undo(Effect):
+    """Roll back what a failed attempt left in the run's transaction: it is called again. Answer: None or `Stopped`."""
+
+    __slots__ = ("why",)
+
+    def __init__(self, why: str | None) -> None:
+        self.why = why
 
 
 class Returned:

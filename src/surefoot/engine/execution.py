@@ -222,15 +222,23 @@ class Execution:
 
     def keep(self, verdict: Verdict) -> Verdict:
         """Keep the value that the run completes with."""
-        definition, keeper = self.definition, None if self.flow is None else self.flow.keeper
-        if definition.isgenerator:
-            self.unkept = "it is a generator, whose values are handed on one by one"
-            return verdict
+        return self.keep_as(verdict, *self.keepable())
+
+    def keepable(self) -> tuple[bytes | None, str | None]:
+        """What the value that is there now was made from; and why it cannot be taken for that, if so."""
+        if self.definition.isgenerator:
+            return None, "it is a generator, whose values are handed on one by one"
         inputs = self.made_from() if self.inputs or self.made_of else None
         if self.before is not None and self._fingerprint() != self.before:
-            self.unkept = "it changes its inputs in place, which others may rely on"
-            if not self.persistence.persist:
-                return verdict
+            return inputs, "it changes its inputs in place, which others may rely on"
+        return inputs, None
+
+    def keep_as(self, verdict: Verdict, inputs: bytes | None, unkept: str | None) -> Verdict:
+        """Keep it, as `keepable` says."""
+        definition, keeper = self.definition, None if self.flow is None else self.flow.keeper
+        self.unkept = unkept
+        if unkept is not None and (definition.isgenerator or not self.persistence.persist):
+            return verdict
         kept: ResultAt | str | None
         if not self.persistence.persist:
             assert keeper is not None

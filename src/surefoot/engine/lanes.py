@@ -17,6 +17,7 @@ from typing import Final
 
 from surefoot.engine.awaiting import perform as perform_awaiting
 from surefoot.engine.blocking import perform
+from surefoot.engine.effects import Conclude, Undo
 from surefoot.engine.interrupts import shelter_of, while_nobody_enters
 from surefoot.engine.pool import AWAY, PARKING, Pool
 from surefoot.engine.slots import CALLED, HeldLoop, Slot
@@ -130,6 +131,8 @@ class Lane:
                     return False
             elif kind not in perform_awaiting:
                 outcome = perform[kind](execution, effect)
+            elif kind is Conclude or kind is Undo:  # whatever it was told: nothing is left half done
+                outcome = await perform_awaiting[kind](execution, effect)
             elif pool.enters_call(execution):
                 outcome = await perform_awaiting[kind](execution, effect)
                 if not pool.leaves_call(execution):

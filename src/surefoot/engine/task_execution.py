@@ -6,18 +6,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from surefoot.core.facts import RunFact, TaskRunCreated
-from surefoot.engine.effects import Enter
+from surefoot.core.states import COMPLETED
+from surefoot.engine import scope
+from surefoot.engine.effects import Enter, Verdict
 from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.lifecycle import Life, task_life
 from surefoot.engine.runs import Run, TaskRun
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
+from surefoot.results.persistence import forget
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
     from surefoot.engine.interrupts import Reach
     from surefoot.engine.slots import Slot
+    from surefoot.engine.transactions import TaskTransaction
 
 __all__ = ["TaskExecution"]
 
@@ -28,7 +32,7 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = ("depth", "index", "map_id", "place", "reach", "resume", "slot", "task_key", "thread")
+    __slots__ = ("depth", "index", "map_id", "place", "reach", "resume", "slot", "task_key", "thread", "transaction")
 
     depth: int  # how many task runs of the same flow run it is nested in
 
@@ -44,9 +48,12 @@ class TaskExecution(Execution):
         if not task.fits(args, kwargs):
             task.bind(args, kwargs)
         parent = current()
+        self.transaction: TaskTransaction | None = None  # if it is in one, has hooks for that, or asks for it
         super().__init__(task, args, kwargs, parent, session() if parent is None else parent.session)
         self.task_key = key
         self.map_id = map_id
+        if self.transaction is not None:
+            self.context.run(scope.transact, self.transaction)
         # Of a submitted run: where its life is, what makes it go on, how to interrupt it, its right to run, and the
         # thread that it is on.
         self.place = 0
@@ -73,9 +80,42 @@ class TaskExecution(Execution):
     def begin(self) -> Life:
         flow = self.flow
         rules = self.definition.rules(self.session.settings)
-        if flow is None:
-            return task_life(rules, self.persistence.persist)
-        return task_life(rules, flow.keys is not None or self.persistence.persist, flow.resuming is not None)
+        around = scope.transaction()
+        if around is not None or rules.transacts:
+            from surefoot.engine.transactions import TaskTransaction
+
+            self.transaction = TaskTransaction(self, around)
+        return task_life(rules, self._keeps(), flow is not None and flow.resuming is not None, self)
+
+    def _keeps(self) -> bool:
+        flow = self.flow
+        return (flow is not None and flow.keys is not None) or self.persistence.persist
+
+    # -- in a transaction
+
+    def keep_committed(self, verdict: Verdict) -> Verdict:
+        """Keep the value, now that it is committed. Its verdict is FAILED if that was asked for and cannot be done."""
+        assert self.transaction is not None
+        return self.keep_as(verdict, *self.transaction.keepable) if self._keeps() else verdict
+
+    def forget_kept(self, why: str) -> None:
+        """What was kept counts for nothing, and is removed where somebody asked for it to be stored."""
+        at, self.result, self.unkept = self.result, None, why
+        if at is not None and self.persistence.persist:
+            forget(at)
+
+    def settled_late(self, name: str, message: str | None) -> None:
+        """The transaction around it was committed or rolled back, after it had ended itself."""
+        self.enter(Enter(COMPLETED, name, message, self.data))
+        super().finished()
+
+    def finished(self) -> None:
+        transaction = self.transaction
+        if transaction is None or not transaction.is_left_to_others():
+            super().finished()
+        elif self.ended is not None:  # its arguments and its context may be needed yet
+            ended, self.ended = self.ended, None
+            ended(self)
 
     def keep_little_of(self, error: BaseException) -> None:
         if self.map_id is not None and self.flow is not None:

@@ -78,7 +78,7 @@ class Unit:
 
 
 class Step:
-    """What the rules ask for. Unless something else is said, the answer is None, or the exception that it ended with."""
+    """What the rules ask for. The answer, if nothing else is said, is None, or the exception that it ended with."""
 
     __slots__ = ("unit",)
 
@@ -237,6 +237,7 @@ def commit(unit: Unit) -> Rules:
         each.state = COMMITTED
         yield Settled(each)
         yield from _unlock(each)
+    yield from _unlock(unit)
     return None
 
 
@@ -268,7 +269,7 @@ def roll_back(unit: Unit, why: str) -> Rules:
         is_over = unit.state in OVER
         if not is_over:
             unit.state = ROLLED_BACK
-            unit.why_not = unit.why_not or why
+            why = unit.why_not = unit.why_not or why
         parent = unit.parent
         if not is_over and parent is not None and not parent.is_closed:
             parent.why_not = parent.why_not or why

@@ -7,41 +7,25 @@ May import: core, transacting, calling, interrupts, scope, results, logging.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 from surefoot.core.errors import BadInput, ConfigurationError, Refused
-from surefoot.core.os.threads import SHUT, THIS_THREAD
 from surefoot.core.states import COMPLETED, FAILED
 from surefoot.core.transactions import CommitMode, IsolationLevel, TransactionState
 from surefoot.engine import scope
-from surefoot.engine.calling import guarded_by, run_coroutine
-from surefoot.engine.effects import Enter, Outcome, Raised, Returned, Stopped, Verdict
-from surefoot.engine.execution import stop_of
-from surefoot.engine.lifecycle import HOOK_S, reason
-from surefoot.engine.reaching import stop_over
-from surefoot.engine.transacting import (
-    CallHook,
-    Erase,
-    Lock,
-    Look,
-    Settled,
-    Step,
-    Unit,
-    Unlock,
-    Wait,
-    Write,
-    begin,
-    commit,
-    leave,
-    roll_back,
-)
+from surefoot.engine.effects import Outcome, Stopped, Verdict
+from surefoot.engine.lifecycle import reason
 from surefoot.engine.tracebacks import traceback_text
+from surefoot.engine.transacting import CallHook, Step, Unit, begin, commit, leave, roll_back
+from surefoot.engine.transaction_steps import Interruption, await_on, block_on, here, in_this_loop, limit_s
 from surefoot.logging import get_logger, get_run_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from contextvars import Context
 
     from surefoot.engine.execution import Execution
     from surefoot.engine.task_execution import TaskExecution
@@ -50,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncTransaction", "Transaction", "current_transaction", "here"]
 
 _UNKNOWN: Final = object()
+Awaits = Callable[["Execution", "Awaitable[Any]", "float | None"], "Awaitable[Outcome]"]
 T = TypeVar("T")
 
 
@@ -65,14 +50,6 @@ class ValueNotSet(BadInput, ValueError, KeyError):
     """A value of a transaction was asked for that nobody has set, and there is no default."""
 
     __str__ = Exception.__str__
-
-
-class Interruption(BaseException):
-    """A hook, or a wait, was interrupted: what that means for the run."""
-
-    def __init__(self, stop: Stopped) -> None:
-        super().__init__()
-        self.stop = stop
 
 
 class Transaction(Unit):
@@ -297,9 +274,9 @@ class Transaction(Unit):
 
     # -- steps
 
-    def run_hook(self, hook: Callable[..., Any]) -> Callable[..., Any]:
-        """By what a hook of it is run: in which context."""
-        return _directly
+    def context_of_hooks(self) -> Context | None:
+        """In which context its hooks are called; None: in that which it ends in."""
+        return None
 
     def tell_of_hook(self, step: CallHook, error: Exception) -> None:
         """A hook failed."""
@@ -331,13 +308,13 @@ class AsyncTransaction(Transaction):
 
     async def __aenter__(self) -> AsyncTransaction:
         self._begin_once()
-        _raise(await here_async(self._beginning()))
+        _raise(await in_this_loop(self._beginning()))
         self._token = scope.transact(self)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._leave_scope()
-        failed = await here_async(leave(self, None if error is None else reason(error)))
+        failed = await in_this_loop(leave(self, None if error is None else reason(error)))
         self._tell_end(error)
         if error is None:
             _raise(failed)
@@ -346,14 +323,14 @@ class AsyncTransaction(Transaction):
         """As `commit`, without blocking the event loop."""
         is_open = self.state in (TransactionState.ACTIVE, TransactionState.STAGED) and not self.is_closed
         if is_open:
-            _raise(await here_async(commit(self)))
+            _raise(await in_this_loop(commit(self)))
         return is_open and self.state is TransactionState.COMMITTED
 
     async def arollback(self) -> bool:
         """As `rollback`, without blocking the event loop."""
         if self.state in (TransactionState.COMMITTED, TransactionState.ROLLED_BACK):
             return False
-        error = await here_async(roll_back(self, "rollback() was called"))
+        error = await in_this_loop(roll_back(self, "rollback() was called"))
         if isinstance(error, Interruption):
             _raise(error)
         return error is None
@@ -367,6 +344,10 @@ class TaskTransaction(Transaction):
         self.execution: Any = execution
         self._has_begun = True
         self.verdict: Verdict | None = None
+        self.keepable: tuple[bytes | None, str | None] = None, None
+        self._is_alone = True  # it tells its end itself
+        self._is_left = False
+        self._told: tuple[str, str | None] | None = None
         for _ in begin(self, around, overwrite=True, has_key=False):
             pass
 
@@ -380,21 +361,49 @@ class TaskTransaction(Transaction):
         """None: a task run knows itself where its result goes."""
         return None
 
-    def run_hook(self, hook: Callable[..., Any]) -> Callable[..., Any]:
-        run: Callable[..., Any] = _directly if scope.current() is self.execution else self.execution.context.run
-        return run
+    def context_of_hooks(self) -> Context | None:
+        """That of the run, unless this code is in it."""
+        context: Context = self.execution.context
+        return None if scope.current() is self.execution else context
 
     def write(self) -> None:
-        assert self.verdict is not None
-        kept = self.execution.keep_committed(self.verdict)
+        execution = self.execution
+        verdict, execution.unkept = self.verdict, None
+        kept = execution.keep_committed(verdict)
         if kept.state_type is FAILED:
             raise kept.data
 
     def erase(self) -> None:
-        self.execution.forget_kept()
+        self.execution.forget_kept("its transaction was rolled back")
 
     def settled(self) -> None:
-        self.execution.settled(self)
+        is_committed = self.state is TransactionState.COMMITTED
+        if not is_committed:
+            self.execution.forget_kept("its transaction was rolled back")
+        verdict = self.verdict
+        if verdict is None:
+            return  # it failed: its own end tells
+        told = (verdict.state_name, verdict.message) if is_committed else ("RolledBack", self.why_not)
+        with _telling:
+            if not self._is_left:  # its life goes on, and tells
+                self._told = told
+                return
+        self.execution.settled_late(*told)
+
+    def submitted(self, future: Any) -> None:
+        """The run goes to a task runner: whatever is around it ends after it."""
+        if isinstance(self.parent, Transaction):
+            self.parent.futures.append(future)
+
+    def is_left_to_others(self) -> bool:
+        """Its life is over: whether what becomes of it is for the transaction around it to tell."""
+        if self.verdict is None or self._is_alone:
+            return False
+        with _telling:
+            self._is_left, told = True, self._told
+        if told is not None:  # that was quick
+            self.execution.settled_late(*told)
+        return True
 
     def conclusion(self, stop: Stopped | None, verdict: Verdict) -> Generator[Step, Any, Verdict | Stopped]:
         """The run's function has come to its end: with this verdict, or stopped. Answers what the run ends with."""
@@ -404,6 +413,7 @@ class TaskTransaction(Transaction):
             error = yield from leave(self, why)
             return error.stop if isinstance(error, Interruption) else verdict
         self.verdict = verdict
+        self.keepable = self.execution.keepable()
         hooks = self.execution.definition.hooks
         self.stage(verdict.data, hooks.get("rollback"), hooks.get("commit"))
         error = yield from leave(self, None)
@@ -413,13 +423,35 @@ class TaskTransaction(Transaction):
             assert isinstance(error, Exception)
             return Verdict(FAILED, "Failed", reason(error), error)
         if self.is_handed_on:
+            self._is_alone = False
+            self.execution.unkept = "its transaction was not committed"
             return Verdict(COMPLETED, "Staged", _STAGED, verdict.data)
         if self.state is TransactionState.ROLLED_BACK:
             return Verdict(COMPLETED, "RolledBack", self.why_not, verdict.data)
         return verdict
 
-    def undoing(self, why: str | None) -> Generator[Step, Any, Stopped | None]:
+    def conclude(self, stop: Stopped | None, verdict: Verdict) -> Verdict | Stopped:
+        """The same, done here."""
+        return block_on(self.conclusion(stop, verdict), self.execution)
+
+    async def conclude_in_loop(self, stop: Stopped | None, verdict: Verdict, call: Awaits) -> Verdict | Stopped:
+        """The same, done in this event loop."""
+        return await await_on(self.conclusion(stop, verdict), self._by(call))
+
+    def undo(self, why: str | None) -> Stopped | None:
         """The run's function failed, and is called again: what it had begun is rolled back."""
+        return block_on(self.undoing(why), self.execution)
+
+    async def undo_in_loop(self, why: str | None, call: Awaits) -> Stopped | None:
+        """The same, done in this event loop."""
+        return await await_on(self.undoing(why), self._by(call))
+
+    def _by(self, call: Awaits) -> Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]:
+        execution = self.execution
+        return lambda work: call(execution, work, limit_s(execution))
+
+    def undoing(self, why: str | None) -> Generator[Step, Any, Stopped | None]:
+        """The steps of `undo`."""
         around, self.parent = self.parent, None
         error = yield from roll_back(self, why or "it is tried again")
         self.parent = around
@@ -427,6 +459,7 @@ class TaskTransaction(Transaction):
         return error.stop if isinstance(error, Interruption) else None
 
 
+_telling = threading.Lock()
 _STAGED: Final = "it waits for the commit of the transaction around it"
 
 
@@ -464,175 +497,8 @@ def _copied(name: str, value: Any) -> Any:
         ) from error
 
 
-def _directly(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return fn(*args, **kwargs)
-
-
 def _raise(error: BaseException | None) -> None:
     if isinstance(error, Interruption):
         raise error.stop.error
     if error is not None:
         raise error
-
-
-# -- taking steps ------------------------------------------------------------------------------------------------------
-
-
-def here(steps: Generator[Step, Any, T]) -> T:
-    """Take the steps on this thread, in the midst of the user's code. What interrupts it waits, but for its hooks."""
-    gate = THIS_THREAD.gate
-    opened = SHUT if gate is None else gate.shut()
-    try:
-        return block_on(steps, scope.current())
-    finally:
-        if gate is not None and opened:
-            gate.open(opened)
-
-
-def block_on(steps: Generator[Step, Any, T], execution: Execution | None) -> T:
-    """Take the steps on this thread, whose gate is shut. `execution`: the run that this is in."""
-    answer: Any = None
-    while True:
-        try:
-            step = steps.send(answer)
-        except StopIteration as end:
-            value: T = end.value
-            return value
-        work = _work_of(step)
-        answer = _at_once(step) if work is None else _answer(step, _called(execution, step, work))
-
-
-def _called(execution: Execution | None, step: Step, work: Callable[[], Any]) -> Outcome:
-    run = _run_of(step)
-    if execution is not None:
-        return guarded_by(run, execution, _limit_s(execution), work)
-    try:
-        value = run(work)
-        return Returned(run_coroutine(None, value) if hasattr(value, "__await__") else value)
-    except Exception as error:
-        return Raised(error)
-    except BaseException as error:  # told as the answer: the steps go on, and it is raised after the last
-        return stop_of(error)
-
-
-def _limit_s(execution: Execution) -> float | None:
-    return HOOK_S if stop_over(execution) is not None else None  # whoever asked for the end is waiting for it
-
-
-def _run_of(step: Step) -> Callable[..., Any]:
-    unit = step.unit
-    assert isinstance(unit, Transaction)
-    return unit.run_hook(step.hook) if isinstance(step, CallHook) else _directly
-
-
-def _work_of(step: Step) -> Callable[[], Any] | None:
-    """What is to be called for a step that may take long, or calls the user's code; None for one that is done at once."""
-    unit: Any = step.unit
-    if isinstance(step, CallHook):
-        hook = step.hook
-        return lambda: hook(unit)
-    if isinstance(step, Lock):
-        return lambda: unit.store.acquire_lock(unit.key, unit.holder)
-    if isinstance(step, Wait):
-        futures = unit.futures
-        return (lambda: [future.wait() for future in futures]) if futures else None
-    return None
-
-
-def _at_once(step: Step) -> Any:
-    unit: Any = step.unit
-    try:
-        if isinstance(step, Look):
-            return unit.store.exists(unit.key)
-        if isinstance(step, Write):
-            unit.write()
-        elif isinstance(step, Erase):
-            unit.erase()
-        elif isinstance(step, Settled):
-            unit.settled()
-        elif isinstance(step, Unlock):
-            unit.store.release_lock(unit.key, unit.holder)
-    except Exception as error:
-        if isinstance(step, (Erase, Settled, Unlock)):  # no answer is heeded: it is told instead
-            unit._say(logging.ERROR, f"At the end of a transaction{unit._named()}: {reason(error)}")
-        return error
-    return None
-
-
-def _answer(step: Step, outcome: Any) -> BaseException | None:
-    if type(outcome) is Returned:
-        return None
-    if type(outcome) is Stopped:
-        return Interruption(outcome)
-    error = outcome.error
-    if isinstance(step, CallHook):
-        unit: Any = step.unit
-        unit.tell_of_hook(step, error)
-    return error  # type: ignore[no-any-return]
-
-
-async def here_async(steps: Generator[Step, Any, T]) -> T:
-    """Take the steps in this event loop, in the midst of the user's code."""
-    execution = scope.current()
-
-    async def call(run: Callable[..., Any], work: Coroutine[Any, Any, Any]) -> Any:
-        import asyncio
-
-        limit_s = None if execution is None else _limit_s(execution)
-        try:
-            async with asyncio.timeout(limit_s):
-                return Returned(await work)
-        except Exception as error:
-            return Raised(error)
-        except BaseException as error:  # told as the answer: the steps go on, and it is raised after the last
-            return stop_of(error)
-
-    return await await_on(steps, call)
-
-
-async def await_on(
-    steps: Generator[Step, Any, T], call: Callable[[Callable[..., Any], Coroutine[Any, Any, Any]], Awaitable[Any]]
-) -> T:
-    """Take the steps in this event loop. `call` awaits what may take long, and says what came of it."""
-    answer: Any = None
-    while True:
-        try:
-            step = steps.send(answer)
-        except StopIteration as end:
-            value: T = end.value
-            return value
-        work = _work_of(step)
-        if work is None:
-            answer = _at_once(step)
-        else:
-            answer = _answer(step, await call(_run_of(step), _awaited(step, work)))
-
-
-async def _awaited(step: Step, work: Callable[[], Any]) -> Any:
-    from inspect import iscoroutinefunction
-
-    unit: Any = step.unit
-    if isinstance(step, Lock):
-        return await unit.store.aacquire_lock(unit.key, unit.holder)
-    if isinstance(step, Wait):
-        for future in unit.futures:
-            await future.ended()
-        return None
-    assert isinstance(step, CallHook)
-    run = unit.run_hook(step.hook)
-    if iscoroutinefunction(step.hook):
-        return await run(step.hook, unit)
-    value = await _in_a_thread(run, work)
-    return await value if hasattr(value, "__await__") else value
-
-
-async def _in_a_thread(run: Callable[..., Any], work: Callable[[], Any]) -> Any:
-    """Call a hook in a thread. Whoever is cancelled meanwhile waits for its end: a hook is not left half-way."""
-    import asyncio
-
-    call = asyncio.ensure_future(asyncio.to_thread(run, work))
-    try:
-        return await asyncio.shield(call)
-    except asyncio.CancelledError:
-        await asyncio.wait([call])
-        raise

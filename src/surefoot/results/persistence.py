@@ -17,7 +17,7 @@ from surefoot.results.asking import Asked, Persistence
 from surefoot.results.keeping import Keeper
 from surefoot.results.pickling import why_not
 
-__all__ = ["keep_for"]
+__all__ = ["forget", "keep_for"]
 
 
 def keep_for(
@@ -63,6 +63,15 @@ def keep_for(
     except BaseException as error:
         raise _not_stored(error, name) from error
     return ResultAt(path, 0, record.length, name_of(serializer), source, epoch, inputs)
+
+
+def forget(at: ResultAt) -> None:
+    """Remove a result that was stored a moment ago, and is not to count after all."""
+    if os.path.isabs(at.place):
+        try:
+            os.unlink(at.place)
+        except FileNotFoundError:
+            return
 
 
 def _filled(template: str, fields: Mapping[str, Any]) -> str:
