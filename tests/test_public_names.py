@@ -23,7 +23,7 @@ KNOWN: dict[str, set[str]] = {
     },
     "surefoot.main": {"Flow", "Task", "flow", "task"},
     "surefoot.flows": {"Flow", "flow", "load_flow_from_script", "load_flows_from_script", "select_flow"},
-    "surefoot.tasks": {"Task", "exponential_backoff", "task"},
+    "surefoot.tasks": {"Task", "exponential_backoff", "task", "task_input_hash"},
     "surefoot.futures": {"Future", "FutureList", "as_completed", "wait"},
     "surefoot.task_runners": {"TaskRunner", "ThreadPoolTaskRunner"},
     "surefoot.states": {
@@ -58,6 +58,10 @@ KNOWN: dict[str, set[str]] = {
         "Record", "ResultRecord", "ResultStore", "get_result_store", "load_result", "resolve_serializer",
         "should_persist_result",
     },
+    "surefoot.cache_policies": {
+        "DEFAULT", "FLOW_PARAMETERS", "INPUTS", "NONE", "NO_CACHE", "RUN_ID", "TASK_SOURCE", "CachePolicy",
+    },
+    "surefoot.utilities.hashing": {"hash_objects"},
     "surefoot.serializers": {
         "CompressedJSONSerializer", "CompressedPickleSerializer", "CompressedSerializer", "JSONSerializer",
         "PickleSerializer", "Serializer",

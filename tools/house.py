@@ -45,6 +45,7 @@ DOORS: Final = {
     "src/surefoot/results/loading.py": "objects are wanted where somebody stored some",
     "src/surefoot/results/persistence.py": "objects are wanted where somebody asks to store one",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
+    "src/surefoot/engine/caching.py": "objects are wanted where a task asks for a cache",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",
     "src/surefoot/engine/task_execution.py": "transactions are wanted by the first run that is in one",
     "src/surefoot/engine/transactions.py": "stores of results are wanted by transactions with a key",
@@ -88,6 +89,7 @@ ENTRANCES: Final = {
     "surefoot.utilities.annotations": "users",
     "surefoot.runtime": "users",
     "surefoot.serializers": "users",
+    "surefoot.utilities.hashing": "users",
     "surefoot.transactions": "users",
     "surefoot.testing": "the tests of users",
 }

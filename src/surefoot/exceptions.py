@@ -5,6 +5,7 @@ from __future__ import annotations
 from surefoot.core.errors import (
     Ambiguous,
     BadInput,
+    CacheUnavailable,
     CancelledRun,
     ChildDied,
     ConfigurationError,
@@ -12,6 +13,7 @@ from surefoot.core.errors import (
     EntrypointError,
     FailedRun,
     FlowRunTimeoutError,
+    HashError,
     HomeUnwritable,
     InvalidNameError,
     LedgerBusy,
@@ -51,6 +53,7 @@ from surefoot.core.errors import (
 __all__ = [
     "Ambiguous",
     "BadInput",
+    "CacheUnavailable",
     "CancelledRun",
     "ChildDied",
     "ConfigurationError",
@@ -58,6 +61,7 @@ __all__ = [
     "EntrypointError",
     "FailedRun",
     "FlowRunTimeoutError",
+    "HashError",
     "HomeUnwritable",
     "InvalidNameError",
     "LedgerBusy",

@@ -12,10 +12,12 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
 from surefoot.annotations import Annotation, allow_failure, quote, unmapped
+from surefoot.cache_policies import INPUTS, TASK_SOURCE, CachePolicy, KeyFunction
 from surefoot.core.delays import DelaySpec, exponential_backoff
 from surefoot.core.errors import MappingLengthMismatch, MappingMissingIterable, MissingContextError
 from surefoot.core.ids import new_id
 from surefoot.engine import running
+from surefoot.engine.caching import UNSET, caching_of
 from surefoot.engine.definition import Definition, Hooks, RunName
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.interrupts import GateShut
@@ -28,9 +30,14 @@ from surefoot.results.asking import asked
 from surefoot.states import State
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    import msgspec
+
+    from surefoot.context import TaskRunContext
     from surefoot.results.serializing import Serializer
 
-__all__ = ["Task", "exponential_backoff", "task"]
+__all__ = ["Task", "exponential_backoff", "task", "task_input_hash"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,6 +69,11 @@ class Task(Definition, Generic[P, R]):
         result_storage: str | os.PathLike[str] | None = None,
         result_serializer: Serializer | type[Serializer] | str | None = None,
         result_storage_key: str | None = None,
+        cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
+        cache_key_fn: KeyFunction | None = None,
+        cache_expiration: timedelta | None = None,
+        refresh_cache: bool | None = None,
+        cache_result_in_memory: bool = True,
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_running: Hooks = None,
@@ -89,8 +101,18 @@ class Task(Definition, Generic[P, R]):
                 "rollback": on_rollback,
             },
         )
+        self.caching = caching_of(
+            persist_result=persist_result,
+            cache_policy=cache_policy,
+            cache_key_fn=cache_key_fn,
+            cache_expiration=cache_expiration,
+            refresh_cache=refresh_cache,
+            has_storage_key=result_storage_key is not None,
+            isgenerator=self.isgenerator,
+            owner=f"task {self.name!r}",
+        )
         self.asks = asked(
-            persist_result,
+            persist_result if self.caching is None else True,
             result_storage,
             result_serializer,
             result_storage_key,
@@ -275,6 +297,16 @@ class Task(Definition, Generic[P, R]):
         return repr(self.name_at(place) if isinstance(place, int) else place)
 
 
+def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
+    """A `cache_key_fn`: the task, its code, and its arguments by content. Raises HashError that names an argument.
+
+    >>> @task(cache_key_fn=task_input_hash)
+    ... def add(a: int, b: int) -> int:
+    ...     return a + b
+    """
+    return (INPUTS + TASK_SOURCE).compute_key(context, arguments, {})
+
+
 def _column(value: Any) -> list[Any] | None:
     """The elements of an argument of `.map`; None for one that every run gets whole."""
     if isinstance(value, (unmapped, quote)):
@@ -315,6 +347,11 @@ def task(
     result_storage: str | os.PathLike[str] | None = None,
     result_serializer: Serializer | type[Serializer] | str | None = None,
     result_storage_key: str | None = None,
+    cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
+    cache_key_fn: KeyFunction | None = None,
+    cache_expiration: timedelta | None = None,
+    refresh_cache: bool | None = None,
+    cache_result_in_memory: bool = True,
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_running: Hooks = None,
@@ -343,7 +380,14 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         result_storage: the folder for it. The default is that of the flow, or `results.local_storage_path`.
         result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is that of the flow, or
             `results.default_serializer`.
-        result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out.
+        result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out. A file
+            of that name that a run has stored is the result, and the task is not called.
+        cache_policy: which calls are the same, so that a later one takes the result of the first: INPUTS, TASK_SOURCE
+            ..., of `surefoot.cache_policies`. The default is no cache; with persist_result=True it is DEFAULT.
+        cache_key_fn: `(context, parameters) -> str | None`, which makes the key instead of a policy.
+        cache_expiration: a timedelta, after which a stored result is no longer taken.
+        refresh_cache: True has the result made anew and stored. The default is the setting `tasks.refresh_cache`.
+        cache_result_in_memory: False has a stored result read again where it is used, instead of kept in memory.
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
         on_commit, on_rollback: lists of hooks `(transaction)`: see docs/transactions.md.
 

@@ -23,7 +23,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surefoot import task
-from surefoot.engine.keys import NoHash, hash_of, source_hash
+from surefoot.engine.hashing import NoHash, hash_of
+from surefoot.engine.keys import source_hash
 
 PLAIN: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

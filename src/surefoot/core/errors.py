@@ -11,6 +11,7 @@
     │   ├── MappingMissingIterable    `.map` with nothing to map over
     │   ├── MappingLengthMismatch     `.map` over iterables of unequal length
     │   ├── UnpicklableArgument       what a task is called with cannot be sent to another process
+    │   ├── HashError                 a value has no hash by which a cache could find it again
     │   ├── MissingContextError       something that needs a run, called outside of one
     │   ├── ConfigurationError        what was asked for needs something that was not given, such as a lock manager
     │   ├── NotFound                  no such run, flow, profile, file ...
@@ -26,6 +27,7 @@
     │   └── LockedByOther             (also a RuntimeError) what is locked by somebody else was to be written
     ├── Unavailable                   try again: storage or a server did not answer
     │   ├── LedgerBusy                another process holds the ledger
+    │   ├── CacheUnavailable          the place of a cache cannot be read
     │   ├── HomeUnwritable            the home cannot be written
     │   ├── LedgerDamaged             the ledger's file is no longer whole
     │   └── LedgerTooNew              the ledger was written by a newer version
@@ -55,6 +57,7 @@ from __future__ import annotations
 __all__ = [
     "Ambiguous",
     "BadInput",
+    "CacheUnavailable",
     "CancelledRun",
     "ChildDied",
     "ConfigurationError",
@@ -63,6 +66,7 @@ __all__ = [
     "EntrypointError",
     "FailedRun",
     "FlowRunTimeoutError",
+    "HashError",
     "HomeUnwritable",
     "InvalidNameError",
     "LedgerBusy",
@@ -196,6 +200,12 @@ class UnpicklableArgument(BadInput, TypeError):
     slug = "unpicklable-argument"
 
 
+class HashError(BadInput, TypeError):
+    """A value, most often an argument of a task that has a cache, has no hash. The message names it."""
+
+    slug = "hash"
+
+
 class MissingContextError(BadInput, RuntimeError):
     """Something that belongs to a run was asked for outside of one. Call it inside a flow or task."""
 
@@ -290,6 +300,12 @@ class LedgerBusy(Unavailable, TimeoutError):
     """Another process holds the ledger for writing. The message names it."""
 
     slug = "ledger-busy"
+
+
+class CacheUnavailable(Unavailable, OSError):
+    """A task's cache cannot be read: the place where results are stored did not answer, or may not be read."""
+
+    slug = "cache-unavailable"
 
 
 class HomeUnwritable(Unavailable, OSError):

@@ -61,6 +61,7 @@ class ResultAt(msgspec.Struct, array_like=True, frozen=True, gc=False):
     source: str | None = None  # hash of the source of the task or flow that made it
     epoch: int = 0  # in which it was made; a later one may have taken it over
     inputs: bytes | None = None  # hash of which results of other runs it was made from
+    by: bytes | None = None  # the run that stored it, if that is another: it was taken from a cache
 
 
 class SegmentOpened(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=1):

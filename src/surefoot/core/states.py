@@ -14,7 +14,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-__all__ = ["FINAL", "LEGAL", "NAMES", "StateType", "is_final", "is_legal"]
+__all__ = ["FINAL", "HAD_COMPLETED", "LEGAL", "NAMES", "NOT_CACHED", "StateType", "is_final", "is_legal"]
 
 
 class StateType(str, Enum):
@@ -62,6 +62,10 @@ NAMES: Final[dict[StateType, tuple[str, ...]]] = {
     FAILED: ("Failed", "TimedOut", "NotReady"),
     CRASHED: ("Crashed", "Lost", "Abandoned"),
 }
+
+# How messages begin that more than one floor looks at.
+HAD_COMPLETED: Final = "it had completed"  # Cached: in an earlier epoch, not by another run
+NOT_CACHED: Final = "not in the cache: "  # Running: why its task's cache had nothing for it
 
 _Names = frozenset[str] | None
 _ANY: Final[_Names] = None

@@ -209,6 +209,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     length: int  # bytes
     serializer: str
     end_time: datetime | None = None
+    stored_by: str | None = None  # the run that stored it, if it was taken from a cache
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from surefoot.engine.effects import (
     Conclude,
     Effect,
     Enter,
+    FindCached,
     Finish,
     Hook,
     Keep,
@@ -40,6 +41,7 @@ from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.interrupts import Shelter
 from surefoot.engine.reaching import ON
+from surefoot.engine.task_execution import TaskExecution
 
 __all__ = ["HOOK_S", "drive", "perform", "step"]
 
@@ -107,6 +109,12 @@ def _call(execution: Execution, effect: Call) -> Outcome:
 
 def _look_up(execution: Execution, _effect: LookUp) -> Verdict | str | None:
     return execution.look_up()
+
+
+def _find_cached(execution: Execution, _effect: FindCached) -> Any:
+    assert isinstance(execution, TaskExecution)
+    outcome = guarded(execution, None, execution.find_cached)
+    return outcome.value if type(outcome) is Returned else outcome
 
 
 def _keep(execution: Execution, effect: Keep) -> Verdict:
@@ -211,6 +219,7 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     Prepare: _prepare,
     Call: _call,
     LookUp: _look_up,
+    FindCached: _find_cached,
     Settle: _settle,
     Keep: _keep,
     Conclude: _conclude,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import inspect
 
     from surefoot.core.settings import Settings
+    from surefoot.engine.caching import Caching
     from surefoot.results.asking import Asked
 
 __all__ = ["Definition", "Hooks", "RunName"]
@@ -56,6 +57,7 @@ class Definition:
     name: str
     fn: Callable[..., Any]
     asks: Asked  # how its results are to be stored
+    caching: Caching | None = None  # what it asks of a cache
     _options: dict[str, Any]  # what it was made with: `with_options` makes another with these and others
 
     def __new__(cls, *_: Any, **options: Any) -> Self:

@@ -16,6 +16,7 @@ __all__ = [
     "Conclude",
     "Effect",
     "Enter",
+    "FindCached",
     "Finish",
     "Hook",
     "Keep",
@@ -164,6 +165,16 @@ class LookUp(Effect):
     """Look whether the run completed in an earlier epoch, with the same code and inputs, and its value is still there.
 
     Answer: `Verdict` with that value; else why it is to be called again, or None if it is called for the first time.
+    """
+
+    __slots__ = ()
+
+
+class FindCached(Effect):
+    """Look into the cache that the run's task asks for. Calls what the user wrote to make keys. May be stopped.
+
+    Answer: `Verdict` with the value that is there; a text, why there is none; `Raised` if the cache cannot be used as
+    it was asked for, or `Stopped`.
     """
 
     __slots__ = ()

@@ -15,24 +15,25 @@ from surefoot.core.errors import Defect, ResultNotStored
 from surefoot.core.facts import ResultAt, RunFact, StateEntered
 from surefoot.core.ids import new_id
 from surefoot.core.ports import Earlier
-from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, PENDING, RUNNING
+from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, HAD_COMPLETED, PENDING, RUNNING
 from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Enter, NotReady, Settle, Stopped, Verdict
+from surefoot.engine.hashing import fingerprint, short_hash
 from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, unready, value_of
-from surefoot.engine.keys import fingerprint, short_hash
 from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
 from surefoot.engine.tracebacks import traceback_text
-from surefoot.results.asking import Persistence, tell_here
+from surefoot.results.asking import Persistence
 from surefoot.results.persistence import keep_for
 from surefoot.states import NO_DATA, State, aggregate
 
 if TYPE_CHECKING:
     from surefoot.core.os.threads import Gate
     from surefoot.engine.flow_execution import FlowExecution
+    from surefoot.results.persistence import CachedAt
 
 __all__ = ["Execution", "pending_in", "stop_of"]
 
@@ -194,7 +195,7 @@ class Execution:
         self.result = found.at
         if self.is_task:
             flow.links.add(found.value, self.run_id)
-        return Verdict(COMPLETED, "Cached", f"it had completed in epoch {found.at.epoch}", found.value)
+        return Verdict(COMPLETED, "Cached", f"{HAD_COMPLETED} in epoch {found.at.epoch}", found.value)
 
     def made_from(self) -> bytes | None:
         """What this run is made from, if results of other runs are in it: a hash of which, of which epochs.
@@ -256,17 +257,26 @@ class Execution:
                     source=definition.source,
                     epoch=self.epoch,
                     inputs=inputs,
-                    key_fields=self._key_fields,
+                    key_fields=self.key_fields,
+                    cached=self.cached_at(),
                 )
             except ResultNotStored as error:
-                return Verdict(FAILED, "Failed", error.what, error)
+                if self.session.settings.get("results.on_store_error") == "fail":
+                    return Verdict(FAILED, "Failed", error.what, error)
+                kept = f"{error.what[0].lower()}{error.what[1:].rstrip('.')}"
+                telling.not_stored(self, kept)
         if isinstance(kept, str):
             self.unkept = kept
         else:
             self.result = kept
         return verdict
 
-    def _key_fields(self) -> dict[str, Any]:
+    def cached_at(self) -> CachedAt | None:
+        """Where in a cache its value is stored; None if in none."""
+        return None
+
+    def key_fields(self) -> dict[str, Any]:
+        """What a `result_storage_key` may name."""
         flow = self.flow
         return {
             "parameters": self.parameters(),
@@ -576,14 +586,6 @@ class Execution:
                 error = None if stop is None else stop.error
                 self.enter(Enter(CRASHED, "Crashed", f"{why}, while it was running", error))
             self.sealed = True
-
-
-def _persistence_here() -> Persistence | None:
-    here = scope.current()
-    return None if here is None else here.persistence
-
-
-tell_here(_persistence_here)
 
 
 def pending_in(references: list[Reference]) -> list[Any]:

@@ -16,6 +16,7 @@ from surefoot.core.states import (
     COMPLETED,
     CRASHED,
     FAILED,
+    NOT_CACHED,
     PENDING,
     RUNNING,
     SCHEDULED,
@@ -27,6 +28,7 @@ from surefoot.engine.effects import (
     Conclude,
     Effect,
     Enter,
+    FindCached,
     Finish,
     Hook,
     Keep,
@@ -83,6 +85,7 @@ _RESOLVE = Resolve()
 _PREPARE = Prepare()
 _NEXT = Next()
 _LOOK_UP = LookUp()
+_FIND_CACHED = FindCached()
 _FINISH = Finish()
 _CANCEL = Finish(True)
 
@@ -94,13 +97,20 @@ class Transactional(Protocol):
     def transaction(self) -> object | None: ...
 
 
-def task_life(rules: Rules, keeps: bool = False, resumes: bool = False, run: Transactional | None = None) -> Life:
+def task_life(
+    rules: Rules,
+    keeps: bool = False,
+    resumes: bool = False,
+    caches: bool = False,
+    run: Transactional | None = None,
+) -> Life:
     """The life of one task run. Returns the stop that is to be raised again, if one ended it.
 
     Args:
         rules: what its task asks.
         keeps: its value is to be kept.
         resumes: its flow run was started again, so it may have completed already.
+        caches: its task asks for a cache, where its value may be.
         run: asked whether it has a transaction: then that decides what is kept, and when.
     """
     yield _PENDING
@@ -113,6 +123,13 @@ def task_life(rules: Rules, keeps: bool = False, resumes: bool = False, run: Tra
         if type(found) is Verdict:
             return (yield from _had_completed(found))
         first = _again(found)
+    if caches:
+        found = yield _FIND_CACHED
+        if type(found) is Verdict:
+            return (yield from _end(rules, None, found))
+        if type(found) is not str:
+            return (yield from _never_ran(found))
+        first = _not_cached(first, found)
     stop, verdict = yield from _attempts(rules, first, run)
     if run is not None and run.transaction is not None:
         concluded = yield Conclude(stop, verdict)
@@ -158,6 +175,11 @@ def _had_completed(found: Verdict) -> Life:
 
 def _again(why: str | None) -> Enter:
     return _RUNNING if why is None else Enter(RUNNING, "Rerunning", why)
+
+
+def _not_cached(first: Enter, why: str) -> Enter:
+    before = "" if first.message is None else f"{first.message}; "
+    return Enter(RUNNING, first.state_name, f"{before}{NOT_CACHED}{why}")
 
 
 def _finish(stop: Stopped | None, verdict: Verdict) -> Finish:

@@ -23,6 +23,7 @@ from surefoot.engine.effects import (
     Call,
     Effect,
     Enter,
+    FindCached,
     Hook,
     NotReady,
     Raised,
@@ -57,7 +58,7 @@ _TOLD: Final = "its flow run ended first"
 
 PARKING: Final = frozenset({Resolve, Settle, Sleep})  # effects at which a life may be parked
 AWAY: Final = object()  # instead of an outcome: the life is in other hands now
-_CALLING: Final = frozenset({Call, Hook, AskRetry})  # effects that call the user's code
+_CALLING: Final = frozenset({Call, Hook, AskRetry, FindCached})  # effects that call the user's code
 
 
 class Pool:

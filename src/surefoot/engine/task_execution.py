@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
 
-from surefoot.core.facts import RunFact, TaskRunCreated
+from surefoot.core.facts import ResultAt, RunFact, TaskRunCreated
 from surefoot.core.states import COMPLETED
 from surefoot.engine import scope
+from surefoot.engine.caching import CacheUse
 from surefoot.engine.effects import Enter, Verdict
 from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
@@ -15,13 +17,15 @@ from surefoot.engine.lifecycle import Life, task_life
 from surefoot.engine.runs import Run, TaskRun
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
-from surefoot.results.persistence import forget
+from surefoot.results.asking import Persistence, tell_here
+from surefoot.results.persistence import CachedAt, forget
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
     from surefoot.engine.interrupts import Reach
     from surefoot.engine.slots import Slot
     from surefoot.engine.transactions import TaskTransaction
+    from surefoot.results.cached import Hit
 
 __all__ = ["TaskExecution"]
 
@@ -32,7 +36,19 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = ("depth", "index", "map_id", "place", "reach", "resume", "slot", "task_key", "thread", "transaction")
+    __slots__ = (
+        "cache",
+        "depth",
+        "index",
+        "map_id",
+        "place",
+        "reach",
+        "resume",
+        "slot",
+        "task_key",
+        "thread",
+        "transaction",
+    )
 
     depth: int  # how many task runs of the same flow run it is nested in
 
@@ -85,7 +101,11 @@ class TaskExecution(Execution):
             from surefoot.engine.transactions import TaskTransaction
 
             self.transaction = TaskTransaction(self, around)
-        return task_life(rules, self._keeps(), flow is not None and flow.resuming is not None, self)
+        caching = self.definition.caching
+        self.cache = None if caching is None else CacheUse(caching, self)
+        return task_life(
+            rules, self._keeps(), flow is not None and flow.resuming is not None, caching is not None, self
+        )
 
     def _keeps(self) -> bool:
         flow = self.flow
@@ -117,6 +137,31 @@ class TaskExecution(Execution):
             ended, self.ended = self.ended, None
             ended(self)
 
+    # -- in a cache
+
+    def find_cached(self) -> Verdict | str:
+        """The value that the cache of its task has for it; else why there is none."""
+        assert self.cache is not None
+        return self.cache.look_up()
+
+    def take_from_cache(self, hit: Hit) -> None:
+        """Its value is that which another run stored."""
+        if self.is_mutable:
+            self._take_fingerprint()
+        by = UUID(hit.record.run_id).bytes if hit.record.run_id else None
+        at = hit.at
+        self.result = ResultAt(
+            at.place, 0, at.length, at.serializer, self.definition.source, self.epoch, self.made_from(), by
+        )
+        if self.flow is not None:
+            self.flow.links.add(hit.value, self.run_id)
+
+    def cached_at(self) -> CachedAt | None:
+        cache = self.cache
+        if cache is None or cache.key is None:
+            return None
+        return CachedAt(cache.key, cache.until_us(), cache.name, cache.caching.key_storage)
+
     def keep_little_of(self, error: BaseException) -> None:
         if self.map_id is not None and self.flow is not None:
             self.flow.shared_frames.failed(self.map_id, error)
@@ -145,3 +190,11 @@ class TaskExecution(Execution):
             None,
             self.unkeyed,
         )
+
+
+def _persistence_here() -> Persistence | None:
+    here = current()
+    return None if here is None else here.persistence
+
+
+tell_here(_persistence_here)

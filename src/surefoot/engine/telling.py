@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 from surefoot.core.errors import TerminationSignal
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import OutOfTime
-from surefoot.core.states import CANCELLED, CANCELLING, COMPLETED, CRASHED, FAILED, PENDING, RUNNING, SCHEDULED
+from surefoot.core.states import (
+    CANCELLED,
+    CANCELLING,
+    COMPLETED,
+    CRASHED,
+    FAILED,
+    HAD_COMPLETED,
+    PENDING,
+    RUNNING,
+    SCHEDULED,
+)
 from surefoot.engine.effects import Raised
 from surefoot.engine.tracebacks import traceback_text
 
@@ -20,7 +30,17 @@ if TYPE_CHECKING:
     from surefoot.engine.execution import Execution
     from surefoot.engine.progress import MapProgress
 
-__all__ = ["condition_failed", "entered", "hook_ended", "map_ended", "took", "why_stopped"]
+__all__ = [
+    "cache_unusable",
+    "condition_failed",
+    "entered",
+    "hook_ended",
+    "key_failed",
+    "map_ended",
+    "not_stored",
+    "took",
+    "why_stopped",
+]
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 
@@ -68,17 +88,18 @@ def _line(execution: Execution, effect: Enter) -> str:
     if kind is RUNNING:
         if effect.state_name == "Rerunning":
             return f"started again{because}"
-        if message:
+        if message and effect.state_name == "Retrying":
             rules = execution.definition.rules(execution.session.settings)
             return f"failed{because}; retry {execution.attempt - 1} of {rules.attempts - 1}"
         if execution.attempt == 1:
-            return "started again" if execution.runs_before else "started"
+            return f"{'started again' if execution.runs_before else 'started'}{because}"
         return f"started again (attempt {execution.attempt})"
     if kind is SCHEDULED:
         rules = execution.definition.rules(execution.session.settings)
         return f"failed{because}; retry {execution.attempt} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"
     if kind is COMPLETED and effect.state_name == "Cached":
-        return f"had completed{because}"
+        how = "had completed" if (message or "").startswith(HAD_COMPLETED) else "took its result from the cache"
+        return f"{how}{because}"
     if kind is COMPLETED:
         name = "" if effect.state_name == "Completed" else f" ({effect.state_name})"
         return f"completed{name} in {took(execution.ran_us / 1e6)}{because}"
@@ -106,6 +127,21 @@ def condition_failed(execution: Execution, outcome: Outcome) -> None:
     """A retry_condition_fn that raised counts as no."""
     if isinstance(outcome, Raised):
         _say(execution, ERROR, f"its retry_condition_fn raised, so it is not retried:\n{traceback_text(outcome.error)}")
+
+
+def key_failed(execution: Execution, made_by: str, error: Exception) -> None:
+    """What the user wrote to make cache keys raised: the run goes on without a cache."""
+    _say(execution, WARNING, f"its {made_by} raised, so it is not cached:\n{traceback_text(error)}")
+
+
+def cache_unusable(execution: Execution, why: str) -> None:
+    """What the cache has cannot be used: the run goes on as if it had nothing."""
+    _say(execution, WARNING, f"its cache cannot be used, so it is called: {why}")
+
+
+def not_stored(execution: Execution, why: str) -> None:
+    """Its result could not be stored, and it goes on all the same, as the settings say."""
+    _say(execution, WARNING, f"goes on, but {why}")
 
 
 def map_ended(flow: Execution, progress: MapProgress, completed: bool) -> None:

@@ -395,8 +395,15 @@ class TaskTransaction(Transaction):
         if isinstance(self.parent, Transaction):
             self.parent.futures.append(future)
 
+    def _fail_around(self) -> None:
+        parent, execution = self.parent, self.execution
+        if parent is not None and not parent.is_closed:
+            parent.why_not = parent.why_not or f"task run {execution.run_name} did not run: {execution.message}"
+
     def is_left_to_others(self) -> bool:
         """Its life is over: whether what becomes of it is for the transaction around it to tell."""
+        if self.verdict is None and not self.is_closed and self.execution.state_type is not COMPLETED:
+            self._fail_around()  # its function was never called
         if self.verdict is None or self._is_alone:
             return False
         with _telling:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 
 from surefoot.core.errors import TerminationSignal
 from surefoot.core.facts import ResultAt
+from surefoot.core.ids import to_text
 from surefoot.results.packs import is_pack, missing, open_pack, read_value
 from surefoot.results.pickling import unpickled, why_not
 
@@ -46,7 +47,7 @@ class Loader:
         if not is_pack(at.place):
             from surefoot.results.objects import read_object
 
-            return read_object(at.place, run_id=run_id)[0]
+            return read_object(at.place, run_id=_stored_by(at, run_id))[0]
         if at.serializer != "pickle":
             raise missing(at.place, f"it was written by the serializer {at.serializer!r}, which is not known here")
         with self._lock:
@@ -63,7 +64,7 @@ class Loader:
         if not is_pack(at.place):
             from surefoot.results.objects import read_payload
 
-            return read_payload(at.place, run_id=run_id)[1]
+            return read_payload(at.place, run_id=_stored_by(at, run_id))[1]
         with self._lock:
             return read_value(self._file(at.place), at)
 
@@ -87,6 +88,10 @@ class Loader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _stored_by(at: ResultAt, run_id: str) -> str:
+    return run_id if at.by is None else to_text(at.by)
 
 
 def load(home_path: str, at: ResultAt, main_module: ModuleType | None = None, *, run_id: str = "") -> Any:

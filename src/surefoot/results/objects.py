@@ -24,8 +24,10 @@ from surefoot.results.serializing import Serializer, SerializerError, descriptio
 
 __all__ = [
     "FORMAT",
+    "Gone",
     "Record",
     "StorageError",
+    "Unreadable",
     "folder_of",
     "object_path",
     "read_object",
@@ -52,6 +54,17 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     stored_us: int = 0
     surefoot: str = ""
     python: str = ""
+    cache_key: str = ""  # by which other runs may take it for theirs; empty: they may not
+    cache_until_us: int = 0  # until then; 0: for good
+    value_at: str = ""  # of a record that stands apart from its value: where that is
+
+
+class Gone(MissingResult):
+    """There is no such object, or no longer."""
+
+
+class Unreadable(MissingResult):
+    """The system did not let it be read: its cause says why."""
 
 
 class StorageError(BadInput, ValueError):
@@ -92,7 +105,15 @@ def object_path(folder: str, key: str) -> str:
 
 
 def write_object(
-    folder: str, key: str, value: Any, serializer: Serializer, *, run_id: str = "", name: str = ""
+    folder: str,
+    key: str,
+    value: Any,
+    serializer: Serializer,
+    *,
+    run_id: str = "",
+    name: str = "",
+    cache_key: str = "",
+    cache_until_us: int = 0,
 ) -> tuple[str, Record]:
     """Store a value, over what had that key. Its path and record.
 
@@ -116,6 +137,8 @@ def write_object(
         get_clock().now_us(),
         __version__,
         ".".join(map(str, sys.version_info[:3])),
+        cache_key,
+        cache_until_us,
     )
     write_bytes(path, msgspec.json.encode(record), b"\n", payload, sync=False)  # as the journal: power loss only
     return path, record
@@ -128,9 +151,10 @@ def read_record(path: str) -> tuple[Record, bytes]:
             line = file.readline(_RECORD_MAX)
             payload = file.read()
     except FileNotFoundError:
-        raise missing(path, "it was removed") from None
+        raise Gone(f"The result in {path} is not to be had: it was removed.", do="Run it again.") from None
     except OSError as error:
-        raise missing(path, f"it cannot be read: {error.strerror}") from error
+        told = f"The result in {path} is not to be had: it cannot be read: {error.strerror}"
+        raise Unreadable(told, do="See that the place can be read, then run it again.") from error
     try:
         found = msgspec.json.decode(line)
         version = found["surefoot_result"] if isinstance(found, dict) else None

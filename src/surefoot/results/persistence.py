@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from surefoot.core.errors import ResultNotStored, SurefootError, TerminationSignal
 from surefoot.core.facts import ResultAt
@@ -17,7 +17,23 @@ from surefoot.results.asking import Asked, Persistence
 from surefoot.results.keeping import Keeper
 from surefoot.results.pickling import why_not
 
-__all__ = ["forget", "keep_for"]
+__all__ = ["CachedAt", "filled", "forget", "keep_for", "storage_of"]
+
+
+class CachedAt(NamedTuple):
+    """Where in a cache the value of a run is stored."""
+
+    key: str
+    until_us: int  # 0: for good
+    name: str | None  # the storage key, if it is not made of the key
+    key_storage: str | None  # the folder of the keys' records, if it is not that of the results
+
+
+def storage_of(persistence: Persistence, settings: Settings) -> str:
+    """The folder that a run's result goes to."""
+    from surefoot.results.objects import folder_of
+
+    return persistence.folder or folder_of(settings.get("results.local_storage_path"))
 
 
 def keep_for(
@@ -33,6 +49,7 @@ def keep_for(
     epoch: int = 0,
     inputs: bytes | None = None,
     key_fields: Callable[[], Mapping[str, Any]] = dict,
+    cached: CachedAt | None = None,
 ) -> ResultAt | str | None:
     """Store a run's result as it is asked for, else keep it for resuming.
 
@@ -44,20 +61,36 @@ def keep_for(
         run_id, name: of the run, and of its task or flow.
         source, epoch, inputs: as in `Keeper.keep`.
         key_fields: makes what a `result_storage_key` may name: "parameters", "task_run", "flow_run".
+        cached: where other runs look for it, if they may take it for theirs.
 
     Answers where it lies; a text, why it is not kept; None if nothing is kept here. Raises ResultNotStored if it was
     asked to be stored, and cannot be: then the run has failed.
     """
     if not persistence.persist:
         return None if keeper is None else keeper.keep(value, source, epoch, inputs)
-    from surefoot.results.objects import folder_of, write_object
+    from surefoot.results.objects import write_object
     from surefoot.results.serializing import name_of, resolve_serializer
 
     try:
-        folder = persistence.folder or folder_of(settings.get("results.local_storage_path"))
+        folder = storage_of(persistence, settings)
         serializer = persistence.serializer or resolve_serializer(settings.get("results.default_serializer"))
-        key = to_text(run_id) if asks.key is None else _filled(asks.key, key_fields())
-        path, record = write_object(folder, key, value, serializer, run_id=to_text(run_id), name=name)
+        if cached is not None:
+            from surefoot.results.cached import store_cached
+
+            path, record = store_cached(
+                folder,
+                cached.key,
+                value,
+                serializer,
+                run_id=to_text(run_id),
+                run_name=name,
+                until_us=cached.until_us,
+                name=cached.name,
+                key_storage=cached.key_storage,
+            )
+        else:
+            key = to_text(run_id) if asks.key is None else filled(asks.key, key_fields())
+            path, record = write_object(folder, key, value, serializer, run_id=to_text(run_id), name=name)
     except (KeyboardInterrupt, TerminationSignal):
         raise
     except BaseException as error:
@@ -74,7 +107,8 @@ def forget(at: ResultAt) -> None:
             return
 
 
-def _filled(template: str, fields: Mapping[str, Any]) -> str:
+def filled(template: str, fields: Mapping[str, Any]) -> str:
+    """A `result_storage_key` with values in it. Raises KeyError and the like for what is not there."""
     import string
 
     return string.Formatter().vformat(template, (), fields)

@@ -133,5 +133,5 @@ def load_result(at: ResultAt | RunResult, *, home: str | None = None, run_id: st
     Raises MissingResult, which says why it is not to be had.
     """
     if isinstance(at, RunResult):
-        run_id, at = at.run_id, ResultAt(at.place, at.offset, at.length, at.serializer)
+        run_id, at = at.stored_by or at.run_id, ResultAt(at.place, at.offset, at.length, at.serializer)
     return load(core_settings.refresh().home if home is None else home, at, run_id=run_id)

@@ -155,7 +155,7 @@ def show(run: str, save: str | None, output: Output) -> None:
         sys.path.insert(0, os.getcwd())
     with Loader(settings.refresh().home, stand_ins=True) as loader:  # a script's own classes have no home but it
         at = ResultAt(found.place, found.offset, found.length, found.serializer)
-        value = loader.load(at, found.run_id)
+        value = loader.load(at, found.stored_by or found.run_id)
     text = _looks(value)
     if output == "table":
         say([text])
@@ -167,7 +167,7 @@ def show(run: str, save: str | None, output: Output) -> None:
 def _save(found: RunResult, file: str) -> None:
     at = ResultAt(found.place, found.offset, found.length, found.serializer)
     with Loader(settings.refresh().home) as loader:
-        raw = loader.raw(at, found.run_id)
+        raw = loader.raw(at, found.stored_by or found.run_id)
     if file == "-":
         sys.stdout.buffer.write(raw)
         sys.stdout.buffer.flush()

@@ -121,6 +121,9 @@ class Tasks(Group):
     default_persist_result = Setting(
         optional(BOOL), None, "Whether results of tasks are stored; if empty, as around it."
     )
+    refresh_cache = Setting(BOOL, False, "Whether tasks that do not say make anew what their cache has.")
+    default_no_cache = Setting(BOOL, False, "Whether `persist_result=True` stores without caching.")
+    disable_caching = Setting(BOOL, False, "Whether no task looks into its cache, whatever it asks for.")
     runner = Runner()
 
 
@@ -149,6 +152,12 @@ class Results(Group):
     persist_by_default = Setting(BOOL, False, "Whether results are stored of flows and tasks that do not say.")
     default_serializer = Setting(TEXT, "pickle", "What stored results are written with, where nothing else is said.")
     local_storage_path = Setting(PATH, "${SUREFOOT_HOME}/storage", "The folder of stored results, where none is named.")
+    on_store_error = Setting(
+        choice("fail", "continue"), "fail", "What a run does whose result cannot be stored, or whose cache not be read."
+    )
+    on_damaged_cache = Setting(
+        choice("recompute", "fail"), "recompute", "What a task does whose cache has a damaged record, or a newer one."
+    )
     keep_for_resuming = Setting(BOOL, True, "Whether results are kept so that a run can be resumed.")
     item_max_bytes = Setting(whole(most=1 << 30), 64 << 20, "The largest result that is kept for resuming.")
     budget_bytes = Setting(whole(), 4 << 30, "Disk that results kept for resuming may take.")

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from surefoot.core.errors import NotFound
-from surefoot.core.states import CANCELLED, FINAL
+from surefoot.core.states import CANCELLED, FINAL, HAD_COMPLETED
 from surefoot.core.wire import FailureGroups, FlowRun, Request, TaskRun
 from surefoot.ledger.fold_writers import load_writers
 from surefoot.ledger.history import Entry, unpack
@@ -173,7 +173,8 @@ def _count(connection: Connection, flow_run_id: bytes, state_type: str) -> int:
 
 def _taken_over(connection: Connection, flow_run_id: bytes, epoch: int) -> int:
     c = task_runs.c
-    query = select(func.count()).where(*_in_flow_run(flow_run_id), c.state_name == "Cached", c.epoch == epoch)
+    is_own = (c.state_name == "Cached", c.message.startswith(HAD_COMPLETED))
+    query = select(func.count()).where(*_in_flow_run(flow_run_id), *is_own, c.epoch == epoch)
     return connection.execute(query).scalar_one()
 
 

@@ -93,5 +93,6 @@ def _result_of(
         offset=at.offset,
         length=at.length,
         serializer=at.serializer,
+        stored_by=None if at.by is None else to_text(at.by),
         end_time=None if row.end_us is None else instant(row.end_us),
     )

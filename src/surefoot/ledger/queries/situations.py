@@ -15,6 +15,7 @@ from surefoot.core.states import (
     CRASHED,
     FAILED,
     FINAL,
+    HAD_COMPLETED,
     PAUSED,
     PENDING,
     RUNNING,
@@ -83,7 +84,8 @@ def _not_run(found: Evidence) -> str:
 
 def _cached(found: Evidence) -> str:
     # A result from an earlier epoch is the run's own; one from the cache is another run's.
-    how = "was not called again" if found.run.epoch else "took its result from the cache"
+    is_own = (found.node.message or "").startswith(HAD_COMPLETED)
+    how = "was not called again" if is_own else "took its result from the cache"
     return f"{_who(found)} {how}{text(found.node.message)}"
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from surefoot.core.ids import to_text
-from surefoot.core.states import COMPLETED, FINAL, SCHEDULED
+from surefoot.core.states import COMPLETED, FINAL, NOT_CACHED, SCHEDULED
 from surefoot.core.wire import Explanation, FailureGroup, FlowRun, TaskRun
 from surefoot.ledger.history import Entry
 from surefoot.ledger.queries.causes import Node
@@ -52,6 +52,7 @@ def _causes(found: Evidence) -> Iterator[str]:
     for node in found.chain:
         yield other(node, found)
     yield from _again(found)
+    yield from _not_cached(found)
     yield from _attempts(found)
     blamed = {node.of for node in found.chain if node.is_task}
     yield from _failures(found, blamed)
@@ -79,6 +80,14 @@ def _again(found: Evidence) -> Iterator[str]:
     if found.taken_over:
         taken = plural(found.taken_over, "task run", "task runs")
         yield f"in epoch {epoch} {taken} had completed already and {_were(found.taken_over)} not called again"
+
+
+def _not_cached(found: Evidence) -> Iterator[str]:
+    """Why the cache of a task had nothing for its run."""
+    for entry in found.states:
+        if entry.epoch == found.run.epoch and entry.state_name == "Running":
+            if entry.message is not None and entry.message.startswith(NOT_CACHED):
+                yield f"it was {short(entry.message)}"
 
 
 def _were(count: int) -> str:
