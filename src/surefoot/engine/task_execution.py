@@ -134,8 +134,7 @@ class TaskExecution(Execution):
         if transaction is None or not transaction.is_left_to_others():
             super().finished()
         elif self.ended is not None:  # its arguments and its context may be needed yet
-            ended, self.ended = self.ended, None
-            ended(self)
+            self.ended(self)
 
     # -- in a cache
 

@@ -41,12 +41,17 @@ class Interruption(BaseException):
 def here(steps: Generator[Step, Any, T]) -> T:
     """Take the steps on this thread, in the midst of the user's code. What interrupts it waits, but for its hooks."""
     gate = THIS_THREAD.gate
-    opened = SHUT if gate is None else gate.shut()
+    opened, aside = SHUT, None
+    if gate is not None:
+        opened = gate.shut()
+        aside = gate.set_aside()  # what ended the block may be on its way yet: it has nothing to do with the hooks
     try:
         return block_on(steps, scope.current())
     finally:
-        if gate is not None and opened:
-            gate.open(opened)
+        if gate is not None:
+            gate.put_back(aside)
+            if opened:
+                gate.open(opened)
 
 
 def block_on(steps: Generator[Step, Any, T], execution: Execution | None) -> T:

@@ -77,7 +77,7 @@ class LockedKeys:
 
 def check_lock_manager(lock_manager: object) -> None:
     """Refuse what keeps no locks. Raises ConfigurationError."""
-    if lock_manager is not None and not isinstance(lock_manager, LockManager):
+    if lock_manager is not None and (isinstance(lock_manager, type) or not isinstance(lock_manager, LockManager)):
         raise ConfigurationError(
             f"lock_manager is {lock_manager!r}, which keeps no locks.",
             do="Pass an instance, such as MemoryLockManager().",
