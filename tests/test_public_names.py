@@ -18,8 +18,8 @@ import surefoot
 # What users of the field know, by the module that has it.
 KNOWN: dict[str, set[str]] = {
     "surefoot": {
-        "Flow", "Future", "State", "Task", "__version__", "allow_failure", "exponential_backoff", "flow",
-        "get_run_logger", "quote", "tags", "task", "unmapped",
+        "Flow", "Future", "Skip", "State", "Task", "__version__", "allow_failure", "exponential_backoff",
+        "flow", "get_run_logger", "quote", "tags", "task", "unmapped",
     },
     "surefoot.main": {"Flow", "Task", "flow", "task"},
     "surefoot.flows": {"Flow", "flow", "load_flow_from_script", "load_flows_from_script", "select_flow"},
@@ -28,8 +28,8 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.task_runners": {"TaskRunner", "ThreadPoolTaskRunner"},
     "surefoot.states": {
         "AwaitingConcurrencySlot", "AwaitingRetry", "Cancelled", "Cancelling", "Completed", "Crashed", "Failed",
-        "InfrastructurePending", "Late", "Paused", "Pending", "Retrying", "Running", "Scheduled", "State", "StateGroup",
-        "StateType", "Submitting", "Suspended", "exception_to_crashed_state", "exception_to_failed_state",
+        "InfrastructurePending", "Late", "Paused", "Pending", "Retrying", "Running", "Scheduled", "Skipped", "State",
+        "StateGroup", "StateType", "Submitting", "Suspended", "exception_to_crashed_state", "exception_to_failed_state",
         "get_state_exception", "raise_state_exception", "return_value_to_state",
     },
     "surefoot.logging": {"disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger"},
@@ -38,14 +38,19 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.utilities.annotations": {"allow_failure", "quote", "unmapped"},
     "surefoot.client.schemas": {"FlowRun", "State", "StateType", "TaskRun"},
     "surefoot.client.schemas.objects": {"FlowRun", "State", "StateDetails", "StateType", "TaskRun"},
+    "surefoot.drawing": {"Drawing"},
     "surefoot.types": {"DateTime", "NonNegativeInteger", "PositiveInteger", "SecretStr"},
     "surefoot.exceptions": {
         "CancelledRun", "CrashedRun", "FailedRun", "InvalidNameError", "MappingLengthMismatch",
         "MappingMissingIterable", "MissingContextError", "MissingFlowError", "MissingResult", "ParameterBindError",
-        "ParameterTypeError", "PausedRun", "ReservedArgumentError", "SurefootError", "TerminationSignal",
-        "UnfinishedRun", "UnspecifiedFlowError", "VisualizationError",
+        "ParameterTypeError", "PausedRun", "ReservedArgumentError", "Skip", "SurefootError",
+        "TerminationSignal", "UnfinishedRun", "UnspecifiedFlowError", "VisualizationError",
     },
     "surefoot.entrypoints": {"load_flow"},
+    "surefoot.triggers": {
+        "all_failed", "all_finished", "all_successful", "always_run", "any_failed", "any_successful",
+        "not_all_skipped", "some_failed", "some_successful",
+    },
     "surefoot.locking": {"FileSystemLockManager", "LockManager", "MemoryLockManager"},
     "surefoot.locking.filesystem": {"FileSystemLockManager"},
     "surefoot.locking.memory": {"MemoryLockManager"},

@@ -263,7 +263,9 @@ def test_delays_are_waited_and_announced(
     waits = [state for state in entered if state.state_name == "AwaitingRetry"]
     assert [round((state.until_us or 0) - state.at_us, -6) / 1e6 for state in waits] == pauses
     assert [state.message for state in waits] == ["ValueError: not yet"] * len(pauses)
-    assert sum(clock.pauses) >= sum(pauses) * 0.99
+    # Not the pauses themselves: what passes before a pause begins, on a busy machine, is taken off it.
+    ends = [entered[entered.index(state) + 1].mono_us for state in waits]
+    assert all(end_us - state.mono_us >= s * 990_000 for state, end_us, s in zip(waits, ends, pauses, strict=True))
 
 
 def test_jitter_spreads_the_delays_upwards(clock: JumpingClock, home: Path) -> None:

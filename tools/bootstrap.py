@@ -1,19 +1,24 @@
 """Makes `.venv` from the lock, and does nothing when it is already right. A bare Python can run it.
 
 Every distribution is checked against its hash; the project itself is installed editable, by the locked build backend.
+pip brings uv, from the lock too, and uv the rest, at once and in seconds. Where uv gets nothing (a mirror of which
+pip's own configuration alone knows), pip does it all.
 May import: the standard library.
 """
 
 import hashlib
+import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+UV = VENV / "bin" / "uv"
 LOCK = ROOT / "requirements" / "dev.txt"
 DEMO_LOCK = ROOT / "requirements" / "demo.txt"
 DEMO_DATA = ROOT / ".demo-data"
@@ -37,16 +42,37 @@ def bring_up_environment() -> None:
     """Install the lock when it changed, or the folder was moved; the project when its metadata changed."""
     locked = Stamp(VENV / ".locked", str(ROOT).encode(), LOCK.read_bytes())
     if not (locked.holds() and PYTHON.exists()):
-        python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-        say(f"bootstrap: making .venv with {python} from {LOCK.relative_to(ROOT)}")
-        run(sys.executable, "-m", "venv", "--clear", VENV)
-        run(PYTHON, *PIP, "install", "--no-deps", "--require-hashes", "-r", LOCK)
+        if not is_of_here():
+            python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+            say(f"bootstrap: making .venv with {python} from {LOCK.relative_to(ROOT)}")
+            run(sys.executable, "-m", "venv", "--clear", VENV)
+            bring_uv()
+        else:
+            say(f"bootstrap: renewing .venv from {LOCK.relative_to(ROOT)}")
+        if not succeeds(UV, "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, LOCK):
+            run(PYTHON, *PIP, "install", "--no-deps", "--require-hashes", "-r", LOCK)
         run(PYTHON, *PIP, "check")
         locked.set()
     installed = Stamp(VENV / ".installed", str(ROOT).encode(), (ROOT / "pyproject.toml").read_bytes())
     if not installed.holds():
         run(PYTHON, *PIP, "install", "--no-deps", "--no-index", "--no-build-isolation", "--editable", ROOT)
         installed.set()
+
+
+def is_of_here() -> bool:
+    """Whether there is an environment that this bootstrap made in this folder: then it takes what differs alone."""
+    made = VENV / "pyvenv.cfg"
+    return UV.exists() and PYTHON.exists() and made.exists() and str(VENV) in made.read_text()
+
+
+def bring_uv() -> None:
+    """Install uv, and nothing else of the lock."""
+    found = re.search(r"^uv==.*(?:\n[ ].*)*", LOCK.read_text(), re.MULTILINE)
+    if found:
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as lines:
+            lines.write(found[0] + "\n")
+            lines.flush()
+            run(PYTHON, *PIP, "install", "--no-deps", "--require-hashes", "-r", lines.name)
 
 
 def bring_up_demo_data() -> None:
@@ -93,6 +119,11 @@ class Stamp:
 def run(*command: str | Path) -> None:
     """Run a command to its end; a failure ends the bootstrap."""
     subprocess.run(command, check=True, cwd=ROOT, stdin=subprocess.DEVNULL)
+
+
+def succeeds(*command: str | Path) -> bool:
+    """Run a command to its end, and say whether it did what it should."""
+    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode == 0
 
 
 def say(line: str) -> None:

@@ -44,6 +44,7 @@ DOORS: Final = {
     "src/surefoot/results/asking.py": "serializers and objects are wanted by decorators that name one",
     "src/surefoot/results/loading.py": "objects are wanted where somebody stored some",
     "src/surefoot/results/persistence.py": "objects are wanted where somebody asks to store one",
+    "src/surefoot/results/places.py": "the library of the clouds is wanted by those who store there",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
     "src/surefoot/engine/caching.py": "objects are wanted where a task asks for a cache",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",
@@ -59,6 +60,8 @@ DOORS: Final = {
 }
 # Public names that users of the field know in both forms, as "package or class: awaiting name", and why.
 TWINS: Final[dict[str, str]] = {
+    "Flow: avisualize": "a name that users know; the body of a flow is awaited in their loop, or in one of its own",
+    "surefoot.drawing: draw_async": "the same two ways; both only hand the body to the sketch",
     "State: aresult": "a name that users know; nothing is waited for",
     "Pool: finish_async": "waits for `finish` in a thread: one rule, two ways to wait",
     "LockManager: aacquire_lock": "the interface that users know; each kind tells both ways by one generator",
@@ -79,6 +82,7 @@ ENTRANCES: Final = {
     "surefoot._doors": "core.ports, by its name",
     "surefoot.cli": "the command",
     "surefoot.client.schemas": "users",
+    "surefoot.drawing": "users",
     "surefoot.client.schemas.objects": "users",
     "surefoot.exceptions": "users",
     "surefoot.locking.protocol": "users",
@@ -92,6 +96,7 @@ ENTRANCES: Final = {
     "surefoot.utilities.hashing": "users",
     "surefoot.transactions": "users",
     "surefoot.testing": "the tests of users",
+    "surefoot.triggers": "users",
 }
 LOADED_BY_PATH: Final = {"src/surefoot/ledger/migrations/": "Alembic finds these itself"}
 

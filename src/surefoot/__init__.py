@@ -9,6 +9,7 @@ from surefoot._version import __version__
 _DOOR = {
     "Flow": "flows",
     "Future": "futures",
+    "Skip": "exceptions",
     "State": "states",
     "Task": "tasks",
     "allow_failure": "annotations",
@@ -24,6 +25,7 @@ _DOOR = {
 __all__ = [
     "Flow",
     "Future",
+    "Skip",
     "State",
     "Task",
     "__version__",

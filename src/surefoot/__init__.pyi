@@ -3,6 +3,7 @@ from surefoot.annotations import allow_failure as allow_failure
 from surefoot.annotations import quote as quote
 from surefoot.annotations import unmapped as unmapped
 from surefoot.context import tags as tags
+from surefoot.exceptions import Skip as Skip
 from surefoot.flows import Flow as Flow
 from surefoot.flows import flow as flow
 from surefoot.futures import Future as Future

@@ -19,14 +19,17 @@ from surefoot.engine.definition import Definition, Hooks, RunName
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.recorded_parameters import json_values
 from surefoot.engine.resuming import Restart, restart_of
+from surefoot.engine.sketching import sketcher
 from surefoot.parameters import ParameterSchema, Validate, hidden_in, schema_of, validator_of
 from surefoot.results.asking import asked
 from surefoot.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from types import ModuleType
     from uuid import UUID
 
+    from surefoot.drawing import Drawing
     from surefoot.results.serializing import Serializer
 
 __all__ = ["Flow", "flow", "load_flow_from_script", "load_flows_from_script", "select_flow"]
@@ -63,8 +66,9 @@ class Flow(Definition, Generic[P, R]):
         validate_parameters: bool = True,
         log_prints: bool | None = None,
         persist_result: bool | None = None,
-        result_storage: str | os.PathLike[str] | None = None,
+        result_storage: Any = None,
         result_serializer: Serializer | type[Serializer] | str | None = None,
+        result_ttl: timedelta | float | None = None,
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_cancellation: Hooks = None,
@@ -96,6 +100,8 @@ class Flow(Definition, Generic[P, R]):
             persist_result,
             result_storage,
             result_serializer,
+            None,
+            result_ttl,
             parameters=None if self.open_ended else self.parameter_names,
             owner=f"flow {self.name!r}",
         )
@@ -185,12 +191,48 @@ class Flow(Definition, Generic[P, R]):
         comes back instead, and failures do not raise; Ctrl-C and `sys.exit` still do.
         """
         __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
+        if (sketch := sketcher()) is not None:
+            return sketch.called(self, args, kwargs, wait_for, return_state)
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:
             self.bind(args, kwargs)  # a call that does not fit is refused where it stands, not where it is awaited
             return running.coroutine(lambda: self._execution(args, kwargs, wait_for), return_state)
         return running.run(self._execution(args, kwargs, wait_for), return_state)
+
+    # -- drawing
+
+    def visualize(self, *args: Any, **kwargs: Any) -> Drawing:
+        """Draw the flow as it would run with these arguments: its body runs, its tasks and flows do not.
+
+        A notebook shows the drawing; `.save("etl.svg")` writes it; a script in a terminal opens it in a browser.
+        Nothing is recorded. Raises ParameterBindError and ParameterTypeError as a call does, and VisualizationError
+        where the body needs what a task gives: such a task wants `viz_return_value`.
+
+        >>> from surefoot import task
+        >>> @task
+        ... def load(page: int) -> list[str]: ...
+        >>> @flow
+        ... def etl(pages: int) -> None:
+        ...     load.map(range(pages)).wait()
+        >>> etl.visualize(3)
+        <Drawing of 'etl': 1 nodes, 0 edges>
+        """
+        from surefoot.drawing.drawing import draw
+
+        return draw(self, args, kwargs).shown_in_a_terminal()
+
+    async def avisualize(self, *args: Any, **kwargs: Any) -> Drawing:
+        """As `visualize`, where it is awaited: the body of an asynchronous flow runs in the event loop that is here."""
+        from surefoot.drawing.drawing import draw_async
+
+        return (await draw_async(self, args, kwargs)).shown_in_a_terminal()
+
+    def generate_mermaid_graph(self, *args: Any, **kwargs: Any) -> str:
+        """The same drawing as mermaid text, for Markdown: "flowchart TD" ... Arguments and errors as of `visualize`."""
+        from surefoot.drawing.drawing import draw
+
+        return draw(self, args, kwargs).mermaid
 
     def retry(self, run: str | UUID, *, parameters: Mapping[str, Any] | None = None, return_state: bool = False) -> Any:
         """Go on with a run of this flow that failed, crashed or was cancelled: what completed in it is not done again.
@@ -267,8 +309,9 @@ def flow(
     validate_parameters: bool = True,
     log_prints: bool | None = None,
     persist_result: bool | None = None,
-    result_storage: str | os.PathLike[str] | None = None,
+    result_storage: Any = None,
     result_serializer: Serializer | type[Serializer] | str | None = None,
+    result_ttl: timedelta | float | None = None,
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_cancellation: Hooks = None,
@@ -296,9 +339,13 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
         persist_result: whether the result is stored as a file of its own, and so those of its tasks that do not say.
             None: True if one of the next two is given, else as the flow around it does, or the setting
             `results.persist_by_default`.
-        result_storage: the folder for it. The default is the setting `results.local_storage_path`.
+        result_storage: where it goes: the path of a folder, a URL (`s3://bucket/prefix`, `gs://`, `az://`,
+            `memory://name`), or a storage object with `read_path` and `write_path`. The default is the setting
+            `results.default_storage`, or else `results.local_storage_path`.
         result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is the setting
             `results.default_serializer`.
+        result_ttl: how long the stored result counts, a timedelta or seconds. The default is the setting
+            `results.stored_max_age_days`, or for good.
         on_completion, on_failure, on_cancellation, on_crashed, on_running: lists of hooks `(flow, flow_run, state)`.
 
     >>> @flow(flow_run_name="load-{day}")

@@ -17,6 +17,7 @@ from surefoot.core.errors import MissingContextError
 from surefoot.core.facts import LogWritten
 from surefoot.engine.console import ConsoleHandler, RunHandler, full_text
 from surefoot.engine.scope import current
+from surefoot.engine.sketching import sketcher
 
 if TYPE_CHECKING:
     from surefoot.context import FlowRunContext, TaskRunContext
@@ -86,7 +87,7 @@ def get_run_logger(context: FlowRunContext | TaskRunContext | None = None, **ext
     """
     execution = current() if context is None else context.execution
     if execution is None:
-        if _disabled:
+        if _disabled or sketcher() is not None:
             return _SILENT
         raise MissingContextError(
             "get_run_logger() was called outside of a flow or task run.",

@@ -16,7 +16,7 @@ from typing import Any
 from surefoot.core.clock import get_clock
 from surefoot.core.run_state import NO_DATA, State, aggregate, get_state_exception, raise_state_exception
 from surefoot.core.state_details import StateDetails, StateTypeError, StateValueError, seconds
-from surefoot.core.states import FINAL, StateType
+from surefoot.core.states import FINAL, SKIPPED, StateType
 
 __all__ = [
     "NO_DATA",
@@ -34,6 +34,7 @@ __all__ = [
     "Retrying",
     "Running",
     "Scheduled",
+    "Skipped",
     "State",
     "StateDetails",
     "StateGroup",
@@ -297,6 +298,11 @@ def Cancelled(**fields: Any) -> State:
 def Completed(**fields: Any) -> State:
     """A run that did what it should. `Completed(data=3).result()` is 3; without `data` it is None."""
     return State(StateType.COMPLETED, **{"data": None, **fields})
+
+
+def Skipped(**fields: Any) -> State:
+    """A run that had nothing to do. To return it is to `raise Skip`: `return Skipped(message="nothing new")`."""
+    return State(StateType.COMPLETED, **{"name": SKIPPED, "data": None, **fields})
 
 
 def Failed(**fields: Any) -> State:

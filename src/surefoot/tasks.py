@@ -7,7 +7,6 @@ May import: core, engine, futures, results.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
@@ -18,11 +17,12 @@ from surefoot.core.errors import MappingLengthMismatch, MappingMissingIterable, 
 from surefoot.core.ids import new_id
 from surefoot.engine import running
 from surefoot.engine.caching import UNSET, caching_of
-from surefoot.engine.definition import Definition, Hooks, RunName
+from surefoot.engine.definition import Definition, Hooks, RunName, check_trigger
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.interrupts import GateShut
 from surefoot.engine.progress import MapProgress
 from surefoot.engine.scope import current
+from surefoot.engine.sketching import sketcher
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.telling import map_ended
 from surefoot.futures import Future, FutureList
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from surefoot.context import TaskRunContext
+    from surefoot.engine.verdicts import Trigger
     from surefoot.results.serializing import Serializer
 
 __all__ = ["Task", "exponential_backoff", "task", "task_input_hash"]
@@ -64,10 +65,12 @@ class Task(Definition, Generic[P, R]):
         retry_jitter_factor: float | None = None,
         retry_condition_fn: Callable[..., Any] | None = None,
         timeout_seconds: float | None = None,
+        trigger: Trigger = "all_success",
         log_prints: bool | None = None,
         persist_result: bool | None = None,
-        result_storage: str | os.PathLike[str] | None = None,
+        result_storage: Any = None,
         result_serializer: Serializer | type[Serializer] | str | None = None,
+        result_ttl: timedelta | float | None = None,
         result_storage_key: str | None = None,
         cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
         cache_key_fn: KeyFunction | None = None,
@@ -79,6 +82,7 @@ class Task(Definition, Generic[P, R]):
         on_running: Hooks = None,
         on_commit: Hooks = None,
         on_rollback: Hooks = None,
+        viz_return_value: Any = None,
     ) -> None:
         super().__init__(
             fn,
@@ -116,9 +120,12 @@ class Task(Definition, Generic[P, R]):
             result_storage,
             result_serializer,
             result_storage_key,
+            result_ttl,
             parameters=None if self.open_ended else self.parameter_names,
             owner=f"task {self.name!r}",
         )
+        self.trigger = check_trigger(trigger, self)
+        self.viz_return_value = viz_return_value
         inner = self.fn
         self.task_key = f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
 
@@ -158,6 +165,8 @@ class Task(Definition, Generic[P, R]):
         futures whose ends are waited for although their values are not used.
         """
         __tracebackhide__ = True  # notebooks and pytest show the user's frames, not this one
+        if (sketch := sketcher()) is not None:
+            return sketch.called(self, args, kwargs, wait_for, return_state)
         if self.isgenerator:
             return running.stream(self._execution(args, kwargs, wait_for))
         if self.isasync:
@@ -191,6 +200,8 @@ class Task(Definition, Generic[P, R]):
         Futures among the arguments are waited for without holding a thread. Raises MissingContextError outside of a
         flow.
         """
+        if (sketch := sketcher()) is not None:
+            return sketch.submitted(self, args, kwargs, wait_for, return_state)
         flow = self._flow("submit")
         future: Future[R] = self._submit(flow, self._execution(args, kwargs, wait_for))
         if return_state:
@@ -239,6 +250,8 @@ class Task(Definition, Generic[P, R]):
         are; of a dict the keys are taken; a future stands for the iterable that it gives. Raises MappingMissingIterable
         and MappingLengthMismatch before anything runs.
         """
+        if (sketch := sketcher()) is not None:
+            return sketch.mapped(self, args, kwargs, wait_for, return_state, self._rows)
         flow = self._flow("map")
         rows = self._rows(args, kwargs)
         if rows and not self.fits(*rows[0]):
@@ -250,7 +263,7 @@ class Task(Definition, Generic[P, R]):
         for row_args, row_kwargs in rows:
             future = self._submit(flow, self._execution(row_args, row_kwargs, wait_for, map_id))
             with GateShut():
-                future.add_done_callback(lambda done: map_ended(flow, progress, done.state.is_completed()))
+                future.add_done_callback(lambda done: map_ended(flow, progress, done.state))
             futures.append(future)
         if return_state:
             futures.wait()
@@ -342,10 +355,12 @@ def task(
     retry_jitter_factor: float | None = None,
     retry_condition_fn: Callable[..., Any] | None = None,
     timeout_seconds: float | None = None,
+    trigger: Trigger = "all_success",
     log_prints: bool | None = None,
     persist_result: bool | None = None,
-    result_storage: str | os.PathLike[str] | None = None,
+    result_storage: Any = None,
     result_serializer: Serializer | type[Serializer] | str | None = None,
+    result_ttl: timedelta | float | None = None,
     result_storage_key: str | None = None,
     cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
     cache_key_fn: KeyFunction | None = None,
@@ -357,6 +372,7 @@ def task(
     on_running: Hooks = None,
     on_commit: Hooks = None,
     on_rollback: Hooks = None,
+    viz_return_value: Any = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a task.
@@ -374,12 +390,19 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         retry_condition_fn: `(task, task_run, state) -> bool`, asked before each repetition.
         timeout_seconds: how long one call may take; then the run fails as TimedOut, and is retried if there are
             retries.
+        trigger: when it runs, judged by how its upstreams ended: the futures and states among its arguments and in
+            `wait_for`. The name of a rule ("all_success", "all_done", "one_failed" ...), or a function of the list of
+            their states. See docs/dependencies.md.
         log_prints: whether `print` writes log lines of the run. None: as the flow does.
         persist_result: whether the result is stored as a file of its own. None: True if one of the next three is given,
             else as the flow does, or the settings `tasks.default_persist_result` and `results.persist_by_default`.
-        result_storage: the folder for it. The default is that of the flow, or `results.local_storage_path`.
+        result_storage: where it goes: the path of a folder, a URL (`s3://bucket/prefix`, `gs://`, `az://`,
+            `memory://name`), or a storage object with `read_path` and `write_path`. The default is that of the flow, or
+            `results.default_storage`, or `results.local_storage_path`.
         result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is that of the flow, or
             `results.default_serializer`.
+        result_ttl: how long the stored result counts, a timedelta or seconds. The default is that of the flow, or the
+            setting `results.stored_max_age_days`, or for good.
         result_storage_key: the file's name, a template ("report-{parameters[day]}"); the run's id if left out. A file
             of that name that a run has stored is the result, and the task is not called.
         cache_policy: which calls are the same, so that a later one takes the result of the first: INPUTS, TASK_SOURCE
@@ -390,6 +413,7 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         cache_result_in_memory: False has a stored result read again where it is used, instead of kept in memory.
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
         on_commit, on_rollback: lists of hooks `(transaction)`: see docs/transactions.md.
+        viz_return_value: what the body of a flow gets for it while the flow is drawn (`flow.visualize()`).
 
     >>> @task(retries=3, retry_delay_seconds=exponential_backoff(10))
     ... def upload(path: str) -> None: ...

@@ -62,9 +62,15 @@ def test_a_run_is_cancelled_by_name_and_the_other_goes_on(surefoot: Surefoot, ru
     assert running.end().status == 0
 
 
-def test_those_that_fit_are_shown_and_asked_about_first(surefoot: Surefoot, running: Program) -> None:
+def test_those_that_fit_are_shown_and_asked_about_first(
+    surefoot: Surefoot, running: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tagged,) = names(surefoot, "--tag", "a")
     words = ["flow-run", "cancel", "--flow", "load", "--tag", "a"]
+    unasked = CliRunner().invoke(app, words)
+    assert unasked.exit_code == Exit.BAD_INPUT
+    assert "nobody is there to answer" in unasked.stderr
+    monkeypatch.setenv("SUREFOOT_CLI_PROMPT", "true")
     refused = CliRunner().invoke(app, words, input="n\n")
     assert refused.exit_code == Exit.INTERRUPTED
     assert tagged in refused.stderr

@@ -109,9 +109,9 @@ def test_who_answers_decides(answer: str, code: Exit, monkeypatch: pytest.Monkey
         (["flow-run", "delete", "fast-hare"], Exit.REFUSED, "Cancel it first: surefoot flow-run cancel fast-hare"),
         (["task-run", "delete", "fast-hare-task"], Exit.REFUSED, "has not ended: it is Running"),
         (["flow-run", "delete", "no-such"], Exit.NOT_FOUND, "No flow run goes by 'no-such'"),
-        (["flow-run", "delete"], Exit.BAD_INPUT, "No run is named, and no filter given"),
-        (["task-run", "delete"], Exit.BAD_INPUT, "See the runs: surefoot task-run ls"),
-        (["flow-run", "delete", "a", "--flow", "b"], Exit.BAD_INPUT, "Leave out one of the two"),
+        (["flow-run", "delete"], Exit.BAD_INPUT, "neither the name of a flow run nor a filter"),
+        (["task-run", "delete"], Exit.BAD_INPUT, "surefoot task-run delete NAME, or surefoot task-run delete --state"),
+        (["flow-run", "delete", "a", "--flow", "b"], Exit.BAD_INPUT, "both names and a filter"),
         (["flow-run", "delete", "--before", "soon"], Exit.BAD_INPUT, "'soon' is neither an age (30d, 12h)"),
     ],
 )

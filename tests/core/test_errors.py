@@ -61,7 +61,7 @@ def test_the_tree_is_drawn_as_it_is() -> None:
 
 
 def test_every_error_is_exported_to_users_or_known_not_to_be() -> None:
-    assert set(errors.__all__) == {kind.__name__ for kind in PUBLIC} | {"TerminationSignal"}
+    assert set(errors.__all__) == {kind.__name__ for kind in PUBLIC} | {"Skip", "TerminationSignal"}
     assert set(exceptions.__all__) == set(errors.__all__) - {"Defect"}
 
 

@@ -12,10 +12,8 @@ from surefoot.core.ids import new_id
 from surefoot.core.states import COMPLETED, RUNNING
 from surefoot.ledger import Ledger, queries
 from surefoot.ledger.decisions.deletion import count_below
-from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.removal import Removed
 from surefoot.ledger.retention import Cutoffs
-from surefoot.ledger.tables import WORKSPACE, epochs
 from tests.ledger.builders import T0, Pen, Run, a_flow_run, a_task_run, dump
 
 Ask = Callable[..., Any]
@@ -111,22 +109,6 @@ def test_what_has_not_ended_is_refused_and_nothing_goes(ledger: Ledger, ask: Ask
     with pytest.raises(Refused, match="'called'"):
         ledger.delete_task_runs([tree.task.id])
     assert there(ask) == before
-
-
-def test_a_run_that_is_just_being_started_again_is_refused(ledger: Ledger, tree: Tree) -> None:
-    row = {
-        "workspace_id": WORKSPACE,
-        "flow_run_id": tree.root.id,
-        "epoch": 1,
-        "opened_by": "pid 1",
-        "why": "retry",
-        "writer_id": new_id(),
-    }
-    opened_us = tree.root.at_us + 10**15
-    with ledger._write() as connection:
-        dialect_of(connection).upsert(connection, epochs, [row | {"opened_us": opened_us}])
-    with pytest.raises(Refused, match="just being started again"):
-        ledger.delete_flow_runs([tree.root.id])
 
 
 def test_a_run_that_is_not_there_is_not_found(ledger: Ledger, tree: Tree) -> None:

@@ -4,68 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import event
 
 from surefoot.core.states import FAILED, RUNNING
-from surefoot.core.wire import FlowRunFilter, LogFilter, SortFlowRuns, SortTaskRuns, TaskRunFilter
+from surefoot.core.wire import FlowRunFilter, LogFilter, TaskRunFilter
 from surefoot.ledger import Ledger, queries
-from tests.ledger.builders import SECOND, T0, Pen, a_flow_run, a_task_run
-
-
-class Plans:
-    """Asks the planner about each statement of a connection."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.found: list[str] = []
-        event.listen(connection, "before_cursor_execute", self._explain)
-
-    def _explain(self, _: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        if statement.startswith(("SELECT", "WITH")):
-            driver: Any = self.connection.connection.driver_connection
-            self.found += [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
-
-    def of(self, query: Any, *args: Any, **options: Any) -> str:
-        self.found.clear()
-        query(self.connection, *args, **options)
-        return "\n".join(self.found)
+from tests.ledger.builders import Pen
+from tests.ledger.plans import EACH_PAGE, Plans, some_runs
 
 
 @pytest.fixture
 def plans(tmp_path: Path) -> Iterator[Plans]:
     """SQLite's, which is told what is typical; PostgreSQL's stand in test_postgres_plans.py."""
     pen = Pen()
-    for number in range(30):
-        run = a_flow_run(pen, f"run-{number}", at_us=T0 + number * SECOND).enter(RUNNING)
-        task_run = a_task_run(pen, run, f"task-{number}").enter(RUNNING)
-        task_run.log("a line", flow_run=run)
-        if number % 2:
-            task_run.enter(FAILED, message="ValueError: no such thing")
-            run.enter(FAILED, message="ValueError: no such thing", cause_id=task_run.id)
+    some_runs(pen)
     with Ledger.open(tmp_path / "ledger.db") as ledger:
         ledger.fold(pen.batches())
         with ledger.read() as connection:
             yield Plans(connection)
 
 
-@pytest.mark.parametrize("page", [1, 2])
-@pytest.mark.parametrize(
-    ("query", "sort"),
-    [
-        *((queries.list_flow_runs, sort) for sort in get_args(SortFlowRuns)),
-        *((queries.list_task_runs, sort) for sort in get_args(SortTaskRuns)),
-        (queries.list_logs, "TIMESTAMP_ASC"),
-        (queries.list_logs, "TIMESTAMP_DESC"),
-    ],
-)
+@pytest.mark.parametrize(("query", "sort", "page"), EACH_PAGE)
 def test_a_page_of_everything_is_read_from_an_index_in_its_order(
     plans: Plans, query: Any, sort: str, page: int
 ) -> None:
-    after = query(plans.connection, sort=sort, limit=10).after if page == 2 else None
-    told = plans.of(query, sort=sort, limit=10, after=after)
+    told = plans.of_page(query, sort, page)
     assert "SCAN" not in told
     assert "TEMP B-TREE" not in told
     if page == 2:  # and is found there at once

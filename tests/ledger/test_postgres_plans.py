@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
 
 from surefoot.core.states import COMPLETED, FAILED, RUNNING
-from surefoot.core.wire import FlowRunFilter, LogFilter, SortFlowRuns, SortTaskRuns, TaskRunFilter
+from surefoot.core.wire import FlowRunFilter, LogFilter, TaskRunFilter
 from surefoot.ledger import Ledger, queries
 from surefoot.ledger.retention import Cutoffs, Retaining
 from surefoot.ledger.tables import flow_runs, logs, task_runs
-from tests.ledger.builders import SECOND, T0, Pen, a_flow_run, a_task_run
+from tests.ledger.builders import T0, Pen, a_flow_run, a_task_run
+from tests.ledger.plans import EACH_PAGE, Plans, some_runs
 from tests.places import SERVERS
 
 PAST = 1_500  # flow runs of the past; each called ten tasks, each of which logged a line
-
-
-class Plans:
-    """Asks the planner about each statement of a connection."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.found: list[str] = []
-        event.listen(connection, "before_cursor_execute", self._explain)
-
-    def _explain(self, _: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        if statement.startswith(("SELECT", "WITH", "UPDATE", "INSERT")):
-            driver: Any = self.connection.connection.driver_connection
-            self.found += [row[0] for row in driver.execute(f"EXPLAIN {statement}", parameters)]
-
-    def of(self, query: Any, *args: Any, **options: Any) -> str:
-        self.found.clear()
-        query(self.connection, *args, **options)
-        assert self.found
-        return "\n".join(self.found)
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -54,13 +35,7 @@ def _recent() -> Any:
     old = a_flow_run(pen, "old").enter(RUNNING)
     a_task_run(pen, old, "old-task").enter(RUNNING).enter(COMPLETED).log("an old line", flow_run=old)
     old.enter(COMPLETED)
-    for number in range(30):
-        run = a_flow_run(pen, f"run-{number}", at_us=T0 + number * SECOND).enter(RUNNING)
-        task_run = a_task_run(pen, run, f"task-{number}").enter(RUNNING)
-        task_run.log("a line", flow_run=run)
-        if number % 2:
-            task_run.enter(FAILED, message="ValueError: no such thing")
-            run.enter(FAILED, message="ValueError: no such thing", cause_id=task_run.id)
+    some_runs(pen)
     return pen.batches()
 
 
@@ -104,21 +79,11 @@ def _walks(told: str) -> bool:
     return any(f"Seq Scan on {table.name}" in told for table in (flow_runs, task_runs, logs))
 
 
-@pytest.mark.parametrize("page", [1, 2])
-@pytest.mark.parametrize(
-    ("query", "sort"),
-    [
-        *((queries.list_flow_runs, sort) for sort in get_args(SortFlowRuns)),
-        *((queries.list_task_runs, sort) for sort in get_args(SortTaskRuns)),
-        (queries.list_logs, "TIMESTAMP_ASC"),
-        (queries.list_logs, "TIMESTAMP_DESC"),
-    ],
-)
+@pytest.mark.parametrize(("query", "sort", "page"), EACH_PAGE)
 def test_a_page_of_everything_is_read_from_an_index_in_its_order(
     plans: Plans, query: Any, sort: str, page: int
 ) -> None:
-    after = query(plans.connection, sort=sort, limit=10).after if page == 2 else None
-    told = plans.of(query, sort=sort, limit=10, after=after)
+    told = plans.of_page(query, sort, page)
     assert not _walks(told), told
     assert "Sort" not in told, told
     if page == 2:  # and is found there at once

@@ -169,7 +169,7 @@ CASES: dict[str, Case] = {
         f"{TASK} took its result from the cache: same inputs as yesterday.",
     ),
     "skipped": Case(
-        _task_of((COMPLETED, "Skipped", "no new rows")), "no new rows", f"{TASK} was skipped on purpose: no new rows."
+        _task_of((COMPLETED, "Skipped", "no new rows")), "no new rows", f"{TASK} was skipped: no new rows."
     ),
     "rolled back": Case(
         _task_of((RUNNING,), (COMPLETED,), (COMPLETED, "RolledBack")), None, f"{TASK} completed, and was rolled back."

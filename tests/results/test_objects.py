@@ -18,8 +18,9 @@ from surefoot.results import ResultStore, load_result
 from surefoot.results.asking import Asked, Persistence, asked
 from surefoot.results.keeping import Keeper
 from surefoot.results.loading import load
-from surefoot.results.objects import folder_of, object_path
+from surefoot.results.objects import object_path
 from surefoot.results.persistence import keep_for
+from surefoot.results.places import address_of
 from surefoot.results.serializing import JSONSerializer, Serializer
 
 
@@ -99,9 +100,12 @@ def test_what_cannot_be_stored_as_asked_is_an_error_that_says_why(home: Path, as
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ((None, "s3://bucket/x", None), BadInput, "this version stores results in folders only"),
-        ((None, 3, None), BadInput, "result_storage is 3, which is no path"),
-        ((None, " ", None), BadInput, "which is no path"),
+        ((None, "ftp://server/x", None), BadInput, "nothing here stores in ftp://"),
+        ((None, "s3:///x", None), BadInput, "Write s3://BUCKET or s3://BUCKET/FOLDER"),
+        ((None, "az://c/x?key=1", None), BadInput, "Write az://CONTAINER"),
+        ((None, None, None, None, -1), BadInput, "result_ttl of task 'a' is -1"),
+        ((None, 3, None), BadInput, "result_storage is 3, which is no place"),
+        ((None, " ", None), BadInput, "which is no place"),
         (("yes", None, None), BadInput, "persist_result of task 'a' is 'yes'"),
         ((False, "x", None), BadInput, "task 'a' has persist_result=False, and says where"),
         ((None, None, "jsn"), BadInput, "Did you mean 'json'?"),
@@ -129,7 +133,7 @@ def test_decorators_take_the_options_and_refuse_at_once(tmp_path: Path) -> None:
     def nightly() -> int:
         return 1
 
-    assert (nightly.asks.persist, nightly.asks.folder) == (True, str(tmp_path))
+    assert (nightly.asks.persist, nightly.asks.storage) == (True, str(tmp_path))
     with pytest.raises(BadInput, match="There is no serializer 'jsn'"):
         task(result_serializer="jsn")(report.fn)
     with pytest.raises(TemplateError, match=r"Use the parameters that it has: {parameters\[day\]}"):
@@ -149,7 +153,7 @@ def test_what_counts_is_the_task_then_the_setting_then_what_is_around(
     assert not persists(no, stores)
     assert nothing.in_force(stores, core_settings.refresh(), is_task=True) is stores
     inner = yes.in_force(stores, core_settings.refresh(), is_task=True)
-    assert (inner.folder, inner.serializer) == ("/x", JSONSerializer())
+    assert (inner.storage, inner.serializer) == ("/x", JSONSerializer())
     monkeypatch.setenv("SUREFOOT_RESULTS_PERSIST_BY_DEFAULT", "1")
     assert persists(nothing, None)
     monkeypatch.setenv("SUREFOOT_TASKS_DEFAULT_PERSIST_RESULT", "0")
@@ -183,7 +187,7 @@ def test_keys_that_lead_out_of_the_folder_are_refused(tmp_path: Path, key: str) 
 def test_a_place_for_results_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert folder_of("out") == folder_of("~/out") == folder_of(Path("out")) == folder_of(f"file://{tmp_path}/out")
+    assert address_of("out") == address_of("~/out") == address_of(Path("out")) == address_of(f"file://{tmp_path}/out")
 
 
 @pytest.mark.parametrize(

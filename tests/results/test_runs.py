@@ -124,7 +124,7 @@ def test_code_can_ask_where_its_result_will_go(home: Path, tmp_path: Path) -> No
 
     def look() -> None:
         store = get_result_store()
-        seen.append((should_persist_result(), store.folder, store.serializer.type))
+        seen.append((should_persist_result(), store.storage, store.serializer.type))
 
     @task
     def inner() -> None:

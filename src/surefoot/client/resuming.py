@@ -5,25 +5,23 @@ The embedded way: straight on the ledger of the home. May import: ledger, journa
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, Self
 
 from msgspec.structs import replace
 
 from surefoot.client.folding import take_in
+from surefoot.client.holding import Holding, holder_here, proof_of
 from surefoot.client.ledgers import ledger_of
 from surefoot.core import settings
-from surefoot.core.clock import get_clock
 from surefoot.core.errors import NotFound, Refused, Unavailable
 from surefoot.core.ids import to_text
-from surefoot.core.os.host import host_name
 from surefoot.core.ports import Earlier, Retryable
 from surefoot.core.states import COMPLETED, FINAL
 from surefoot.journal.home import Home
-from surefoot.journal.reading import writers
 from surefoot.ledger import queries
-from surefoot.ledger.decisions.epochs import newest_opened, open_epoch
+from surefoot.ledger.decisions.epochs import LEASE_S, next_epoch, open_epoch
 
 __all__ = ["EmbeddedEarlierRuns"]
 
@@ -33,10 +31,13 @@ _WAIT_S: Final = 30.0
 class EmbeddedEarlierRuns:
     """`EarlierRuns` on the ledger of a home, or on that at `url`."""
 
-    def __init__(self, home: str, url: str | None = None) -> None:
+    def __init__(self, home: str, url: str | None = None, *, lease_s: float = LEASE_S) -> None:
         self._home = Home(home)
         self._home.ensure()
         self._ledger = ledger_of(self._home, url)
+        self._lease_s = lease_s
+        self._proof = partial(proof_of, self._home, self._ledger)
+        self._holding: Holding | None = None
 
     @classmethod
     def open(cls) -> Self:
@@ -45,7 +46,19 @@ class EmbeddedEarlierRuns:
         return cls(current.home, current.ledger.url)
 
     def close(self) -> None:
-        self._ledger.close()
+        try:
+            if self._holding is not None:
+                self._holding.end()
+        finally:
+            self._ledger.close()
+
+    def give_up(self) -> None:
+        holding, self._holding = self._holding, None
+        try:
+            if holding is not None:
+                holding.end(has_begun=False)
+        finally:
+            self._ledger.close()
 
     def retryable(self, reference: str) -> Retryable:
         self._fold()
@@ -65,16 +78,11 @@ class EmbeddedEarlierRuns:
             return self._checked(tx, found)
 
     def open_epoch(self, retryable: Retryable, writer_id: bytes) -> None:
+        run_id, epoch = retryable.run.run_id, retryable.epoch
+        holder = holder_here(writer_id, self._ledger)
         with self._ledger.decide() as tx:
-            open_epoch(
-                tx,
-                retryable.run.run_id,
-                retryable.epoch,
-                writer_id,
-                at_us=get_clock().now_us(),
-                opened_by=f"pid {os.getpid()} on {host_name()}",
-                why="retry",
-            )
+            open_epoch(tx, run_id, epoch, holder, self._proof, why="retry", lease_s=self._lease_s)
+        self._holding = Holding(self._home, self._ledger, run_id, epoch, writer_id, self._lease_s)
 
     def runs_of(self, flow_run_id: bytes) -> Mapping[bytes, Earlier]:
         with self._ledger.read() as tx:
@@ -112,13 +120,4 @@ class EmbeddedEarlierRuns:
                 f"Flow run {run.name!r} is {run.state_name}: it has not ended.",
                 do=f"Wait for its end: surefoot flow-run watch {run.name}",
             )
-        opened = newest_opened(tx, flow_run_id)
-        if opened is None or opened.epoch < found.epoch:
-            return found
-        # Somebody opened that epoch, and nothing of it is told yet.
-        if any(writer.writer_id == opened.writer_id and writer.is_alive() for writer in writers(self._home)):
-            raise Refused(
-                f"Flow run {run.name!r} is being started again by {opened.opened_by}.",
-                do=f"See what becomes of it: surefoot flow-run watch {run.name}",
-            )
-        return replace(found, epoch=opened.epoch + 1)
+        return replace(found, epoch=next_epoch(tx, flow_run_id, self._proof))

@@ -47,6 +47,7 @@
     └── Defect                        ours: please report it
 
     TerminationSignal (BaseException) SIGTERM reached this process while a run was on
+    (`Skip`, an Exception, is raised by users and is no error)
 
 Each error says `what` happened, with names and values, and what to `do`: one step that can be typed. `slug` names its
 section in docs/errors.md and never changes. May import: nothing.
@@ -89,6 +90,7 @@ __all__ = [
     "ResultNotStored",
     "RunError",
     "SettingsError",
+    "Skip",
     "SurefootError",
     "TaskRunTimeoutError",
     "TemplateError",
@@ -408,6 +410,17 @@ class Defect(SurefootError):
     """A mistake of Surefoot's own. Please report it, with the output of `surefoot version -o json`."""
 
     slug = "defect"
+
+
+class Skip(Exception):
+    """Raise it in a task or flow to end the run there, on purpose: COMPLETED, with the name Skipped.
+
+    The message says why. What waits for the run is skipped too, unless its trigger says otherwise.
+
+    >>> raise Skip("nothing new")
+    Traceback (most recent call last):
+    surefoot.core.errors.Skip: nothing new
+    """
 
 
 class TerminationSignal(BaseException):

@@ -70,8 +70,12 @@ class EarlierRuns(Protocol):
         """The task runs and subflow runs of a flow run, by their keys."""
         ...
 
+    def give_up(self) -> None:
+        """The run whose epoch was opened is not started after all: nothing was recorded of it. Then as `close`."""
+        ...
+
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Let go of files and connections. If an epoch was opened, the run has ended."""
         ...
 
 

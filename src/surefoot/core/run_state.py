@@ -23,7 +23,7 @@ from surefoot.core.errors import (
 )
 from surefoot.core.ids import new_id, to_uuid
 from surefoot.core.state_details import StateDetails, StateTypeError, StateValueError, instant
-from surefoot.core.states import FINAL, StateType, default_name
+from surefoot.core.states import FINAL, SKIPPED, StateType, default_name
 
 __all__ = ["NO_DATA", "State", "aggregate", "get_state_exception", "raise_state_exception"]
 
@@ -140,6 +140,10 @@ class State:
     def is_completed(self) -> bool:
         """Whether the run completed."""
         return self.type is StateType.COMPLETED
+
+    def is_skipped(self) -> bool:
+        """Whether the run was skipped: COMPLETED, with the name Skipped, and no value."""
+        return self.type is StateType.COMPLETED and self.name == SKIPPED
 
     def is_failed(self) -> bool:
         """Whether the run failed."""

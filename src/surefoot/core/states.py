@@ -14,7 +14,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-__all__ = ["FINAL", "HAD_COMPLETED", "LEGAL", "NAMES", "NOT_CACHED", "StateType", "is_final", "is_legal"]
+__all__ = ["FINAL", "HAD_COMPLETED", "LEGAL", "NAMES", "NOT_CACHED", "SKIPPED", "StateType", "is_final", "is_legal"]
 
 
 class StateType(str, Enum):
@@ -49,6 +49,7 @@ FAILED = StateType.FAILED
 CRASHED = StateType.CRASHED
 
 FINAL: Final = frozenset({CANCELLED, COMPLETED, FAILED, CRASHED})
+SKIPPED: Final = "Skipped"  # the name of COMPLETED that logic looks at: what waits for it is skipped too
 
 # The names that Surefoot itself gives, the default first. A user's own name may stand on any type.
 NAMES: Final[dict[StateType, tuple[str, ...]]] = {
@@ -58,7 +59,7 @@ NAMES: Final[dict[StateType, tuple[str, ...]]] = {
     PAUSED: ("Paused", "Suspended"),
     CANCELLING: ("Cancelling",),
     CANCELLED: ("Cancelled",),
-    COMPLETED: ("Completed", "Cached", "Skipped", "Staged", "RolledBack"),
+    COMPLETED: ("Completed", "Cached", SKIPPED, "Staged", "RolledBack"),
     FAILED: ("Failed", "TimedOut", "NotReady"),
     CRASHED: ("Crashed", "Lost", "Abandoned"),
 }
@@ -91,7 +92,7 @@ LEGAL: Final[dict[StateType | None, dict[StateType, _Names]]] = {
         PENDING: _ANY,
         SCHEDULED: _ANY,
         RUNNING: _ANY,
-        COMPLETED: _only("Cached", "Skipped"),
+        COMPLETED: _only("Cached", SKIPPED),
         FAILED: _only("NotReady"),
         CANCELLING: _ANY,
         CANCELLED: _ANY,

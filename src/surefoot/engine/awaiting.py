@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from contextvars import Context
-from typing import Any
+from contextvars import Context, copy_context
+from typing import Any, TypeVar
 
 from surefoot.core.clock import get_clock
 from surefoot.core.os.threads import STEP, THIS_THREAD, Gate
@@ -23,14 +23,18 @@ from surefoot.engine.effects import (
     Call,
     Conclude,
     Effect,
+    FindCached,
     Finish,
     Hook,
+    Keep,
+    LookUp,
     NotReady,
     Outcome,
     Raised,
     Resolve,
     Returned,
     Settle,
+    Skipped,
     Sleep,
     Stopped,
     Undo,
@@ -40,8 +44,11 @@ from surefoot.engine.execution import Execution, pending_in, stop_of
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.reaching import ON, heeded, stop_over
+from surefoot.engine.task_execution import TaskExecution
 
-__all__ = ["comes_on", "drive", "drive_on", "guarded_await", "perform"]
+T = TypeVar("T")
+
+__all__ = ["comes_on", "drive", "drive_on", "far", "guarded_await", "perform"]
 
 
 async def drive(execution: Execution) -> None:
@@ -73,9 +80,10 @@ async def drive_on(execution: Execution, outcome: Any) -> Stopped | None:
         except StopIteration as end:
             stop: Stopped | None = end.value
             return stop
-        performer = perform.get(type(effect))
+        kind = type(effect)
+        performer = perform.get(kind) or (far.get(kind) if execution.persistence.is_far else None)
         if performer is None:
-            outcome = perform_blocking[type(effect)](execution, effect)
+            outcome = perform_blocking[kind](execution, effect)
         else:
             outcome = await performer(execution, effect)
 
@@ -196,7 +204,7 @@ def _is_suspended(steps: Any) -> bool:
 _NO_GATE = Gate()  # where there is none: it lets in what never comes
 
 
-async def _resolve(execution: Execution, _effect: Resolve) -> NotReady | Stopped | None:
+async def _resolve(execution: Execution, _effect: Resolve) -> NotReady | Skipped | Raised | Stopped | None:
     if execution.references is None:
         return None
     outcome = await _await_all(execution, execution.unfinished())
@@ -212,6 +220,37 @@ async def _await_all(execution: Execution, futures: list[Any]) -> Outcome:
             await future.ended()
 
     return await guarded_await(execution, all_ended())
+
+
+async def _look_up(execution: Execution, _effect: LookUp) -> Verdict | str | None:
+    return await _elsewhere(execution, execution.look_up)
+
+
+async def _find_cached(execution: Execution, _effect: FindCached) -> Any:
+    assert isinstance(execution, TaskExecution)
+    outcome = await guarded_await(execution, asyncio.to_thread(execution.find_cached))
+    return outcome.value if type(outcome) is Returned else outcome
+
+
+async def _keep(execution: Execution, effect: Keep) -> Verdict:
+    return await _elsewhere(execution, lambda: execution.keep(effect.verdict))
+
+
+async def _elsewhere(execution: Execution, act: Callable[[], T]) -> T:
+    """Do on a thread what may take the time of a network, and is never stopped, so that the loop goes on meanwhile."""
+    task = asyncio.current_task()
+    assert task is not None
+    acting = asyncio.get_running_loop().run_in_executor(None, copy_context().run, act)
+    held_back: list[asyncio.CancelledError] = []
+    while not acting.done():
+        try:
+            await asyncio.wait([acting])
+        except asyncio.CancelledError as error:  # not now: it is let in at the next step that may be stopped
+            held_back.append(error)
+    for cancelled in held_back:
+        task.uncancel()
+        task.cancel(*cancelled.args)
+    return acting.result()
 
 
 async def _call(execution: Execution, effect: Call) -> Outcome:
@@ -309,4 +348,11 @@ perform: dict[type[Effect], Callable[[Any, Any], Awaitable[Any]]] = {
     Sleep: _sleep,
     Hook: _hook,
     Finish: _finish,
+}
+
+# What is performed in the loop, without waiting, unless results are stored behind a network.
+far: dict[type[Effect], Callable[[Any, Any], Awaitable[Any]]] = {
+    LookUp: _look_up,
+    FindCached: _find_cached,
+    Keep: _keep,
 }

@@ -28,9 +28,11 @@ from surefoot.engine.effects import (
     NotReady,
     Outcome,
     Prepare,
+    Raised,
     Resolve,
     Returned,
     Settle,
+    Skipped,
     Sleep,
     Stopped,
     Undo,
@@ -86,7 +88,7 @@ def _enter(execution: Execution, effect: Enter) -> None:
     execution.enter(effect)
 
 
-def _resolve(execution: Execution, _effect: Resolve) -> NotReady | Stopped | None:
+def _resolve(execution: Execution, _effect: Resolve) -> NotReady | Skipped | Raised | Stopped | None:
     if execution.references is None:
         return None
     waiting = execution.unfinished()

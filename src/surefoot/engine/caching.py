@@ -119,9 +119,9 @@ def _expiration_us(expiration: Any, owner: str) -> int:
 def _key_storage(policy: CachePolicy | None) -> str | None:
     if policy is None or policy.key_storage is None:
         return None
-    from surefoot.results.objects import folder_of
+    from surefoot.results.places import address_of
 
-    return folder_of(policy.key_storage)
+    return address_of(policy.key_storage)
 
 
 def _warn(text: str) -> None:

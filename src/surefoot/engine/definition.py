@@ -18,6 +18,7 @@ from surefoot.core.cards import card
 from surefoot.core.delays import DelaySpec, delays_of
 from surefoot.core.errors import BadInput, ParameterBindError, ReservedArgumentError, TemplateError
 from surefoot.core.names import check_name, fill_template
+from surefoot.core.triggers import DEFAULT, check_trigger_name
 from surefoot.engine.importable import import_named, is_module_importable, standing_at
 from surefoot.engine.keys import Key, Keys, carrier_of, identity_of, source_hash
 from surefoot.engine.lifecycle import Rules
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 
     from surefoot.core.settings import Settings
     from surefoot.engine.caching import Caching
+    from surefoot.engine.verdicts import Trigger
     from surefoot.results.asking import Asked
 
-__all__ = ["Definition", "Hooks", "RunName"]
+__all__ = ["Definition", "Hooks", "RunName", "check_trigger"]
 
 RunName = str | Callable[..., str] | None
 Hooks = Iterable[Callable[..., Any]] | None
@@ -57,6 +59,7 @@ class Definition:
     name: str
     fn: Callable[..., Any]
     asks: Asked  # how its results are to be stored
+    trigger: Trigger = DEFAULT
     caching: Caching | None = None  # what it asks of a cache
     _options: dict[str, Any]  # what it was made with: `with_options` makes another with these and others
 
@@ -465,6 +468,18 @@ def check_hooks(functions: Hooks, argument: str, owner: Definition) -> list[Call
         if not callable(function):
             raise BadInputType(f"{what} contains {function!r}, which cannot be called.", do=do)
     return listed
+
+
+def check_trigger(trigger: Trigger, owner: Definition) -> Trigger:
+    """A trigger: the name of a rule, or a function. Raises TypeError and ValueError for anything else."""
+    what = f"{owner.kind.lower()} {owner.name!r}"
+    if isinstance(trigger, str):
+        return check_trigger_name(trigger, what)
+    if not callable(trigger):
+        raise BadInputType(
+            f"trigger of {what} is {trigger!r}.", do='Pass a rule, "all_done", or a function of the upstream states.'
+        )
+    return trigger
 
 
 def _check_retries(retries: int | None, kind: str) -> int | None:

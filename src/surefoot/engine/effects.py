@@ -29,6 +29,7 @@ __all__ = [
     "Resolve",
     "Returned",
     "Settle",
+    "Skipped",
     "Sleep",
     "Stopped",
     "Undo",
@@ -68,7 +69,7 @@ class Enter(Effect):
 class Resolve(Effect):
     """Wait until all inputs are there, and put values where futures were. May be stopped.
 
-    Answer: None, `NotReady`, or `Stopped`. In a pool the life is parked: it holds no thread.
+    Answer: None, `NotReady`, `Skipped`, `Raised`, or `Stopped`. In a pool the life is parked: it holds no thread.
     """
 
     __slots__ = ()
@@ -280,6 +281,16 @@ class NotReady:
         self.cause_id = cause_id
 
 
+class Skipped:
+    """Its trigger has it that the run is skipped."""
+
+    __slots__ = ("cause_id", "message")
+
+    def __init__(self, message: str | None, cause_id: bytes | None = None) -> None:
+        self.message = message
+        self.cause_id = cause_id  # the upstream that was skipped, if that is why
+
+
 class Verdict:
     """The state that an attempt amounts to."""
 
@@ -302,4 +313,4 @@ class Verdict:
         self.timed_out = timed_out  # by its own limit, not by a TimeoutError of the user's
 
 
-Outcome = Returned | Raised | Stopped | Yielded | Closed | NotReady | Verdict | bool | None
+Outcome = Returned | Raised | Stopped | Yielded | Closed | NotReady | Skipped | Verdict | bool | None

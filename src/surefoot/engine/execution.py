@@ -18,17 +18,18 @@ from surefoot.core.ports import Earlier
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, HAD_COMPLETED, PENDING, RUNNING
 from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
-from surefoot.engine.effects import Enter, NotReady, Settle, Stopped, Verdict
+from surefoot.engine.effects import Enter, NotReady, Raised, Settle, Skipped, Stopped, Verdict
 from surefoot.engine.hashing import fingerprint, short_hash
-from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, unready, value_of
+from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, value_of
 from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
 from surefoot.engine.tracebacks import traceback_text
+from surefoot.engine.verdicts import judged, verdict_over
 from surefoot.results.asking import Persistence
 from surefoot.results.persistence import keep_for
-from surefoot.states import NO_DATA, State, aggregate
+from surefoot.states import NO_DATA, State
 
 if TYPE_CHECKING:
     from surefoot.core.os.threads import Gate
@@ -478,14 +479,14 @@ class Execution:
         """The futures among the inputs that have not ended."""
         return pending_in(self.references) if self.references is not None else []
 
-    def take_inputs(self) -> NotReady | None:
-        """All upstreams have ended: put their values in place, or say which one did not complete."""
+    def take_inputs(self) -> NotReady | Skipped | Raised | None:
+        """All upstreams have ended: put their values in place, or say what the run's trigger has against it."""
         references = self.references
         if references is None:
             return None
-        not_ready = unready(references)
-        if not_ready is not None:
-            return not_ready
+        against = judged(references, self.definition.trigger)
+        if against is not None:
+            return against
         self.args = tuple([replace_references(value, value_of) for value in self.args])
         self.kwargs = {name: replace_references(value, value_of) for name, value in self.kwargs.items()}
         self.references = self.before = None
@@ -528,28 +529,7 @@ class Execution:
             if self.flow is not None and self.is_task and type(value) not in PLAIN:
                 self.flow.links.add(value, self.run_id)
             return Verdict(COMPLETED, "Completed", None, value)
-        states = [reference.state for reference in found]
-        if type(value) is State and value.run_id is None:
-            return self._verdict_by_hand(value)
-        kind, message, decisive = aggregate(states)
-        if decisive is None:
-            single = states[0] if len(states) == 1 and not isinstance(value, (list, tuple, set, dict)) else None
-            name = single.name if single is not None else "Completed"
-            told = single.message if single is not None else message
-            return Verdict(COMPLETED, name, told, replace_references(value, value_of))
-        if len(states) == 1:
-            message = decisive.message or f"{decisive.run_of or 'a run'} ended {decisive.name}"
-        if decisive.type not in FINAL:
-            return self._verdict_by_hand(decisive)
-        data = decisive.data if isinstance(decisive.data, BaseException) else decisive
-        return Verdict(kind, decisive.name if kind is decisive.type else "Failed", message, data, decisive.run_id)
-
-    def _verdict_by_hand(self, state: State) -> Verdict:
-        if state.is_final() or state.is_paused():
-            data = None if state.data is NO_DATA else state.data
-            return Verdict(state.type, state.name, state.message, data)
-        message = f"it returned the state {state.name}, which is not an end"
-        return Verdict(FAILED, "Failed", message)
+        return verdict_over(value, found)
 
     def verdict_state(self, verdict: Verdict) -> State:
         """A verdict as the state that the run would enter with it."""

@@ -25,7 +25,7 @@ from surefoot.engine.recorded_parameters import is_json, parameters_json
 from surefoot.engine.resuming import Restart, Resuming, expected_restart
 from surefoot.engine.runs import FlowRun, Run
 from surefoot.engine.scope import current
-from surefoot.engine.session import session
+from surefoot.engine.session import Session, session
 from surefoot.engine.sources import main_module, source_file, source_version
 from surefoot.engine.tracebacks import SharedFrames
 from surefoot.results.keeping import Keeper
@@ -90,6 +90,8 @@ class FlowExecution(Execution):
         parameters = dict(restart.parameters) if restart is not None else flow.bind(args, kwargs)
         found = session() if parent is None else parent.session
         outer = None if parent is None else parent.flow
+        self.validate = validate
+        self.runner = runner
         self.hidden = hidden  # parameters whose values are not recorded
         self.resuming: Resuming | None = None
         self.keeper: Keeper | None = None
@@ -103,11 +105,26 @@ class FlowExecution(Execution):
             self.links = Links()
             if restart is not None:
                 self.resuming = Resuming.begin(restart, found)
+        try:
+            self._set_up(flow, parameters, parent, found, restart)
+            self.look_for_inputs(wait_for)
+        except BaseException:
+            if outer is None and self.resuming is not None:
+                self.resuming.give_up()
+            raise
+
+    def _set_up(
+        self,
+        flow: Definition,
+        parameters: dict[str, Any],
+        parent: Execution | None,
+        found: Session,
+        restart: Restart | None,
+    ) -> None:
+        outer = None if parent is None else parent.flow
         super().__init__(flow, (), parameters, parent, found)
         self.flow = self
         self._indexes: dict[str, int] = {}
-        self.validate = validate
-        self.runner = runner
         self.pool: Pool | None = None
         self.shared_frames = SharedFrames()
         if restart is not None and self.resuming is not None:
@@ -126,7 +143,6 @@ class FlowExecution(Execution):
         if self.resuming is not None and self.earlier is not None:
             self._earlier_runs = self.resuming.runs_of(self.run_id)
         self.run_name = two_words(int.from_bytes(self.run_id[8:], "big") & 0x3FFFFFFFFFFFFFFF)
-        self.look_for_inputs(wait_for)
 
     def begin(self) -> Life:
         is_part = self.parent is not None and self.parent.flow is not None

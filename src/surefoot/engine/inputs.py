@@ -12,15 +12,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.annotations import Annotation, allow_failure, quote
-from surefoot.core.errors import NotReadyRun
-from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED
-from surefoot.engine.effects import NotReady
+from surefoot.core.states import COMPLETED
 from surefoot.states import State, get_state_exception
 
 if TYPE_CHECKING:
     from surefoot.futures import Future
 
-__all__ = ["PLAIN", "Reference", "find_references", "replace_references", "unready"]
+__all__ = ["PLAIN", "Reference", "find_references", "replace_references", "value_of"]
 
 # Values of exactly these types hold no future and are no container: they are passed over without a look inside.
 _BUILT_IN: Final = frozenset({list, tuple, dict, set, frozenset})
@@ -202,26 +200,6 @@ def _copy(value: Any) -> Any:
     import copy
 
     return copy.copy(value)
-
-
-_VERBS: Final = {FAILED: "failed", CRASHED: "crashed", CANCELLED: "was cancelled"}
-
-
-def unready(references: Iterable[Reference]) -> NotReady | None:
-    """Why a run with these inputs, all of which have ended, cannot start; None if it can."""
-    for reference in references:
-        state = reference.state
-        kind = state.type
-        if kind is COMPLETED or (kind is FAILED and reference.allows_failure):
-            continue
-        name = f"`{state.run_of}`" if state.run_of else "a state that it was given"
-        verb = "did not run" if state.name == "NotReady" else _VERBS.get(kind, f"is {state.name}")
-        message = f"{name} {verb}" + (f": {state.message}" if state.message else "")
-        error = NotReadyRun(f"It did not run, because {message}.")
-        if kind in _VERBS:
-            error.__cause__ = get_state_exception(state)
-        return NotReady(message, error, state.run_id)
-    return None
 
 
 def value_of(target: Any, allows_failure: bool) -> Any:

@@ -15,6 +15,7 @@ from contextvars import Context
 from functools import partial
 from typing import Final
 
+from surefoot.engine.awaiting import far
 from surefoot.engine.awaiting import perform as perform_awaiting
 from surefoot.engine.blocking import perform
 from surefoot.engine.effects import Conclude, Undo
@@ -129,6 +130,8 @@ class Lane:
                 outcome = pool.park(execution, effect)
                 if outcome is AWAY:
                     return False
+            elif kind in far and execution.persistence.is_far:
+                outcome = await far[kind](execution, effect)
             elif kind not in perform_awaiting:
                 outcome = perform[kind](execution, effect)
             elif kind is Conclude or kind is Undo:  # whatever it was told: nothing is left half done

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from surefoot.core.delays import Delays
-from surefoot.core.errors import CancelledRun, SurefootError
+from surefoot.core.errors import CancelledRun, Skip, SurefootError
 from surefoot.core.states import (
     CANCELLED,
     COMPLETED,
@@ -20,6 +20,7 @@ from surefoot.core.states import (
     PENDING,
     RUNNING,
     SCHEDULED,
+    SKIPPED,
 )
 from surefoot.engine.effects import (
     AskRetry,
@@ -40,6 +41,7 @@ from surefoot.engine.effects import (
     Resolve,
     Returned,
     Settle,
+    Skipped,
     Sleep,
     Stopped,
     Undo,
@@ -137,7 +139,7 @@ def task_life(
             stop = stop or concluded
         else:
             verdict = concluded
-    elif keeps and stop is None and verdict.state_type is COMPLETED:
+    elif keeps and stop is None and _gives_a_value(verdict):
         verdict = yield Keep(verdict)
     return (yield from _end(rules, stop, verdict))
 
@@ -163,7 +165,7 @@ def flow_life(rules: Rules, keeps: bool = False, resumes: bool = False) -> Life:
     stop, verdict = yield from _attempts(rules, first)
     late_stop = yield _finish(stop, verdict)
     stop = stop or late_stop
-    if keeps and stop is None and verdict.state_type is COMPLETED:
+    if keeps and stop is None and _gives_a_value(verdict):
         verdict = yield Keep(verdict)
     return (yield from _end(rules, stop, verdict))
 
@@ -190,11 +192,19 @@ def _finish(stop: Stopped | None, verdict: Verdict) -> Finish:
     return _FINISH if verdict.state_type is COMPLETED else _CANCEL
 
 
-def _never_ran(why: NotReady | Raised | Stopped) -> Life:
+def _gives_a_value(verdict: Verdict) -> bool:
+    return verdict.state_type is COMPLETED and verdict.state_name != SKIPPED
+
+
+def _never_ran(why: NotReady | Skipped | Raised | Stopped) -> Life:
     if type(why) is Stopped:
         yield Enter(CANCELLED, "Cancelled", f"{why.why}, before it started", why.error)
         return None if why.ends_here else why
-    if type(why) is Raised:
+    if type(why) is Skipped:
+        yield Enter(COMPLETED, SKIPPED, why.message, None, why.cause_id)
+    elif type(why) is Raised and isinstance(why.error, Skip):
+        yield Enter(COMPLETED, SKIPPED, str(why.error) or None)
+    elif type(why) is Raised:
         yield Enter(FAILED, "NotReady", reason(why.error), why.error)
     else:
         assert type(why) is NotReady
@@ -272,6 +282,8 @@ def _end(rules: Rules, stop: Stopped | None, verdict: Verdict) -> Life:
     else:
         kind = verdict.state_type
         yield Enter(kind, verdict.state_name, verdict.message, verdict.data, verdict.cause_id)
+        if kind is COMPLETED and verdict.state_name == SKIPPED:
+            return None  # nothing was done that a hook could be told of
     if stop is not None and stop.ends_here:
         stop = None
     hook = _HOOKS.get(kind)
@@ -289,6 +301,8 @@ def _closed(outcome: Closed) -> Verdict:
 
 
 def _raised(outcome: Raised) -> Verdict:
+    if isinstance(outcome.error, Skip):
+        return Verdict(COMPLETED, SKIPPED, str(outcome.error) or None)
     if outcome.died:
         return Verdict(CRASHED, "Crashed", reason(outcome.error), outcome.error)
     # A TimeoutError of the user's own reads the same to whoever looks at the list: something took too long.

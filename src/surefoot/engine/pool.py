@@ -29,6 +29,7 @@ from surefoot.engine.effects import (
     Raised,
     Resolve,
     Settle,
+    Skipped,
     Sleep,
     Stopped,
 )
@@ -220,7 +221,7 @@ class Pool:
             return AWAY
         return self._park_until(execution, execution.unfinished(), lambda: execution.stop or self.inputs_of(execution))
 
-    def inputs_of(self, execution: TaskExecution) -> NotReady | Raised | None:
+    def inputs_of(self, execution: TaskExecution) -> NotReady | Skipped | Raised | None:
         """All upstreams have ended: put their values in place, or say what is in the way."""
         try:
             return execution.take_inputs()

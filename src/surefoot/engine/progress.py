@@ -38,6 +38,7 @@ class MapProgress:
         self.total = total
         self.done = 0
         self.failed = 0
+        self.skipped = 0
         self._start_us = get_clock().mono_us()
         self._drawn_us = 0
         self._cell: CellLine | None = cell_line(sys.stderr) if total > 1 else None
@@ -48,11 +49,12 @@ class MapProgress:
             with one_at_a_time:
                 _moving.append(self)
 
-    def ended(self, completed: bool) -> bool:
+    def ended(self, completed: bool, skipped: bool = False) -> bool:
         """One run has ended. Answers whether it was the last."""
         with one_at_a_time:
             self.done += 1
             self.failed += not completed
+            self.skipped += skipped
             last = self.done == self.total
             if self._moves:
                 if last:
@@ -77,7 +79,8 @@ class MapProgress:
         rate = self.done / seconds if seconds > 0 else 0.0
         left = f", {_clock_time((self.total - self.done) / rate)} left" if rate and self.done < self.total else ""
         failed = f", {self.failed:,} failed" if self.failed else ""
-        return f"{self.name}: {self.done:,}/{self.total:,} done{failed}, {rate:,.0f}/s{left}"
+        skipped = f", {self.skipped:,} skipped" if self.skipped else ""
+        return f"{self.name}: {self.done:,}/{self.total:,} done{failed}{skipped}, {rate:,.0f}/s{left}"
 
     def seconds(self) -> float:
         """How long it has been going on."""

@@ -18,7 +18,7 @@ from surefoot.core.errors import MissingResult, Refused
 from surefoot.core.facts import ResultAt
 from surefoot.core.ids import to_text
 from surefoot.core.ports import Earlier, EarlierRuns, Retryable
-from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED
+from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, SKIPPED
 from surefoot.results.loading import Loader
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ class Resuming:
         """The earlier task runs and subflow runs of a flow run, by their keys."""
         return self._runs.runs_of(flow_run_id)
 
+    def give_up(self) -> None:
+        """The run is not begun after all; nothing was recorded."""
+        self._runs.give_up()
+        self._values.close()
+
     def end(self) -> None:
         """The flow run has ended."""
         self._runs.close()
@@ -93,6 +98,8 @@ class Resuming:
         """
         if earlier.state_type is not COMPLETED:
             return _ENDS.get(earlier.state_type, "it had not ended") if earlier.run_count else None
+        if earlier.state_name == SKIPPED:  # whether it is skipped is decided anew
+            return "it had been skipped" if earlier.run_count else None
         at = earlier.result
         if unkeyed is not None:
             return f"it had completed, but {unkeyed}"

@@ -21,6 +21,7 @@ from surefoot.core.states import (
     PENDING,
     RUNNING,
     SCHEDULED,
+    SKIPPED,
 )
 from surefoot.engine.effects import Raised
 from surefoot.engine.tracebacks import traceback_text
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from surefoot.engine.effects import Enter, Outcome
     from surefoot.engine.execution import Execution
     from surefoot.engine.progress import MapProgress
+    from surefoot.states import State
 
 __all__ = [
     "cache_unusable",
@@ -100,6 +102,8 @@ def _line(execution: Execution, effect: Enter) -> str:
     if kind is COMPLETED and effect.state_name == "Cached":
         how = "had completed" if (message or "").startswith(HAD_COMPLETED) else "took its result from the cache"
         return f"{how}{because}"
+    if kind is COMPLETED and effect.state_name == SKIPPED:
+        return f"was skipped{because}"
     if kind is COMPLETED:
         name = "" if effect.state_name == "Completed" else f" ({effect.state_name})"
         return f"completed{name} in {took(execution.ran_us / 1e6)}{because}"
@@ -144,11 +148,14 @@ def not_stored(execution: Execution, why: str) -> None:
     _say(execution, WARNING, f"goes on, but {why}")
 
 
-def map_ended(flow: Execution, progress: MapProgress, completed: bool) -> None:
+def map_ended(flow: Execution, progress: MapProgress, state: State) -> None:
     """One run of a map has ended; after the last, the map is told in one line."""
-    if progress.ended(completed) and progress.total > 1:
+    if progress.ended(state.is_completed(), state.is_skipped()) and progress.total > 1:
         failed = f", {progress.failed:,} of them failed" if progress.failed else ""
-        _say(flow, INFO, f"map {progress.name}: {progress.total:,} runs{failed}, in {took(progress.seconds())}")
+        skipped = f", {progress.skipped:,} skipped" if progress.skipped else ""
+        _say(
+            flow, INFO, f"map {progress.name}: {progress.total:,} runs{failed}{skipped}, in {took(progress.seconds())}"
+        )
 
 
 def _say(execution: Execution, level: int, line: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 from surefoot.core.errors import BadInput, ConfigurationError, Refused
-from surefoot.core.states import COMPLETED, FAILED
+from surefoot.core.states import COMPLETED, FAILED, SKIPPED
 from surefoot.core.transactions import CommitMode, IsolationLevel, TransactionState
 from surefoot.engine import scope
 from surefoot.engine.effects import Outcome, Stopped, Verdict
@@ -368,21 +368,24 @@ class TaskTransaction(Transaction):
 
     def write(self) -> None:
         execution = self.execution
+        if self.verdict is None:
+            return
         verdict, execution.unkept = self.verdict, None
         kept = execution.keep_committed(verdict)
         if kept.state_type is FAILED:
             raise kept.data
 
     def erase(self) -> None:
-        self.execution.forget_kept("its transaction was rolled back")
+        if self.verdict is not None:
+            self.execution.forget_kept("its transaction was rolled back")
 
     def settled(self) -> None:
         is_committed = self.state is TransactionState.COMMITTED
-        if not is_committed:
-            self.execution.forget_kept("its transaction was rolled back")
         verdict = self.verdict
         if verdict is None:
-            return  # it failed: its own end tells
+            return  # it failed, or was skipped: its own end tells
+        if not is_committed:
+            self.execution.forget_kept("its transaction was rolled back")
         told = (verdict.state_name, verdict.message) if is_committed else ("RolledBack", self.why_not)
         with _telling:
             if not self._is_left:  # its life goes on, and tells
@@ -418,6 +421,9 @@ class TaskTransaction(Transaction):
             name = self.execution.run_name
             why = f"task run {name} {'was stopped' if stop else 'failed'}: {stop.why if stop else verdict.message}"
             error = yield from leave(self, why)
+            return error.stop if isinstance(error, Interruption) else verdict
+        if verdict.state_name == SKIPPED:  # it did nothing itself, but what it called may have
+            error = yield from leave(self, None)
             return error.stop if isinstance(error, Interruption) else verdict
         self.verdict = verdict
         self.keepable = self.execution.keepable()

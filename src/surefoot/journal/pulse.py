@@ -19,7 +19,7 @@ from surefoot.core.os.files import FOLDERS_MOVE_IN_USE, make_new, move
 from surefoot.core.os.host import NAMELESS, boot_id, host_name, is_gone, process_mark
 from surefoot.core.os.locks import identity, is_locked, lock_for_life
 
-__all__ = ["BORN", "PULSE", "Holder", "Pulse", "is_beating"]
+__all__ = ["BORN", "PULSE", "Holder", "Pulse", "is_beating", "proof_of_life"]
 
 PULSE = "pulse"
 BORN = ".born-"  # prefix of a folder that has no pulse yet; readers pass it by
@@ -109,26 +109,31 @@ def is_beating(folder: str, *, is_local: bool) -> bool:
 
     `is_local`: the folder is on a file system that one running kernel has for itself, so its locks tell all.
     """
+    return proof_of_life(folder, is_local=is_local) is not False
+
+
+def proof_of_life(folder: str, *, is_local: bool) -> bool | None:
+    """True where the writer of `folder` certainly lives, False where it is no more, None where neither is certain."""
     try:
         fd = os.open(os.path.join(folder, PULSE), os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        return True
+        return None
     try:
         if is_locked(fd):
             return True
         holder = _holder(fd)
         if holder is None:
-            return not is_local
+            return False if is_local else None
     finally:
         os.close(fd)
     if is_local and holder.is_locked:
         return False
     # Elsewhere a free pulse may be a lock that the network forgot. But no process outlives a start of its own machine.
     if holder.host != host_name() or holder.host in NAMELESS or not (holder.boot_id and boot_id()):
-        return True
-    return holder.boot_id == boot_id() and not is_gone(holder.pid, holder.mark)
+        return None
+    return None if holder.boot_id == boot_id() and not is_gone(holder.pid, holder.mark) else False
 
 
 def _holder(fd: int) -> Holder | None:

@@ -21,7 +21,7 @@ from surefoot.core.os.files import move, remove
 from surefoot.journal.commands import COMMANDS
 from surefoot.journal.frames import split
 from surefoot.journal.home import Home
-from surefoot.journal.pulse import BORN, PULSE, is_beating
+from surefoot.journal.pulse import BORN, PULSE, is_beating, proof_of_life
 
 __all__ = [
     "Batch",
@@ -31,6 +31,7 @@ __all__ = [
     "remove_segment",
     "remove_writer",
     "sweep",
+    "writer",
     "writers",
 ]
 
@@ -76,7 +77,11 @@ class WriterFolder:
 
     def is_alive(self) -> bool:
         """Whether the writer may append more. False is certain; where it cannot be told (another machine), True."""
-        return is_beating(self.path, is_local=self._is_local)
+        return self.proof() is not False
+
+    def proof(self) -> bool | None:
+        """True if it certainly lives, False if it is certainly no more, None where neither can be told."""
+        return proof_of_life(self.path, is_local=self._is_local)
 
     def segments(self) -> list[SegmentFile]:
         """Its segments, each stream in order. None if the folder is gone."""
@@ -88,6 +93,12 @@ class WriterFolder:
             SegmentFile(stream, number, os.path.join(self.path, name), has_ended or number < last[stream])
             for stream, number, name in found
         ]
+
+
+def writer(home: Home, writer_id: bytes) -> WriterFolder:
+    """One writer of `home`, whose folder may be gone."""
+    is_local = space.file_system(home.writers_path) in space.LOCAL
+    return WriterFolder(os.path.join(home.writers_path, writer_id.hex()), is_local=is_local)
 
 
 def writers(home: Home) -> list[WriterFolder]:

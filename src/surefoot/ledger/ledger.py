@@ -58,7 +58,7 @@ class Ledger:
     def __init__(self, place: Place, home_id: bytes | None = None) -> None:
         self.name = place.name
         self._place = place
-        self._home_id = home_id
+        self.home_id = home_id
         self._looked_back = self._has_much = False
 
     @classmethod
@@ -148,7 +148,7 @@ class Ledger:
         return folded
 
     def _fold_piece(self, piece: list[Batch], connection: Connection) -> Folded:
-        return fold(connection, piece, get_clock().now_us(), self._home_id)
+        return fold(connection, piece, get_clock().now_us(), self.home_id)
 
     def end_writer(
         self, writer_id: bytes, at_us: int, why: str = "", is_late: Callable[[], bool] = lambda: False
@@ -194,7 +194,7 @@ class Ledger:
             cutoffs: what is.
             there: the writers that have a folder in the journal.
         """
-        retaining = Retaining(cutoffs, get_clock().now_us(), there, self._home_id)
+        retaining = Retaining(cutoffs, get_clock().now_us(), there, self.home_id)
         self._do(retaining.step)
         if retaining.removed != Removed():
             self._do(self._place.dialect.give_back)
@@ -236,8 +236,8 @@ class Ledger:
         """
         c = writers.c
         query = select(writers).where(c.workspace_id == WORKSPACE, c.ended.is_(None)).order_by(c.id)
-        if self._home_id is not None:
-            query = query.where(c.home_id == self._home_id)
+        if self.home_id is not None:
+            query = query.where(c.home_id == self.home_id)
         with self.read() as connection:
             return [writer_of(dict(row)) for row in connection.execute(query).mappings()]
 

@@ -19,13 +19,12 @@ from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.fold_runs import in_chunks
 from surefoot.ledger.indexes import uneven
 from surefoot.ledger.summaries import NO_FLOW, add_to_summaries
-from surefoot.ledger.tables import WORKSPACE, epochs, flow_runs, logs, requests, task_runs, tombstones
+from surefoot.ledger.tables import WORKSPACE, epochs, flow_runs, leases, logs, requests, task_runs, tombstones
 
 __all__ = ["Removal", "Removed", "delete_by_key", "delete_lines", "descend", "open_below"]
 
 _NODES: Final = 200  # flow runs whose tasks and lines are looked for at once
 _ROWS: Final = 500  # of a table at once
-_RETRYING_US: Final = 3_600_000_000  # an epoch that was opened so recently may not have told of itself yet
 _UNENDED: Final = [kind.value for kind in StateType if kind not in FINAL]
 
 
@@ -96,9 +95,9 @@ class Removal:
             for root, has_called in self._callers(connection, roots)
         }
         found = [node for tree in trees.values() for node in tree]
-        if not open_below(connection, found, self._now_us):
+        if not open_below(connection, found):
             return found
-        ended = [tree for tree in trees.values() if not open_below(connection, tree, self._now_us)]
+        ended = [tree for tree in trees.values() if not open_below(connection, tree)]
         return [node for tree in ended for node in tree]
 
     def _callers(self, connection: Connection, roots: list[bytes]) -> list[tuple[bytes, bool]]:
@@ -128,7 +127,10 @@ class Removal:
             c.workspace_id == WORKSPACE, c.id.in_(nodes)
         )
         rows = connection.execute(of_nodes).all()
-        connection.execute(delete(epochs).where(epochs.c.workspace_id == WORKSPACE, epochs.c.flow_run_id.in_(nodes)))
+        for theirs in (epochs, leases):
+            connection.execute(
+                delete(theirs).where(theirs.c.workspace_id == WORKSPACE, theirs.c.flow_run_id.in_(nodes))
+            )
         self._remove_rows(connection, flow_runs, rows, [row.flow_id for row in rows])
         self.flow_runs += nodes
         for _ in nodes:
@@ -185,16 +187,17 @@ def descend(connection: Connection, roots: Iterable[bytes]) -> list[bytes]:
     return list(reversed(found))
 
 
-def open_below(connection: Connection, nodes: Sequence[bytes], now_us: int) -> list[bytes]:
+def open_below(connection: Connection, nodes: Sequence[bytes]) -> list[bytes]:
     """Those of some flow runs that have not ended, have a task that has not, or are just being started anew."""
-    c, t, e = flow_runs.c, task_runs.c, epochs.c
+    c, t, held = flow_runs.c, task_runs.c, leases.c
+    now_us = dialect_of(connection).now_us(connection)
+    newer = exists().where(c.workspace_id == WORKSPACE, c.id == held.flow_run_id, c.epoch < held.epoch)
     found: list[bytes] = []
     for chunk in in_chunks(nodes):
         found += connection.execute(_open(flow_runs, c.id, chunk)).scalars()
         found += connection.execute(_open(task_runs, t.flow_run_id, chunk)).scalars()
-        newer = exists().where(c.workspace_id == WORKSPACE, c.id == e.flow_run_id, c.epoch < e.epoch)
-        begun = select(e.flow_run_id).where(e.workspace_id == WORKSPACE, e.flow_run_id.in_(chunk))
-        found += connection.execute(begun.where(e.opened_us > now_us - _RETRYING_US, newer)).scalars()
+        begun = select(held.flow_run_id).where(held.workspace_id == WORKSPACE, held.flow_run_id.in_(chunk))
+        found += connection.execute(begun.where(held.until_us > now_us, newer)).scalars()
     return list(dict.fromkeys(found))
 
 

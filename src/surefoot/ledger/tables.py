@@ -34,6 +34,7 @@ __all__ = [
     "epochs",
     "flow_runs",
     "flows",
+    "leases",
     "logs",
     "meta",
     "metadata",
@@ -47,7 +48,7 @@ __all__ = [
     "writers",
 ]
 
-HEAD: Final = "0002"  # the newest revision in migrations/versions
+HEAD: Final = "0003"  # the newest revision in migrations/versions
 WORKSPACE: Final = 0  # the default workspace, the only one until there are teams
 
 metadata = MetaData()
@@ -263,6 +264,25 @@ epochs = Table(
     _text("opened_by"),  # who did, for people: "pid 12 on host"
     _text("why"),  # "retry"
     PrimaryKeyConstraint("workspace_id", "flow_run_id", "epoch"),
+)
+
+# Who opened a flow run's newest epoch, and until when nobody else may open the next without proof that it died: a live
+# row, of no account once the ledger knows of the epoch, and gone soon after.
+leases = Table(
+    "leases",
+    metadata,
+    _workspace(),
+    _id("flow_run_id"),
+    _count("epoch"),
+    _us("granted_us"),  # by the ledger's clock, as is the next
+    _us("until_us"),
+    _id("writer_id"),
+    _id("home_id", null=True),  # where its journal lies, if several homes share the ledger
+    _text("host"),
+    _text("boot_id"),
+    Column("pid", BigInteger, nullable=False),
+    _text("mark"),  # of the process: see core/os/host.py
+    PrimaryKeyConstraint("workspace_id", "flow_run_id"),
 )
 
 # What somebody asked of a run that has an owner: it stands beside the run's state until the run has ended.

@@ -1,7 +1,7 @@
 """Asking: what decorators, the run around and the settings say about storing the result of a run as an object.
 
 What a decorator says comes first; then, for a task, `tasks.default_persist_result`; then the run around it; then
-`results.persist_by_default`. Serializers and folders are loaded by those decorators alone that name one.
+`results.persist_by_default`. Serializers and storages are loaded by those decorators alone that name one.
 May import: core; objects and serializing late.
 """
 
@@ -14,27 +14,38 @@ from surefoot.core.errors import BadInput, TemplateError
 from surefoot.core.settings import Settings
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from surefoot.results.serializing import Serializer
 
 __all__ = ["NOTHING_ASKED", "Asked", "Persistence", "asked", "check_key", "persistence_here", "tell_here"]
 
+_TTL_MAX_S: Final = 100 * 366 * 86_400  # a hundred years
 _KEY_ROOTS: Final = ("parameters", "task_run", "flow_run")
 
 
 class Persistence:
-    """What counts for one run: `persist`, the folder (None: as the settings say) and the serializer (None likewise)."""
+    """What counts for one run: `persist`; the address of the storage, the serializer and how long it is stored, in
+    microseconds. None: as the settings say.
+    """
 
-    __slots__ = ("folder", "persist", "serializer")
+    __slots__ = ("is_far", "persist", "serializer", "storage", "ttl_us")
 
-    def __init__(self, persist: bool, folder: str | None, serializer: Serializer | None) -> None:
+    def __init__(
+        self, persist: bool, storage: str | None, serializer: Serializer | None, ttl_us: int | None = None
+    ) -> None:
         self.persist = persist
-        self.folder = folder
+        self.storage = storage
         self.serializer = serializer
+        self.ttl_us = ttl_us
+        self.is_far = storage is not None and "://" in storage  # the time of a network may pass
 
     @classmethod
     def by_default(cls, settings: Settings) -> Persistence:
         """That of an outermost run which says nothing itself."""
-        return cls(bool(settings.get("results.persist_by_default")), None, None)
+        default = cls(bool(settings.get("results.persist_by_default")), None, None)
+        default.is_far = "://" in (settings.get("results.default_storage") or "")
+        return default
 
 
 _here: Callable[[], Persistence | None] | None = None
@@ -52,17 +63,25 @@ def persistence_here() -> Persistence | None:
 
 
 class Asked:
-    """What a decorator says: `persist_result`, `result_storage`, `result_serializer`, `result_storage_key`."""
+    """What a decorator says: `persist_result`, `result_storage`, `result_serializer`, `result_storage_key`,
+    `result_ttl`.
+    """
 
-    __slots__ = ("folder", "key", "persist", "serializer")
+    __slots__ = ("key", "persist", "serializer", "storage", "ttl_us")
 
     def __init__(
-        self, persist: bool | None, folder: str | None, serializer: Serializer | None, key: str | None
+        self,
+        persist: bool | None,
+        storage: str | None,
+        serializer: Serializer | None,
+        key: str | None,
+        ttl_us: int | None = None,
     ) -> None:
         self.persist = persist
-        self.folder = folder
+        self.storage = storage
         self.serializer = serializer
         self.key = key
+        self.ttl_us = ttl_us
 
     def in_force(self, around: Persistence | None, settings: Settings, *, is_task: bool) -> Persistence:
         """What counts for a run, within a run for which `around` counts; None for an outermost one."""
@@ -71,13 +90,16 @@ class Asked:
         persist = self.persist
         if is_task and persist is None:
             persist = settings.get("tasks.default_persist_result")
-        if persist is None and self.folder is None and self.serializer is None:
+        if persist is None and self is NOTHING_ASKED:
             return around
-        return Persistence(
+        found = Persistence(
             around.persist if persist is None else persist,
-            self.folder or around.folder,
+            self.storage or around.storage,
             self.serializer or around.serializer,
+            around.ttl_us if self.ttl_us is None else self.ttl_us,
         )
+        found.is_far = found.is_far or (found.storage is None and around.is_far)
+        return found
 
 
 NOTHING_ASKED: Final = Asked(None, None, None, None)
@@ -88,6 +110,7 @@ def asked(
     result_storage: Any,
     result_serializer: Any,
     result_storage_key: str | None = None,
+    result_ttl: timedelta | float | None = None,
     *,
     parameters: tuple[str, ...] | None = None,
     owner: str = "",
@@ -95,25 +118,25 @@ def asked(
     """What the arguments of a decorator ask for. Raises BadInput for what cannot be used.
 
     Args:
-        persist_result, result_storage, result_serializer, result_storage_key: as the user wrote them.
+        persist_result, result_storage, result_serializer, result_storage_key, result_ttl: as the user wrote them.
         parameters: the names of the function's parameters; None where any may come.
         owner: whose they are, for messages: "task 'load'".
     """
-    if persist_result is result_storage is result_serializer is result_storage_key is None:
+    where = [result_storage, result_serializer, result_storage_key, result_ttl]
+    if persist_result is None and all(option is None for option in where):
         return NOTHING_ASKED
     if persist_result is not None and not isinstance(persist_result, bool):
         raise ResultOptionError(f"persist_result of {owner} is {persist_result!r}.", do="Pass True or False.")
-    where = [result_storage, result_serializer, result_storage_key]
     if persist_result is False and any(option is not None for option in where):
         raise ResultOptionError(
             f"{owner} has persist_result=False, and says where or how its result is stored.",
             do="Leave one of them out.",
         )
-    folder = serializer = None
+    storage = serializer = None
     if result_storage is not None:
-        from surefoot.results.objects import folder_of
+        from surefoot.results.places import address_of
 
-        folder = folder_of(result_storage)
+        storage = address_of(result_storage)
     if result_serializer is not None:
         from surefoot.results.serializing import resolve_serializer
 
@@ -121,7 +144,19 @@ def asked(
     if result_storage_key is not None:
         check_key(result_storage_key, parameters, owner)
     persist = True if any(option is not None for option in where) else persist_result
-    return Asked(persist, folder, serializer, result_storage_key)
+    return Asked(persist, storage, serializer, result_storage_key, _ttl_us(result_ttl, owner))
+
+
+def _ttl_us(ttl: Any, owner: str) -> int | None:
+    """How long a result is stored, in microseconds. Raises BadInput for what is no length of time."""
+    if ttl is None:
+        return None
+    seconds = ttl.total_seconds() if hasattr(ttl, "total_seconds") else ttl
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 < seconds < _TTL_MAX_S:
+        raise ResultOptionError(
+            f"result_ttl of {owner} is {ttl!r}.", do="Pass a timedelta, or a number of seconds above 0."
+        )
+    return int(seconds * 1e6)
 
 
 class ResultOptionError(BadInput, ValueError):

@@ -16,8 +16,8 @@ import msgspec
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import MissingResult
 from surefoot.core.facts import ResultAt
-from surefoot.core.os.files import write_bytes
-from surefoot.results.objects import Gone, Record, Unreadable, object_path, read_object, read_record, write_object
+from surefoot.results import places
+from surefoot.results.objects import Gone, Over, Record, Unreadable, object_path, read_object, read_record, write_object
 from surefoot.results.serializing import Serializer, name_of, serializer_from
 
 __all__ = ["Hit", "Miss", "find_cached", "instant", "object_name", "store_cached"]
@@ -70,10 +70,12 @@ def find_cached(storage: str, key: str, *, name: str | None = None, key_storage:
         if key_storage is None:
             value, record = read_object(path)
         else:
-            record, _ = read_record(path)
+            record = read_record(path)
             value = None
     except Gone:
         return Miss("nothing is stored under it")
+    except Over as error:
+        return Miss(error.what.rstrip("."))
     except MissingResult as error:
         return _unusable(error)
     if record.cache_key != key:
@@ -109,6 +111,7 @@ def store_cached(
     until_us: int = 0,
     name: str | None = None,
     key_storage: str | None = None,
+    ttl_us: int | None = None,
 ) -> tuple[str, Record]:
     """Store a value under a cache key. The path of its object, and its record. Raises as `write_object`.
 
@@ -118,6 +121,7 @@ def store_cached(
         serializer: what it is written with.
         run_id, run_name: of the run, and of its task.
         until_us: when it expires; 0: never.
+        ttl_us: for how long it is stored, in microseconds; None for good.
     """
     if key_storage is None:
         return write_object(
@@ -129,14 +133,15 @@ def store_cached(
             name=run_name,
             cache_key=key,
             cache_until_us=until_us,
+            ttl_us=ttl_us,
         )
     # First the value, under the run's own name: a record never leads to what another run has stored meanwhile.
-    path, record = write_object(storage, run_id, value, serializer, run_id=run_id, name=run_name)
+    path, record = write_object(storage, run_id, value, serializer, run_id=run_id, name=run_name, ttl_us=ttl_us)
     key_path = object_path(key_storage, name or object_name(key))
     apart = msgspec.structs.replace(
         record, length=0, crc32=0, cache_key=key, cache_until_us=until_us, value_at=path, key=name or object_name(key)
     )
-    write_bytes(key_path, msgspec.json.encode(apart), b"\n", sync=False)
+    places.put(key_path, msgspec.json.encode(apart), b"\n")
     return path, record
 
 

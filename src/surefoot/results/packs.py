@@ -56,8 +56,8 @@ def run_folder(flow_run_id: bytes) -> str:
 
 
 def is_pack(place: str) -> bool:
-    """Whether a place is in a pack of the home; else it is the path of an object."""
-    return place.startswith(f"{RESULTS}/") or not os.path.isabs(place)
+    """Whether a place is in a pack of the home; else it is the address of an object."""
+    return place.startswith(f"{RESULTS}/") or not (os.path.isabs(place) or "://" in place)
 
 
 def header(flow_run_id: bytes, writer_id: bytes) -> bytes:

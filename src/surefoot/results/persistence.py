@@ -17,7 +17,7 @@ from surefoot.results.asking import Asked, Persistence
 from surefoot.results.keeping import Keeper
 from surefoot.results.pickling import why_not
 
-__all__ = ["CachedAt", "filled", "forget", "keep_for", "storage_of"]
+__all__ = ["CachedAt", "default_storage", "default_ttl_us", "filled", "forget", "keep_for", "storage_of"]
 
 
 class CachedAt(NamedTuple):
@@ -26,14 +26,12 @@ class CachedAt(NamedTuple):
     key: str
     until_us: int  # 0: for good
     name: str | None  # the storage key, if it is not made of the key
-    key_storage: str | None  # the folder of the keys' records, if it is not that of the results
+    key_storage: str | None  # the address of the keys' records, if it is not that of the results
 
 
 def storage_of(persistence: Persistence, settings: Settings) -> str:
-    """The folder that a run's result goes to."""
-    from surefoot.results.objects import folder_of
-
-    return persistence.folder or folder_of(settings.get("results.local_storage_path"))
+    """The address of the storage that a run's result goes to."""
+    return persistence.storage or default_storage(settings)
 
 
 def keep_for(
@@ -72,13 +70,14 @@ def keep_for(
     from surefoot.results.serializing import name_of, resolve_serializer
 
     try:
-        folder = storage_of(persistence, settings)
+        storage = storage_of(persistence, settings)
         serializer = persistence.serializer or resolve_serializer(settings.get("results.default_serializer"))
+        ttl_us = persistence.ttl_us or default_ttl_us(settings)
         if cached is not None:
             from surefoot.results.cached import store_cached
 
             path, record = store_cached(
-                folder,
+                storage,
                 cached.key,
                 value,
                 serializer,
@@ -87,10 +86,13 @@ def keep_for(
                 until_us=cached.until_us,
                 name=cached.name,
                 key_storage=cached.key_storage,
+                ttl_us=ttl_us,
             )
         else:
             key = to_text(run_id) if asks.key is None else filled(asks.key, key_fields())
-            path, record = write_object(folder, key, value, serializer, run_id=to_text(run_id), name=name)
+            path, record = write_object(
+                storage, key, value, serializer, run_id=to_text(run_id), name=name, ttl_us=ttl_us
+            )
     except (KeyboardInterrupt, TerminationSignal):
         raise
     except BaseException as error:
@@ -99,12 +101,23 @@ def keep_for(
 
 
 def forget(at: ResultAt) -> None:
-    """Remove a result that was stored a moment ago, and is not to count after all."""
-    if os.path.isabs(at.place):
-        try:
-            os.unlink(at.place)
-        except FileNotFoundError:
-            return
+    """Remove a result that was stored a moment ago, and is not to count after all. Raises OSError."""
+    from surefoot.results import places
+
+    places.remove(at.place)
+
+
+def default_storage(settings: Settings) -> str:
+    """The address of the storage for results of which nothing says where they go."""
+    from surefoot.results.places import address_of
+
+    return address_of(settings.get("results.default_storage") or settings.get("results.local_storage_path"))
+
+
+def default_ttl_us(settings: Settings) -> int | None:
+    """How long a result is stored of which nothing says that, in microseconds; None for good."""
+    days = settings.get("results.stored_max_age_days")
+    return None if days is None else int(days * 86_400e6)
 
 
 def filled(template: str, fields: Mapping[str, Any]) -> str:
@@ -115,10 +128,19 @@ def filled(template: str, fields: Mapping[str, Any]) -> str:
 
 
 def _not_stored(error: BaseException, name: str) -> ResultNotStored:
+    from surefoot.results.places import is_url
+
     if isinstance(error, SurefootError):
         why, do = error.what.rstrip("."), error.do
     elif isinstance(error, OSError) and error.filename is not None:
-        why, do = f"{os.fspath(error.filename)}: {error.strerror}", "Free disk space, or pass another result_storage."
+        place = os.fspath(error.filename)
+        is_far = isinstance(place, str) and is_url(place)
+        why = f"{place!s}: {error.strerror}"
+        do = (
+            "Look whether that storage answers, and takes what these credentials write; or pass another result_storage."
+            if is_far
+            else "Free disk space, or pass another result_storage."
+        )
     else:
         why, do = why_not(error), "Pass a result_serializer that can write it, or return something else."
     return ResultNotStored(f"The result of {name!r} could not be stored: {why}.", do=do)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
@@ -11,10 +10,12 @@ from surefoot.core.facts import ResultAt
 from surefoot.core.ids import new_id, to_text
 from surefoot.core.locking import LockManager
 from surefoot.core.wire import RunResult
+from surefoot.results import places
 from surefoot.results.asking import Persistence, persistence_here
 from surefoot.results.loading import load
 from surefoot.results.locked_keys import LockedKeys, check_lock_manager
-from surefoot.results.objects import Record, folder_of, object_path, read_object, read_record, write_object
+from surefoot.results.objects import Record, object_path, read_object, read_record, remove_expired, write_object
+from surefoot.results.persistence import default_storage, default_ttl_us
 from surefoot.results.serializing import Serializer, resolve_serializer
 
 __all__ = ["ResultRecord", "ResultStore", "get_result_store", "load_result", "should_persist_result"]
@@ -36,10 +37,12 @@ class ResultRecord(Generic[T]):
 
 
 class ResultStore(LockedKeys):
-    """A folder of stored results, each found by its key.
+    """Stored results of a folder or object store, each found by its key.
 
     Args:
-        result_storage: the folder; by default that of the setting `results.local_storage_path`.
+        result_storage: the path of a folder, a URL (`s3://bucket/prefix`, `gs://`, `az://`, `memory://name`), or a
+            storage object with `read_path` and `write_path`. By default that of the settings `results.default_storage`
+            and `results.local_storage_path`.
         serializer: what new results are written with; by default the setting `results.default_serializer`.
         lock_manager: keeps locks on the keys, for transactions that are SERIALIZABLE.
 
@@ -60,12 +63,13 @@ class ResultStore(LockedKeys):
         check_lock_manager(lock_manager)
         self.lock_manager = lock_manager
         settings = core_settings.refresh()
-        self.folder = folder_of(settings.results.local_storage_path if result_storage is None else result_storage)
+        self.storage = default_storage(settings) if result_storage is None else places.address_of(result_storage)
+        self._ttl_us = default_ttl_us(settings)
         self.serializer = resolve_serializer(settings.results.default_serializer if serializer is None else serializer)
 
     def read(self, key: str) -> ResultRecord[Any]:
         """The result with that key. Raises MissingResult, which says why it is not to be had."""
-        return ResultRecord(*read_object(object_path(self.folder, key)))
+        return ResultRecord(*read_object(object_path(self.storage, key)))
 
     def write(self, obj: Any, key: str | None = None, holder: str | None = None) -> ResultRecord[Any]:
         """Store a value, over what had that key; without a key under a new one.
@@ -80,40 +84,38 @@ class ResultStore(LockedKeys):
         """
         if key is not None:
             self._check_free(key, holder)
-        _, record = write_object(self.folder, to_text(new_id()) if key is None else key, obj, self.serializer)
+        key = to_text(new_id()) if key is None else key
+        _, record = write_object(self.storage, key, obj, self.serializer, ttl_us=self._ttl_us)
         return ResultRecord(obj, record)
 
     def exists(self, key: str) -> bool:
-        """Whether there is an object with that key, readable or not."""
-        return os.path.isfile(object_path(self.folder, key))
+        """Whether there is an object with that key, readable or not. Raises OSError if that cannot be found out."""
+        return places.exists(object_path(self.storage, key))
 
     def remove(self, key: str) -> bool:
         """Remove the result with that key. False if there was none. Raises OSError if it cannot be removed."""
-        try:
-            os.unlink(object_path(self.folder, key))
-        except FileNotFoundError:
-            return False
-        return True
+        return places.remove(object_path(self.storage, key)) is not None
 
     def metadata(self, key: str) -> Record:
         """The record of the result with that key, without its value. Raises MissingResult."""
-        return read_record(object_path(self.folder, key))[0]
+        return read_record(object_path(self.storage, key))
 
     def keys(self) -> Iterator[str]:
-        """The keys that there are, in no order."""
-        for folder, _, names in os.walk(self.folder):
-            for name in names:
-                if not name.endswith(".tmp"):
-                    yield os.path.relpath(os.path.join(folder, name), self.folder).replace(os.sep, "/")
+        """The keys that there are, in no order. Raises OSError if the store cannot be listed."""
+        return places.names(self.storage)
+
+    def remove_expired(self) -> list[str]:
+        """Remove the results whose time is over (`result_ttl`). Their addresses. Raises OSError."""
+        return remove_expired(self.storage)[0]
 
     def __repr__(self) -> str:
-        return f"ResultStore({self.folder!r}, {self.serializer.type!r})"
+        return f"ResultStore({self.storage!r}, {self.serializer.type!r})"
 
 
 def get_result_store() -> ResultStore:
     """The store that the results of the run go to that this code is in; outside of runs, that of the settings."""
     here = persistence_here()
-    return ResultStore(None if here is None else here.folder, None if here is None else here.serializer)
+    return ResultStore(None if here is None else here.storage, None if here is None else here.serializer)
 
 
 def should_persist_result() -> bool:

@@ -9,11 +9,11 @@ from datetime import datetime
 import click
 import msgspec
 
-from surefoot.cli.bulk import yes_option
 from surefoot.cli.command import LazyGroup
 from surefoot.cli.consent import agree
 from surefoot.cli.output import Output, note, output_option, say, write_object
 from surefoot.cli.reading import here, now_here
+from surefoot.cli.runs import yes_option
 from surefoot.cli.sizes import bytes_as_text
 from surefoot.cli.table import dim, table
 from surefoot.cli.times import full_time

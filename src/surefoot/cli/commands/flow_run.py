@@ -6,28 +6,21 @@ from typing import Any
 
 import click
 
-from surefoot.cli.bulk import (
-    FlowRunsAsked,
-    choose_flow_runs,
-    deletion_line,
-    flow_run_options,
-    preview,
-    yes_option,
-)
-from surefoot.cli.cancelling import OPEN, Cancelling, cancel_options, cancel_runs
+from surefoot.cli.cancelling import cancel_options, cancel_runs
 from surefoot.cli.command import LazyGroup
-from surefoot.cli.consent import agree
-from surefoot.cli.listing import Listing, ls_options, no_such_state, print_list, state_options, states_wanted
+from surefoot.cli.deleting import delete_runs
+from surefoot.cli.listing import Listing, ls_options
 from surefoot.cli.live import watch as watch_run
 from surefoot.cli.log_lines import log_options, print_logs
 from surefoot.cli.mistakes import Exit
 from surefoot.cli.output import Output, note, output_option, say, write_object
-from surefoot.cli.reading import nothing_recorded, now_here, reading
+from surefoot.cli.reading import now_here, reading
 from surefoot.cli.run_page import flow_run_page, took, typed
-from surefoot.cli.table import Cell, state_of
-from surefoot.cli.times import day_and_time, duration
+from surefoot.cli.runs import Asked, flow_run_filters, flow_runs_of, print_runs, runs_argument, yes_option
+from surefoot.cli.table import state_of
+from surefoot.cli.times import duration
 from surefoot.core.states import StateType, is_final
-from surefoot.core.wire import Deleted, FlowRun, FlowRunFilter, LogFilter
+from surefoot.core.wire import FlowRun, LogFilter
 
 __all__ = ["flow_run", "outcome_line"]
 
@@ -38,57 +31,12 @@ def flow_run() -> None:
 
 
 @flow_run.command("ls", examples=["surefoot flow-run ls", "surefoot flow-run ls --state FAILED --limit 5 -o json"])
-@click.option("--flow", "flows", metavar="NAME", multiple=True, help="Only runs of this flow. May be repeated.")
-@click.option("--flow-run", "parents", metavar="RUN", multiple=True, help="Only runs that this flow run called.")
-@state_options
-@click.option(
-    "--tag", "tags", metavar="TAG", multiple=True, help="Only runs with this tag. Repeated: with all of them."
-)
+@flow_run_filters
 @ls_options
-def ls(
-    flows: tuple[str, ...],
-    parents: tuple[str, ...],
-    states: tuple[str, ...],
-    state_types: tuple[str, ...],
-    tags: tuple[str, ...],
-    limit: int,
-    after: str | None,
-    output: Output,
-) -> None:
+def ls(limit: int, after: str | None, output: Output, **which: Any) -> None:
     """List flow runs, the newest first."""
-    types, names = states_wanted(states, state_types)
-    now = now_here()
-
-    def row(run: FlowRun) -> list[str | Cell]:
-        return [
-            run.name,
-            run.flow_name,
-            state_of(run),
-            day_and_time(run.start_time, now),
-            duration(took(run, now)),
-            run.reason or "",
-        ]
-
     with reading() as client:
-        where = FlowRunFilter(
-            flow_name=list(flows) or None,
-            parent_flow_run_id=[client.find_flow_run(parent).id for parent in parents] or None,
-            state_type=types,
-            state_name=names,
-            tags=list(tags) or None,
-        )
-        narrowed = where != FlowRunFilter()
-        print_list(
-            lambda limit, after: client.flow_runs(where, limit=limit, after=after),
-            Listing(limit, after, output),
-            ["NAME", "FLOW", "STATE", "STARTED", "TOOK", "WHY"],
-            row,
-            nothing=lambda: (
-                f"No flow run fits.{no_such_state(states)} All: `surefoot flow-run ls`."
-                if narrowed
-                else nothing_recorded("flow run")
-            ),
-        )
+        print_runs(flow_runs_of(client), Asked(**which), Listing(limit, after, output))
 
 
 @flow_run.command(
@@ -158,50 +106,18 @@ def watch(run: str, timeout: float | None, output: Output) -> Exit:
         "surefoot flow-run cancel --flow nightly-load --state Running --yes",
     ],
 )
-@click.argument("runs", metavar="[RUN]...", nargs=-1)
-@click.option("--flow", "flows", metavar="NAME", multiple=True, help="All runs of this flow that have not ended.")
-@state_options
-@click.option("--tag", "tags", metavar="TAG", multiple=True, help="All runs with this tag. Repeated: with all of them.")
+@runs_argument
+@flow_run_filters
 @cancel_options
-def cancel(
-    runs: tuple[str, ...],
-    flows: tuple[str, ...],
-    states: tuple[str, ...],
-    state_types: tuple[str, ...],
-    tags: tuple[str, ...],
-    yes: bool,
-    no_wait: bool,
-    timeout: float,
-    output: Output,
-) -> Exit:
+def cancel(yes: bool, no_wait: bool, timeout: float, output: Output, **which: Any) -> Exit:
     """Stop flow runs that are under way, with all that they started.
 
     Their code is interrupted, their on_cancellation hooks run, and they end Cancelled. The exit code is 1 if one of
     them had not ended after --timeout seconds, or ended in another way.
     """
-    types, names = states_wanted(states, state_types)
-    is_narrowed = bool(flows or states or state_types or tags)
-    where = FlowRunFilter(
-        flow_name=list(flows) or None,
-        state_type=types or OPEN,
-        state_name=names,
-        tags=list(tags) or None,
-    )
     with reading() as client:
-        return cancel_runs(
-            Cancelling(
-                "flow run",
-                client.find_flow_run,
-                (lambda limit, after: client.flow_runs(where, limit=limit, after=after)) if is_narrowed else None,
-                lambda ids: client.flow_runs(FlowRunFilter(id=ids), limit=len(ids)).results,
-                client.cancel_flow_run,
-            ),
-            runs,
-            yes=yes,
-            no_wait=no_wait,
-            timeout=timeout,
-            output=output,
-        )
+        asked = Asked(**which)
+        return cancel_runs(flow_runs_of(client), asked, yes=yes, no_wait=no_wait, timeout=timeout, output=output)
 
 
 @flow_run.command(
@@ -211,31 +127,14 @@ def cancel(
         "surefoot flow-run delete --state Failed --before 30d --flow backup --yes",
     ],
 )
-@flow_run_options
+@runs_argument
+@flow_run_filters
 @yes_option
 @output_option
 def delete(yes: bool, output: Output, **which: Any) -> None:
     """Delete flow runs that have ended, with all that is below them. Shows which, and asks first."""
     with reading() as client:
-        chosen = choose_flow_runs(client, FlowRunsAsked(**which))
-        is_filtered = not which["runs"]
-        going = [run for run in chosen if is_final(run.state_type)] if is_filtered else chosen
-        if len(going) < len(chosen):
-            note(f"{len(chosen) - len(going):,} have not ended, and stay.")
-        deleted = Deleted()
-        if going:
-            preview(going, "flow run")
-            ids = [run.id for run in going]
-            below = client.count_below(flow_run_ids=ids)
-            note(f"With all that is theirs: {deletion_line(below)}.")
-            agree("Delete all that, for good?", yes)
-            deleted = client.delete_flow_runs(ids)
-    if output == "table":
-        say(
-            [f"Deleted {deletion_line(deleted)}." if going else "No flow run fits that has ended: nothing was deleted."]
-        )
-    else:
-        write_object(deleted, output)
+        delete_runs(flow_runs_of(client), Asked(**which), yes=yes, output=output)
 
 
 @flow_run.command(

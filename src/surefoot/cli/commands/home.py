@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import click
 
-from surefoot.cli.bulk import yes_option
 from surefoot.cli.command import LazyGroup
 from surefoot.cli.consent import agree
 from surefoot.cli.output import Output, note, output_option, say, write_object
 from surefoot.cli.reading import here
+from surefoot.cli.runs import yes_option
 from surefoot.cli.sizes import bytes_as_text
 from surefoot.cli.table import dim, table
 from surefoot.client.survey import HomeSurvey, remove_home, survey

@@ -29,10 +29,12 @@ from surefoot.core.ids import to_text
 from surefoot.core.os.files import write_bytes
 from surefoot.core.states import is_final
 from surefoot.core.wire import FlowRun, FlowRunFilter, RunResult
+from surefoot.results import places
 from surefoot.results.cleaning import KeptRun, gc, kept_runs, remove
 from surefoot.results.loading import Loader
-from surefoot.results.objects import read_record
+from surefoot.results.objects import read_record, remove_expired
 from surefoot.results.packs import is_pack
+from surefoot.results.persistence import default_storage
 
 __all__ = ["KeptOfRun", "Removal", "Shown", "results"]
 
@@ -226,7 +228,7 @@ def rm(runs: tuple[str, ...], yes: bool, output: Output) -> None:
     if len(stored) > _PREVIEWED:
         note(f"  and {len(stored) - _PREVIEWED:,} more stored results")
     agree(f"Remove {bytes_as_text(kept_bytes)} kept for resuming, and {len(stored):,} stored results?", yes)
-    freed = sum(remove(home, run_id) for run_id in ids) + sum(map(_unlink, stored))
+    freed = sum(remove(home, run_id) for run_id in ids) + sum(map(_removed, stored))
     _told(Removal([run.id for run in found], stored, freed), output)
 
 
@@ -239,19 +241,19 @@ def _stored_of(client: Client, run: FlowRun) -> Iterator[str]:
 
 def _is_still_its(result: RunResult) -> bool:
     try:
-        record, _ = read_record(result.place)
+        return read_record(result.place).run_id == result.run_id
     except MissingResult:
         return False  # gone, or not ours: nothing to remove
-    return record.run_id == result.run_id
 
 
-def _unlink(path: str) -> int:
+def _removed(place: str) -> int:
     try:
-        size = os.stat(path).st_size
-        os.unlink(path)
-    except FileNotFoundError:
-        return 0
-    return size
+        return places.remove(place) or 0
+    except OSError as error:
+        raise Refused(
+            f"The stored result {place} could not be removed: {error.strerror}.",
+            do="Look whether its storage answers, and lets you delete.",
+        ) from error
 
 
 @results.command("gc", examples=["surefoot results gc --yes", "surefoot results gc --max-age-days 7 --yes -o json"])
@@ -261,12 +263,21 @@ def _unlink(path: str) -> int:
 @click.option(
     "--budget-bytes", type=click.IntRange(min=0), help="Keep at most so much; by default as the settings say."
 )
+@click.option(
+    "--storage",
+    multiple=True,
+    metavar="PLACE",
+    help="Folders or URLs in which stored results whose time is over are looked for; by default that of the settings.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output_option
-def clean(max_age_days: float | None, budget_bytes: int | None, yes: bool, output: Output) -> None:
-    """Remove results kept for resuming that are too old, then the oldest of those that are too many.
+def clean(
+    max_age_days: float | None, budget_bytes: int | None, storage: tuple[str, ...], yes: bool, output: Output
+) -> None:
+    """Remove results kept for resuming that are too old, then the oldest of those that are too many; and stored results
+    whose time (`result_ttl`) is over.
 
-    Runs that go on are left alone, and so are stored results.
+    Runs that go on are left alone, and so are stored results without such a time.
     """
     current = settings.refresh()
     age = current.results.max_age_days if max_age_days is None else max_age_days
@@ -282,8 +293,33 @@ def clean(max_age_days: float | None, budget_bytes: int | None, yes: bool, outpu
         if len(planned.removed) > _PREVIEWED:
             note(f"and {len(planned.removed) - _PREVIEWED:,} more")
         agree(f"Remove {bytes_as_text(planned.freed_bytes)} kept of {len(planned.removed):,} flow runs?", yes)
+    where = [places.address_of(place) for place in storage] or [default_storage(current)]
+    over, over_bytes = _expired(where, dry=True)
+    if over:
+        for path in over[:_PREVIEWED]:
+            note(path)
+        if len(over) > _PREVIEWED:
+            note(f"and {len(over) - _PREVIEWED:,} more")
+        agree(f"Remove {len(over):,} stored results whose time is over, {bytes_as_text(over_bytes)}?", yes)
     done = gc(current.home, max_age_days=age, budget_bytes=budget, spare=spare)
-    _told(Removal([to_text(run.flow_run_id) for run in done.removed], [], done.freed_bytes), output)
+    gone, gone_bytes = _expired(where) if over else ([], 0)
+    _told(Removal([to_text(run.flow_run_id) for run in done.removed], gone, done.freed_bytes + gone_bytes), output)
+
+
+def _expired(storages: list[str], *, dry: bool = False) -> tuple[list[str], int]:
+    removed: list[str] = []
+    freed = 0
+    for storage in storages:
+        try:
+            paths, size = remove_expired(storage, dry=dry)
+        except OSError as error:
+            raise Refused(
+                f"{storage} could not be cleaned up: {error.strerror}.",
+                do="Look whether it answers, and lets you list and delete.",
+            ) from error
+        removed += paths
+        freed += size
+    return removed, freed
 
 
 def _told(removal: Removal, output: Output) -> None:

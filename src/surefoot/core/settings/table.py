@@ -151,7 +151,17 @@ class Results(Group):
 
     persist_by_default = Setting(BOOL, False, "Whether results are stored of flows and tasks that do not say.")
     default_serializer = Setting(TEXT, "pickle", "What stored results are written with, where nothing else is said.")
+    default_storage = Setting(
+        optional(TEXT),
+        None,
+        "The URL (s3://BUCKET/FOLDER, gs://, az://) or folder of stored results, where none is named; if empty, "
+        "`results.local_storage_path`.",
+    )
     local_storage_path = Setting(PATH, "${SUREFOOT_HOME}/storage", "The folder of stored results, where none is named.")
+    stored_max_age_days = Setting(
+        optional(number()), None, "Days that stored results count which say nothing else; if empty, for good."
+    )
+    storage_timeout_seconds = Setting(number(least=0.1), 60, "How long an object store is tried that does not answer.")
     on_store_error = Setting(
         choice("fail", "continue"), "fail", "What a run does whose result cannot be stored, or whose cache not be read."
     )

@@ -27,7 +27,7 @@ def deletion_of_flow_runs(connection: Connection, ids: Sequence[bytes], now_us: 
     flow that has not.
     """
     _check_there(connection, flow_runs, ids, "flow run")
-    for root in open_below(connection, descend(connection, ids), now_us)[:1]:
+    for root in open_below(connection, descend(connection, ids))[:1]:
         raise _not_ended(connection, root)
     return Removal(ids, now_us=now_us, leave_tombstones=True)
 
@@ -36,7 +36,7 @@ def deletion_of_task_runs(connection: Connection, ids: Sequence[bytes], now_us: 
     """The removal of task runs, of what they called, and of all lines. Raises likewise."""
     _check_there(connection, task_runs, ids, "task run")
     tasks, flows = below_tasks(connection, ids)
-    for run_id in open_below(connection, descend(connection, flows), now_us)[:1]:
+    for run_id in open_below(connection, descend(connection, flows))[:1]:
         raise _not_ended(connection, run_id)
     c = task_runs.c
     for chunk in in_chunks(tasks):

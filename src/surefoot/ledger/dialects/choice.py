@@ -60,6 +60,10 @@ class Dialect(Protocol):
         """Whether a column of JSON text, a list of strings, has each of `values`."""
         ...
 
+    def now_us(self, connection: Connection) -> int:
+        """The ledger's clock, which is the same for all who ask: microseconds since 1970, UTC."""
+        ...
+
     def make_durable(self, connection: Connection, at_us: int) -> None:
         """Make all that was committed survive a power loss. Called outside of a transaction."""
         ...

@@ -44,6 +44,7 @@ __all__ = [
     "insert_new",
     "make_durable",
     "make_tables",
+    "now_us",
     "reading",
     "space_of",
     "table_bytes",
@@ -173,6 +174,12 @@ def after_much(engine: Engine) -> None:
         unseen = sorted(connection.exec_driver_sql(query).scalars())
         if unseen:
             connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {', '.join(map(quoted, unseen))}")
+
+
+def now_us(connection: Connection) -> int:
+    """The server's clock as it is now, not when the transaction began: that may have waited for its turn since."""
+    query = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint"
+    return int(connection.exec_driver_sql(query).scalar_one())
 
 
 def make_durable(connection: Connection, at_us: int) -> None:

@@ -1,5 +1,5 @@
 """SQLite: the engine on a file, and the few statements that other databases write otherwise. May import:
-core.os, tables.
+core, tables.
 
 One process writes at a time. A transaction that is to write takes the lock when it begins (`BEGIN IMMEDIATE`), so it
 never finds out half-way that another one was first.
@@ -35,6 +35,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as pysqlite
 from sqlalchemy.exc import DBAPIError
 
+from surefoot.core.clock import get_clock
 from surefoot.core.os.space import FSYNC_REACHES_DISK
 from surefoot.ledger.tables import meta
 
@@ -55,6 +56,7 @@ __all__ = [
     "keep_a_log",
     "make_durable",
     "make_tables",
+    "now_us",
     "reading",
     "space_of",
     "table_bytes",
@@ -252,6 +254,11 @@ def tell_planner(connection: Connection, metadata: MetaData) -> None:
 
 def after_much(engine: Engine) -> None:
     """Nothing: the planner was told what a large ledger is like when the tables were made."""
+
+
+def now_us(connection: Connection) -> int:
+    """This machine's clock: all who use the file are on it."""
+    return get_clock().now_us()
 
 
 def make_durable(connection: Connection, at_us: int) -> None:

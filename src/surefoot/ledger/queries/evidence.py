@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from surefoot.core.errors import NotFound
-from surefoot.core.states import CANCELLED, FINAL, HAD_COMPLETED
+from surefoot.core.states import CANCELLED, FINAL, HAD_COMPLETED, SKIPPED
 from surefoot.core.wire import FailureGroups, FlowRun, Request, TaskRun
 from surefoot.ledger.fold_writers import load_writers
 from surefoot.ledger.history import Entry, unpack
@@ -52,6 +52,7 @@ class Evidence(NamedTuple):
     )
 
     asked: Request | None = None  # what was asked of it, or of the flow run around it
+    skipped: int = 0  # task runs of a flow run
     taken_over: int | None = None  # task runs of a flow run that had completed in an earlier epoch; None in the first
 
     @property
@@ -83,17 +84,19 @@ def gather(connection: Connection, reference: str) -> Evidence:
     if isinstance(run, TaskRun):
         if run.flow_run_id is None or node.state_type not in FINAL:
             return told
-        return told._replace(blocked=_blocked_by(_not_ready(connection, id_bytes(run.flow_run_id)), run_id))
+        find = _skipped if node.state_name == SKIPPED else _not_ready
+        return told._replace(blocked=_blocked_by(find(connection, id_bytes(run.flow_run_id)), run_id))
     return told._replace(
         failures=failures_in(connection, run_id),
         blocked=_not_ready(connection, run_id),
         unstarted=_count(connection, run_id, "CANCELLED"),
+        skipped=_named(connection, run_id, SKIPPED, run.epoch),
         active=_nodes(
             connection, run_id, task_runs.c.state_type.in_(["RUNNING", "SCHEDULED", "PAUSED"]), uneven(task_runs)
         ),
         recovered=_nodes(connection, run_id, task_runs.c.state_type == "COMPLETED", task_runs.c.run_count > 1),
         longest=_longest(connection, run_id),
-        taken_over=_taken_over(connection, run_id, run.epoch) if run.epoch else None,
+        taken_over=_named(connection, run_id, "Cached", run.epoch) if run.epoch else None,
     )
 
 
@@ -150,6 +153,12 @@ def _not_ready(connection: Connection, flow_run_id: bytes) -> list[Node]:
     )
 
 
+def _skipped(connection: Connection, flow_run_id: bytes) -> list[Node]:
+    c = task_runs.c
+    is_because_of_others = c.cause_id.is_not(None)
+    return _nodes(connection, flow_run_id, c.state_name == SKIPPED, is_because_of_others, limit=_READ_MAX)
+
+
 def _blocked_by(not_ready: Sequence[Node], run_id: bytes) -> list[Node]:
     """Those that did not run because of one run, or because of others that did not run because of it."""
     stopped = {run_id}
@@ -171,10 +180,11 @@ def _count(connection: Connection, flow_run_id: bytes, state_type: str) -> int:
     return connection.execute(query).scalar_one()
 
 
-def _taken_over(connection: Connection, flow_run_id: bytes, epoch: int) -> int:
+def _named(connection: Connection, flow_run_id: bytes, state_name: str, epoch: int) -> int:
     c = task_runs.c
-    is_own = (c.state_name == "Cached", c.message.startswith(HAD_COMPLETED))
-    query = select(func.count()).where(*_in_flow_run(flow_run_id), *is_own, c.epoch == epoch)
+    query = select(func.count()).where(*_in_flow_run(flow_run_id), c.state_name == state_name, c.epoch == epoch)
+    if state_name == "Cached":  # of its own earlier epochs, not from the cache
+        query = query.where(c.message.startswith(HAD_COMPLETED))
     return connection.execute(query).scalar_one()
 
 

@@ -101,7 +101,7 @@ _VERBS: Final = {
     StateType.CANCELLED: "was cancelled",
     StateType.COMPLETED: "completed",
 }
-_VERBS_BY_NAME: Final = {"TimedOut": "timed out", "NotReady": "did not run"}
+_VERBS_BY_NAME: Final = {"TimedOut": "timed out", "NotReady": "did not run", "Skipped": "was skipped"}
 
 
 def verb(node: Node) -> str:

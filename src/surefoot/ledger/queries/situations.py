@@ -169,7 +169,7 @@ def _asked_by(found: Evidence) -> str:
 # From the state of a run to what is said of it. The first row that fits is the one.
 SITUATIONS: Final[tuple[Situation, ...]] = (
     Situation(COMPLETED, "Cached", None, _cached),
-    Situation(COMPLETED, "Skipped", None, lambda f: f"{_who(f)} was skipped on purpose{text(f.node.message)}"),
+    Situation(COMPLETED, "Skipped", None, lambda f: f"{_who(f)} was skipped{text(f.node.message)}"),
     Situation(
         COMPLETED, "RolledBack", None, lambda f: f"{_who(f)} completed, and was rolled back{text(f.node.message)}"
     ),

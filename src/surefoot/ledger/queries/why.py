@@ -14,12 +14,12 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from surefoot.core.ids import to_text
-from surefoot.core.states import COMPLETED, FINAL, NOT_CACHED, SCHEDULED
+from surefoot.core.states import COMPLETED, FINAL, NOT_CACHED, SCHEDULED, SKIPPED
 from surefoot.core.wire import Explanation, FailureGroup, FlowRun, TaskRun
 from surefoot.ledger.history import Entry
 from surefoot.ledger.queries.causes import Node
 from surefoot.ledger.queries.evidence import Evidence, gather
-from surefoot.ledger.queries.reasons import at_clock, plural, short
+from surefoot.ledger.queries.reasons import at_clock, plural, short, verb
 from surefoot.ledger.queries.rows import instant
 from surefoot.ledger.queries.situations import SITUATIONS, Situation, lasted, other, text
 from surefoot.ledger.tables import WORKSPACE, flow_runs
@@ -150,10 +150,15 @@ def _active(node: Node) -> str:
 def _blocked(found: Evidence) -> Iterator[str]:
     if len(found.blocked) <= _SHOWN:
         for node in found.blocked:
-            yield f"{node.name} did not run"
+            yield f"{node.name} {verb(node)}"
     else:
         for task_name, count in Counter(node.of for node in found.blocked).most_common(_SHOWN):
-            yield f"{plural(count, 'task run', 'task runs')} of {task_name} did not run"
+            were = (
+                ("was skipped" if count == 1 else "were skipped") if found.node.state_name == SKIPPED else "did not run"
+            )
+            yield f"{plural(count, 'task run', 'task runs')} of {task_name} {were}"
+    if found.skipped:
+        yield f"{plural(found.skipped, 'task run was', 'task runs were')} skipped"
     if found.unstarted:
         yield f"{plural(found.unstarted, 'task run was', 'task runs were')} cancelled"
 
