@@ -69,15 +69,15 @@ def test_upgrade_says_from_where_to_where_and_keeps_a_copy(surefoot: Surefoot, s
     ledger = seeded / "ledger.db"
     ledger.unlink()
     make_old(ledger)
-    copy = seeded / "ledger.db.before-0003"
+    copy = seeded / "ledger.db.before-0004"
     dry = json.loads(surefoot("db", "upgrade", "--dry-run", "-o", "json").stdout)
-    assert dry == {"path": str(ledger), "revision": "0001", "head": "0003", "copy": str(copy), "upgraded": False}
+    assert dry == {"path": str(ledger), "revision": "0001", "head": "0004", "copy": str(copy), "upgraded": False}
     assert not copy.exists()
     assert surefoot("db", "upgrade").exit_code == Exit.BAD_INPUT
     done = surefoot("db", "upgrade", "--yes")
-    assert done.stdout == f"Upgraded {ledger} from revision 0001 to 0003; the copy: {copy}\n"
+    assert done.stdout == f"Upgraded {ledger} from revision 0001 to 0004; the copy: {copy}\n"
     assert copy.exists()
-    assert json.loads(surefoot("db", "upgrade", "-o", "json").stdout)["revision"] == "0003"
+    assert json.loads(surefoot("db", "upgrade", "-o", "json").stdout)["revision"] == "0004"
 
 
 def make_old(path: Path) -> None:
