@@ -13,7 +13,7 @@ from surefoot.core.clock import get_clock
 from surefoot.core.os.threads import SHUT, THIS_THREAD
 from surefoot.core.states import COMPLETED
 from surefoot.engine import telling
-from surefoot.engine.calling import guarded, run_coroutine
+from surefoot.engine.calling import guarded, guarded_by, run_coroutine
 from surefoot.engine.effects import (
     AskRetry,
     Call,
@@ -106,7 +106,7 @@ def _wait_all(futures: list[Any]) -> None:
 
 def _call(execution: Execution, effect: Call) -> Outcome:
     args, kwargs = execution.call_arguments()
-    return guarded(execution, effect.timeout_s, execution.definition.fn, *args, **kwargs)
+    return guarded_by(execution.context.run, execution, effect.timeout_s, execution.definition.fn, *args, **kwargs)
 
 
 def _look_up(execution: Execution, _effect: LookUp) -> Verdict | str | None:

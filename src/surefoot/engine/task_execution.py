@@ -132,7 +132,7 @@ class TaskExecution(Execution):
     def finished(self) -> None:
         transaction = self.transaction
         if transaction is None or not transaction.is_left_to_others():
-            super().finished()
+            Execution.finished(self)
         elif self.ended is not None:  # its arguments and its context may be needed yet
             self.ended(self)
 

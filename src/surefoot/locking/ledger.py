@@ -113,7 +113,7 @@ _opening = threading.Lock()
 
 
 def _here() -> _Here:
-    current = settings.current()
+    current = settings.refresh()
     place = current.home, current.ledger.url
     found = _opened.get(place)
     if found is None:

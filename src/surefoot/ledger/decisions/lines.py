@@ -55,13 +55,13 @@ def change_line(
     line = Line([_place_of(row) for row in rows], now_us, is_dead)
     value = step(line, now_us)
     next_number = max(numbers.values(), default=0) + 1
-    left = {place.ticket for place in line.places}
+    left = {place.ticket for place in line.places if place.lease_us is not None}
     gone = [number for ticket, number in numbers.items() if ticket not in left]
     if gone:
         connection.execute(delete(lock_places).where(*mine, c.number.in_(gone)))
     changed: list[dict[str, Any]] = []
     for place in line.places:
-        if place.ticket not in numbers:
+        if place.lease_us is None:  # it is new, or was given up and has come again
             place.lease_us = now_us + int(lease_s * 1e6)
             numbers[place.ticket], next_number = next_number, next_number + 1
         elif place == before[place.ticket]:
