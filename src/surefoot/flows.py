@@ -68,6 +68,7 @@ class Flow(Definition, Generic[P, R]):
         persist_result: bool | None = None,
         result_storage: Any = None,
         result_serializer: Serializer | type[Serializer] | str | None = None,
+        cache_result_in_memory: bool = True,
         result_ttl: timedelta | float | None = None,
         on_completion: Hooks = None,
         on_failure: Hooks = None,
@@ -105,6 +106,7 @@ class Flow(Definition, Generic[P, R]):
             parameters=None if self.open_ended else self.parameter_names,
             owner=f"flow {self.name!r}",
         )
+        self.cache_result_in_memory = cache_result_in_memory
         runner = task_runner() if isinstance(task_runner, type) else task_runner
         if runner is not None and not isinstance(runner, TaskRunner):
             raise TaskRunnerTypeError(
@@ -311,6 +313,7 @@ def flow(
     persist_result: bool | None = None,
     result_storage: Any = None,
     result_serializer: Serializer | type[Serializer] | str | None = None,
+    cache_result_in_memory: bool = True,
     result_ttl: timedelta | float | None = None,
     on_completion: Hooks = None,
     on_failure: Hooks = None,
@@ -344,6 +347,8 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
             `results.default_storage`, or else `results.local_storage_path`.
         result_serializer: "pickle", "json", "compressed/json" ..., or an instance. The default is the setting
             `results.default_serializer`.
+        cache_result_in_memory: False takes a result that is stored, or kept for resuming, out of memory when the run
+            has completed; it is read again each time that it is used.
         result_ttl: how long the stored result counts, a timedelta or seconds. The default is the setting
             `results.stored_max_age_days`, or for good.
         on_completion, on_failure, on_cancellation, on_crashed, on_running: lists of hooks `(flow, flow_run, state)`.

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from surefoot.core.clock import get_clock
-from surefoot.core.run_state import NO_DATA, State, aggregate, get_state_exception, raise_state_exception
+from surefoot.core.run_state import NO_DATA, State, aggregate, get_state_exception, raise_state_exception, value_in
 from surefoot.core.state_details import StateDetails, StateTypeError, StateValueError, seconds
 from surefoot.core.states import FINAL, SKIPPED, StateType
 
@@ -47,6 +47,7 @@ __all__ = [
     "get_state_exception",
     "raise_state_exception",
     "return_value_to_state",
+    "value_in",
 ]
 
 

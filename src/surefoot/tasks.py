@@ -124,6 +124,7 @@ class Task(Definition, Generic[P, R]):
             parameters=None if self.open_ended else self.parameter_names,
             owner=f"task {self.name!r}",
         )
+        self.cache_result_in_memory = cache_result_in_memory
         self.trigger = check_trigger(trigger, self)
         self.viz_return_value = viz_return_value
         inner = self.fn
@@ -410,7 +411,8 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         cache_key_fn: `(context, parameters) -> str | None`, which makes the key instead of a policy.
         cache_expiration: a timedelta, after which a stored result is no longer taken.
         refresh_cache: True has the result made anew and stored. The default is the setting `tasks.refresh_cache`.
-        cache_result_in_memory: False has a stored result read again where it is used, instead of kept in memory.
+        cache_result_in_memory: False takes a result that is stored, or kept for resuming, out of memory when the run
+            has completed; it is read again each time that it is used.
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
         on_commit, on_rollback: lists of hooks `(transaction)`: see docs/transactions.md.
         viz_return_value: what the body of a flow gets for it while the flow is drawn (`flow.visualize()`).

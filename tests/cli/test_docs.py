@@ -65,9 +65,9 @@ EXAMPLES = [
     example
     for path, command in commands()
     for example in getattr(command, "examples", ())
-    # These stand in a home of their own, or go on with a run that really was (see test_retry.py).
-    if not path.startswith(("surefoot config", "surefoot profile", "surefoot flow-run retry"))
-    and not path.endswith(" cancel")  # nothing is on here: see test_cancel.py
+    # These stand in a home of their own.
+    if not path.startswith(("surefoot config", "surefoot profile"))
+    and not path.endswith((" cancel", " retry"))  # no such run is on, or really was: test_cancel.py, test_retry.py
 ]
 
 

@@ -160,6 +160,8 @@ def test_removing_asks_first_and_takes_packs_and_stored_results(kept: Kept, sure
     assert done["freed_bytes"] > 300
     assert not kept.pack.parent.exists()
     assert not (kept.folder / "report").exists()
+    listed = surefoot("results", "ls", "brave-otter").stdout.splitlines()[1:]
+    assert [line.endswith("not there any more") for line in listed] == [True, True]
 
 
 def test_a_stored_result_that_is_another_runs_by_now_stays(kept: Kept, surefoot: Surefoot) -> None:

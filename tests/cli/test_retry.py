@@ -17,6 +17,7 @@ import pytest
 from surefoot.client import get_client
 from surefoot.core.states import StateType
 from surefoot.core.wire import FlowRun
+from tests.client.builders import a_flow_run, a_task_run, recorded
 
 FLOW = """
 import os, pathlib, sys
@@ -226,6 +227,33 @@ def test_a_file_that_is_gone_is_named(home: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "cannot be loaded: SyntaxError" in done.stderr
     assert runs()[0].epoch == 0
+
+
+def test_a_task_run_goes_on_with_its_flow_run(home: Path, tmp_path: Path) -> None:
+    file = written(tmp_path, GUARDED)
+    start(tmp_path, "job.py", "7")
+    mend(file)
+    with closing(get_client()) as client:
+        failed, completed = client.task_runs().results
+    refused = surefoot(tmp_path, "task-run", "retry", completed.id)
+    assert (refused.returncode, "completed: there is nothing left to do" in refused.stderr) == (3, True)
+    done = surefoot(tmp_path, "task-run", "retry", failed.name)
+    assert done.returncode == 0, done.stderr
+    assert (runs()[0].state_name, runs()[0].epoch) == ("Completed", 1)
+
+
+def test_a_task_run_without_a_flow_is_told_to_be_called_again(home: Path, tmp_path: Path) -> None:
+    recorded(home, a_task_run(None, "alone-1", state="Failed"))
+    refused = surefoot(tmp_path, "task-run", "retry", "alone-1")
+    assert (refused.returncode, "called outside of any flow" in refused.stderr) == (3, True)
+
+
+def test_the_function_name_of_a_flow_leads_to_its_own(home: Path, tmp_path: Path) -> None:
+    recorded(home, a_flow_run("brave-otter", "nightly-load", state="Failed"))
+    told = surefoot(tmp_path, "flow-run", "retry", "--last", "nightly_load")
+    assert (told.returncode, "surefoot flow-run retry --last nightly-load" in told.stderr) == (4, True)
+    told = surefoot(tmp_path, "flow-run", "ls", "--flow", "nightly_load")
+    assert "Did you mean --flow nightly-load?" in told.stderr
 
 
 def test_nothing_to_go_on_with_is_said_so(home: Path, tmp_path: Path) -> None:

@@ -290,7 +290,7 @@ def test_many_readers_at_once_take_in_each_fact_once(recorder: Recorder, home: P
     recorder.close()
 
     def read(_: int) -> tuple[int, int, int, int]:
-        client = a_client(home)
+        client = a_client(home, wait_s=30)
         page = client.flow_runs(limit=100)
         counts = len(page.results), len(client.task_runs(limit=100).results), len(client.logs(limit=100).results)
         client.close()

@@ -112,6 +112,12 @@ def kinds(value: Any) -> Any:
     return f"{type(value).__name__} {value!r}"
 
 
+def test_the_order_of_keys_does_not_count_wherever_tuples_stand() -> None:
+    assert content_hash({"a": (1,), "b": [1]}) == content_hash({"b": [1], "a": (1,)})
+    assert content_hash({"a": (1,), "b": [1]}) != content_hash({"b": (1,), "a": [1]})
+    assert content_hash([{"b": 1, "a": 2}]) == content_hash([{"a": 2, "b": 1}]) != content_hash([{"a": 1, "b": 2}])
+
+
 @given(plain, plain)
 def test_hashes_are_equal_exactly_where_values_are(one: Any, other: Any) -> None:
     assert (content_hash(one) == content_hash(other)) == (repr(kinds(one)) == repr(kinds(other)))

@@ -103,6 +103,20 @@ def test_on_a_full_disk_runs_go_on_and_what_is_there_is_read(tmp_path: Path) -> 
     assert "lines are missing here: the disk budget for logs was full" in told["tight-logs"][1], "logs went first"
 
 
+def test_on_a_disk_that_is_full_before_the_first_look_the_journal_is_read(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = FULL.replace('"3", "1"); ls("first-ls")\n', '"3", "1")\n').partition("free()\nstep")[0]
+    done = run(
+        small_disk(disk, "3m"), script + "print(json.dumps(told))", str(disk), WORK, SUREFOOT_HOME=str(disk / "home")
+    )
+    assert done.returncode == 0, done.stderr
+    status, out, err = json.loads(done.stdout)["full-ls"]
+    assert status == 0, err
+    assert [one["state_name"] for one in json.loads(out)] == ["Completed"]
+    assert "database or disk is full. Make room there" in err
+
+
 def test_in_one_process_recording_begins_again_when_there_is_room(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

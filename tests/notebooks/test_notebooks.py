@@ -371,3 +371,14 @@ def stores(x):
 mended.retry(state.state_details["flow_run_id"]), calls
 """)
     assert cell.value == "(2, ['fetches', 'breaks', 'stores'])"
+
+
+def test_a_drawing_is_shown_below_its_cell_and_an_asynchronous_flow_is_drawn_beside_the_loop(kernel: Kernel) -> None:
+    shown = kernel.run("works.visualize(3)").result
+    assert shown["image/svg+xml"].startswith("<svg")
+    assert ">double" in shown["image/svg+xml"]
+    cell = kernel.run(
+        "@flow\nasync def draws(): return await add_one(await add_one(1))\n"
+        "draws.generate_mermaid_graph() == (await draws.avisualize()).mermaid"
+    )
+    assert (cell.error, cell.value) == (None, "True")

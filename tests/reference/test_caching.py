@@ -242,6 +242,29 @@ def test_a_storage_key_beside_a_policy_names_the_file_and_the_policy_decides(
     assert [path.name for path in (home / "storage").iterdir()] == ["latest"]
 
 
+class Heavy:
+    """A value that is itself only as long as it is not read again."""
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+@row("2.20")
+def test_a_hit_need_not_stay_in_memory_either(row: str, home: Path) -> None:
+    @task(cache_policy=INPUTS, cache_result_in_memory=False)
+    def make(x: int) -> Heavy:
+        return Heavy(x)
+
+    @flow
+    def main() -> list[int]:
+        first, second = make.submit(3), make.submit(3, wait_for=[make.submit(3)])
+        assert first.result().x == second.result().x == 3
+        assert second.result() is not second.result()
+        return [make(3).x, make(4).x]
+
+    assert main() == [3, 4]
+
+
 @row("2.29")
 def test_task_input_hash_is_the_task_its_code_and_its_arguments(row: str, counted: Counted) -> None:
     one, other = counted.task("one", cache_key_fn=task_input_hash), counted.task("other", cache_key_fn=task_input_hash)

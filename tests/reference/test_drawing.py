@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from surefoot import allow_failure, flow, get_run_logger, quote, tags, task, unmapped
+from surefoot import Skip, allow_failure, flow, get_run_logger, quote, tags, task, unmapped
 from surefoot.drawing import Drawing
 from surefoot.exceptions import BadInput, ParameterBindError, ParameterTypeError, VisualizationError
 from surefoot.futures import as_completed, wait
@@ -430,6 +430,18 @@ def test_in_a_terminal_the_drawing_opens_in_a_browser_that_can_show_it(
     (path,) = tmp_path.rglob("called.svg")
     assert [it.startswith("file://") for it in seen.opened] == [True] * (browser == "a window")
     assert f"called is drawn in {path}" in capsys.readouterr().err
+
+
+@row("1.88")
+def test_a_flow_that_would_be_skipped_is_drawn_as_far_as_it_goes(row: str) -> None:
+    def body() -> None:
+        load(extract())
+        raise Skip("nothing new")
+
+    async def later() -> None:
+        body()
+
+    assert drawn(body) == drawn(later) == {"extract -> load"}
 
 
 @row("1.88")

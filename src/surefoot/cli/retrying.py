@@ -13,14 +13,16 @@ import click
 from surefoot.cli.commands.run import parameters_of, tell_end
 from surefoot.cli.mistakes import Exit
 from surefoot.cli.output import note
+from surefoot.cli.reading import reading
 from surefoot.core import ports
-from surefoot.core.errors import BadInput
+from surefoot.core.errors import BadInput, Refused
 from surefoot.core.ids import to_text
 from surefoot.core.os.succession import become
 from surefoot.core.ports import Retryable
+from surefoot.core.states import StateType
 from surefoot.restarting import check, start_again
 
-__all__ = ["retry"]
+__all__ = ["retry", "retry_task_run"]
 
 
 def retry(run: str | None, *, last: bool, pairs: tuple[str, ...], here: bool) -> Exit | int:
@@ -39,6 +41,20 @@ def retry(run: str | None, *, last: bool, pairs: tuple[str, ...], here: bool) ->
     click.echo(f"Going on with {retryable.run.name} of {retryable.flow_name}.", err=True)
     command = [interpreter, "-P", "-m", "surefoot", "flow-run", "retry", to_text(retryable.run.run_id), "--here"]
     return become([*command, *(part for pair in pairs for part in ("-p", pair))], start.cwd)
+
+
+def retry_task_run(reference: str) -> Exit | int:
+    """Start the flow run of a task run again."""
+    with reading() as client:
+        run = client.find_task_run(reference)
+    if run.state_type is StateType.COMPLETED:
+        raise Refused(
+            f"Task run {run.name!r} completed: there is nothing left to do in it.",
+            do="Start a new run by calling its flow.",
+        )
+    if run.flow_run_id is None:
+        raise Refused(f"Task run {run.name!r} was called outside of any flow.", do="Call the task again.")
+    return retry(run.flow_run_id, last=False, pairs=(), here=False)
 
 
 def _found(run: str | None, last: bool) -> Retryable:

@@ -204,7 +204,8 @@ def print_runs(runs: Runs[R, W], asked: Asked, listing: Listing) -> None:
     def nothing() -> str:
         if where == runs.everything:
             return nothing_recorded(runs.noun)
-        return f"No {runs.noun} fits.{no_such_state(asked.states)} All: `surefoot {runs.command} ls`."
+        hints = no_such_state(asked.states) + _dashed(asked.flows)
+        return f"No {runs.noun} fits.{hints} All: `surefoot {runs.command} ls`."
 
     print_list(
         lambda limit, after: runs.page(where, limit, after),
@@ -213,6 +214,11 @@ def print_runs(runs: Runs[R, W], asked: Asked, listing: Listing) -> None:
         row,
         nothing=nothing,
     )
+
+
+def _dashed(flows: Sequence[str]) -> str:
+    """A hint where a flow may have been named by its function's name; empty otherwise."""
+    return "".join(f" Did you mean --flow {name.replace('_', '-')}?" for name in flows if "_" in name)
 
 
 class Chosen(NamedTuple):

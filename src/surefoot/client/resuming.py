@@ -70,11 +70,7 @@ class EmbeddedEarlierRuns:
         with self._ledger.read() as tx:
             found = queries.last_unsuccessful(tx, flow_name)
             if found is None:
-                of = "" if flow_name is None else f" of flow {flow_name!r}"
-                raise NotFound(
-                    f"No flow run{of} ended without completing, so there is none to go on with.",
-                    do="See those that there are: surefoot flow-run ls",
-                )
+                raise _none_left(tx, flow_name)
             return self._checked(tx, found)
 
     def open_epoch(self, retryable: Retryable, writer_id: bytes) -> None:
@@ -121,3 +117,13 @@ class EmbeddedEarlierRuns:
                 do=f"Wait for its end: surefoot flow-run watch {run.name}",
             )
         return replace(found, epoch=next_epoch(tx, flow_run_id, self._proof))
+
+
+def _none_left(tx: Any, flow_name: str | None) -> NotFound:
+    """Nothing is left to go on with; of that flow, if one is named: perhaps by its function's name."""
+    of = "" if flow_name is None else f" of flow {flow_name!r}"
+    way_out = "See those that there are: surefoot flow-run ls"
+    dashed = "" if flow_name is None else flow_name.replace("_", "-")
+    if dashed and dashed != flow_name and queries.last_unsuccessful(tx, dashed) is not None:
+        way_out = f"There is one of {dashed!r}: surefoot flow-run retry --last {dashed}"
+    return NotFound(f"No flow run{of} ended without completing, so there is none to go on with.", do=way_out)

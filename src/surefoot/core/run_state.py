@@ -5,7 +5,7 @@ Users find all of it in `surefoot.states`. May import: core.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from surefoot.core.ids import new_id, to_uuid
 from surefoot.core.state_details import StateDetails, StateTypeError, StateValueError, instant
 from surefoot.core.states import FINAL, SKIPPED, StateType, default_name
 
-__all__ = ["NO_DATA", "State", "aggregate", "get_state_exception", "raise_state_exception"]
+__all__ = ["NO_DATA", "State", "Stored", "aggregate", "get_state_exception", "raise_state_exception", "value_in"]
 
 
 class _NoData:
@@ -37,6 +37,20 @@ class _NoData:
 
 
 NO_DATA: Final = _NoData()
+
+
+class Stored:
+    """The value of a run that was taken out of memory: it is read from where it is stored each time it is asked for."""
+
+    __slots__ = ("read",)
+
+    def __init__(self, read: Callable[[], Any]) -> None:
+        self.read = read
+
+
+def value_in(data: Any) -> Any:
+    """The data of a state, read first if it is not in memory. Raises MissingResult if it cannot be."""
+    return data.read() if type(data) is Stored else data
 
 
 class State:
@@ -55,11 +69,11 @@ class State:
     """
 
     __slots__ = (
+        "_data",
         "_details",
         "_id",
         "at_us",
         "cause_id",
-        "data",
         "message",
         "name",
         "run_id",
@@ -101,6 +115,15 @@ class State:
         self.cause_id = cause_id
         self._details = None if state_details is None else _details(state_details)
         self._id: bytes | None = None
+
+    @property
+    def data(self) -> Any:
+        """The value or exception. Raises MissingResult if it was stored, is not in memory, and cannot be read."""
+        return value_in(self._data)
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        self._data = data
 
     @property
     def id(self) -> Any:

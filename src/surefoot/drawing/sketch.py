@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.annotations import allow_failure, unmapped
-from surefoot.core.errors import MappingMissingIterable, SurefootError, VisualizationError
+from surefoot.core.errors import MappingMissingIterable, Skip, SurefootError, VisualizationError
 from surefoot.drawing.stand_ins import DrawnFuture, Sources, StandIn, UncountedFutures, sources_of
 from surefoot.engine.lifecycle import reason
 from surefoot.engine.scope import tags_in_force
@@ -90,6 +90,8 @@ class Sketch:
                 if flow.isgenerator and not flow.isasync:
                     for _ in zip(range(VALUES_MAX), value, strict=False):
                         pass
+            except Skip:
+                return None  # it would be skipped here: what it called until then is drawn
             except Exception as error:
                 raise self._told(error) from error
         return _taken(value) if flow.isgenerator and flow.isasync else value
@@ -99,6 +101,8 @@ class Sketch:
         with drawing_with(self):
             try:
                 await value
+            except Skip:
+                return
             except Exception as error:
                 raise self._told(error) from error
 

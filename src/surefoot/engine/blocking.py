@@ -24,6 +24,7 @@ from surefoot.engine.effects import (
     Finish,
     Hook,
     Keep,
+    LetGo,
     LookUp,
     NotReady,
     Outcome,
@@ -117,6 +118,11 @@ def _find_cached(execution: Execution, _effect: FindCached) -> Any:
     assert isinstance(execution, TaskExecution)
     outcome = guarded(execution, None, execution.find_cached)
     return outcome.value if type(outcome) is Returned else outcome
+
+
+def _let_go(execution: Execution, _effect: LetGo) -> None:
+    assert isinstance(execution, TaskExecution)
+    execution.let_go()
 
 
 def _keep(execution: Execution, effect: Keep) -> Verdict:
@@ -222,6 +228,7 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     Call: _call,
     LookUp: _look_up,
     FindCached: _find_cached,
+    LetGo: _let_go,
     Settle: _settle,
     Keep: _keep,
     Conclude: _conclude,

@@ -13,12 +13,15 @@ import msgspec
 from surefoot.cache_policies import DEFAULT, CacheKeyFn, CachePolicy, KeyFunction, NoCache, PolicyTypeError, checked_key
 from surefoot.context import TaskRunContext
 from surefoot.core.clock import get_clock
-from surefoot.core.errors import BadInput, CacheUnavailable, HashError
+from surefoot.core.errors import BadInput, CacheUnavailable, ConfigurationError, HashError, WouldDeadlock
+from surefoot.core.ids import to_text
+from surefoot.core.locking import LockManager
 from surefoot.core.states import COMPLETED
-from surefoot.engine.effects import Verdict
+from surefoot.engine.effects import Held, Verdict
 from surefoot.engine.telling import cache_unusable, key_failed
 
 if TYPE_CHECKING:
+    from surefoot.core.settings import Settings
     from surefoot.engine.task_execution import TaskExecution
     from surefoot.results.cached import Hit, Miss
 
@@ -26,12 +29,14 @@ __all__ = ["UNSET", "CacheUse", "Caching", "caching_of"]
 
 UNSET: Final = msgspec.UNSET
 _EXPIRATION_MAX_S: Final = 100 * 366 * 86_400  # a hundred years
+_WAIT_S: Final = 0.005  # how soon a lock is asked for again, at first; then twice as long each time
+_WAIT_MAX_S: Final = 0.1
 
 
 class Caching:
     """What a task asks of its cache."""
 
-    __slots__ = ("expiration_us", "is_default", "key_storage", "policy", "refresh")
+    __slots__ = ("expiration_us", "is_default", "key_storage", "locks", "policy", "refresh")
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class Caching:
         self.refresh = refresh
         self.is_default = is_default  # nobody named a policy
         self.key_storage = key_storage
+        self.locks: LockManager | None = policy.lock_manager if policy is not None and policy.is_serializable else None
 
 
 class CacheOptionError(BadInput, TypeError):
@@ -102,6 +108,11 @@ def caching_of(
         return None
     if policy is None and not has_storage_key:
         policy = DEFAULT
+    if policy is not None and policy.is_serializable and not isinstance(policy.lock_manager, LockManager):
+        raise ConfigurationError(
+            f"The cache_policy of {owner} has isolation level SERIALIZABLE, and no lock manager.",
+            do="Pass one: INPUTS.configure(isolation_level=..., lock_manager=MemoryLockManager()).",
+        )
     return Caching(policy, expiration_us, refresh_cache, is_default and not has_storage_key, _key_storage(policy))
 
 
@@ -133,16 +144,19 @@ def _warn(text: str) -> None:
 class CacheUse:
     """What one run makes of its task's cache: the key that it looked up, and stores its result under."""
 
-    __slots__ = ("_execution", "caching", "key", "name")
+    __slots__ = ("_asked_lock", "_execution", "_is_prepared", "_wait_s", "caching", "key", "name")
 
     def __init__(self, caching: Caching, execution: TaskExecution) -> None:
         self.caching = caching
         self._execution = execution
         self.key: str | None = None
         self.name: str | None = None  # the storage key, where the task names one
+        self._is_prepared = False  # the key was made, once and for all
+        self._asked_lock = False
+        self._wait_s = _WAIT_S
 
-    def look_up(self) -> Verdict | str:
-        """The value that the cache has for this run, or why it has none.
+    def look_up(self) -> Verdict | Held | str:
+        """The value that the cache has for this run, or why it has none, or that another run is making it.
 
         Raises HashError for an input that cannot be hashed, CacheUnavailable if the storage cannot be read, and
         PolicyTypeError for a key that is no text.
@@ -153,10 +167,27 @@ class CacheUse:
             return "tasks.disable_caching is on"
         if caching.is_default and settings.get("tasks.default_no_cache"):
             return "tasks.default_no_cache is on"
-        self.name = self._storage_key()
-        why = self._make_key()
-        if why is not None:
-            return why
+        if not self._is_prepared:
+            self.name = self._storage_key()
+            why = self._make_key()
+            if why is not None:
+                return why
+            self._is_prepared = True
+        if caching.locks is None:
+            return self._looked_up(settings)
+        held = self._lock()
+        if held is not None:
+            return held
+        found: Verdict | str | None = None
+        try:
+            found = self._looked_up(settings)
+        finally:
+            if not isinstance(found, str):  # nothing is to be made
+                self.let_go()
+        return found
+
+    def _looked_up(self, settings: Settings) -> Verdict | str:
+        execution, caching = self._execution, self.caching
         refresh = caching.refresh
         if refresh or (refresh is None and settings.get("tasks.refresh_cache")):
             asked_by = "refresh_cache" if refresh else "tasks.refresh_cache"
@@ -168,6 +199,43 @@ class CacheUse:
         storage = storage_of(execution.persistence, settings)
         found = cached.find_cached(storage, self.key, name=self.name, key_storage=caching.key_storage)
         return self._missed(found) if isinstance(found, cached.Miss) else self._found(found)
+
+    def _lock(self) -> Held | None:
+        """Take the lock of the key, so that this run alone makes what it stands for; None if that is done."""
+        assert self.caching.locks is not None
+        assert self.key is not None
+        self._refuse_circle()
+        self._asked_lock = True
+        if self.caching.locks.acquire_lock(self.key, self._holder, acquire_timeout=0):
+            return None
+        wait_s, self._wait_s = self._wait_s, min(2 * self._wait_s, _WAIT_MAX_S)
+        return Held(f"another run holds the lock of the cache key {_told(self.key)}", wait_s)
+
+    def _refuse_circle(self) -> None:
+        """Raise WouldDeadlock if a run around this one holds the lock."""
+        around = self._execution.parent
+        while around is not None:
+            use: CacheUse | None = getattr(around, "cache", None)
+            if use is not None and use._asked_lock and use.key == self.key and use.caching.locks == self.caching.locks:
+                raise WouldDeadlock(
+                    f"Task run {self._execution.run_name!r} waits for the lock of its cache key, which "
+                    f"{around.run_name!r} holds, the run that called it.",
+                    do="Let the inner call have another key, or no isolation level SERIALIZABLE.",
+                )
+            around = around.parent
+
+    def let_go(self) -> None:
+        """Let others have the lock, if this run holds it."""
+        locks, key = self.caching.locks, self.key
+        if not self._asked_lock or locks is None or key is None:
+            return
+        self._asked_lock = False
+        if locks.is_lock_holder(key, self._holder):
+            locks.release_lock(key, self._holder)
+
+    @property
+    def _holder(self) -> str:
+        return to_text(self._execution.run_id)
 
     def until_us(self) -> int:
         """When what this run stores expires; 0: never."""
@@ -228,13 +296,17 @@ class CacheUse:
 
     def _found(self, hit: Hit) -> Verdict:
         from surefoot.results.cached import instant
+        from surefoot.results.persistence import stored_at
 
         execution, record = self._execution, hit.record
         by = f"task {record.name!r} stored it in the run {record.run_id}" if record.run_id else "it was stored"
         until = f", to expire at {instant(record.cache_until_us)}" if record.cache_until_us else ""
         execution.take_from_cache(hit)
         told = f"under the key {_told(self.key)}: {by} at {instant(record.stored_us)}{until}"
-        return Verdict(COMPLETED, "Cached", told, hit.value)
+        if execution.definition.cache_result_in_memory or execution.result is None:
+            return Verdict(COMPLETED, "Cached", told, hit.value)
+        stored = stored_at(execution.result, execution.session.settings, execution.run_id)
+        return Verdict(COMPLETED, "Cached", told, stored)
 
 
 def _told(key: str | None) -> str:

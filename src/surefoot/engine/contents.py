@@ -6,6 +6,7 @@ a frame lies in memory. Large buffers and texts are hashed where they lie. May i
 
 from __future__ import annotations
 
+from gc import get_referents
 from types import FunctionType
 from typing import Any, Final
 
@@ -15,6 +16,9 @@ from surefoot.states import State
 __all__ = ["content_hash"]
 
 _NO_LIMIT: Final = 1 << 62
+_LEVELS_MAX: Final = 8
+_ITEMS_MAX: Final = 1000
+_PACKABLE: Final = SIMPLE | {list, dict}
 _LARGE: Final = 1 << 12  # from this size on what stands in for a part is its hash, so that few of its bytes are copied
 
 
@@ -24,6 +28,9 @@ def content_hash(value: Any) -> bytes:
     >>> content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1}), content_hash([1]) == content_hash((1,))
     (True, False)
     """
+    packed = _built_in(value)
+    if packed is not None:
+        return short_hash(packed)
     try:
         return short_hash(_Contents().encoded(value))
     except RecursionError:
@@ -32,6 +39,26 @@ def content_hash(value: Any) -> bytes:
         raise
     except Exception as error:  # of the value's own code
         raise NoHash(f"cannot be hashed: {type(error).__name__}: {error}") from None
+
+
+def _built_in(value: Any) -> bytes | None:
+    """A small value of built-in kinds, without tuples or sets, as bytes, at the speed of C; None for any other."""
+    level = [value]
+    for _ in range(_LEVELS_MAX):
+        kinds = set(map(type, level))
+        if kinds <= SIMPLE:
+            break
+        if not kinds <= _PACKABLE:
+            return None
+        level = get_referents(*[part for part in level if type(part) is list or type(part) is dict])
+        if len(level) > _ITEMS_MAX:
+            return None
+    else:
+        return None
+    try:
+        return b"\xc1" + encode(value)  # a byte with which nothing else begins
+    except (OverflowError, UnicodeEncodeError, TypeError):  # a number, text or mix of keys that msgpack does not know
+        return None
 
 
 class _Contents(Walk):

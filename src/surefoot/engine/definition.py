@@ -59,6 +59,7 @@ class Definition:
     name: str
     fn: Callable[..., Any]
     asks: Asked  # how its results are to be stored
+    cache_result_in_memory = True
     trigger: Trigger = DEFAULT
     caching: Caching | None = None  # what it asks of a cache
     _options: dict[str, Any]  # what it was made with: `with_options` makes another with these and others

@@ -11,11 +11,12 @@ from typing import Final
 
 __all__ = ["parameter_texts"]
 
-_SPHINX: Final = re.compile(r":(?:param|parameter|arg|argument)\s+(?:[^:]*\s)?\*{0,2}(\w+)\s*:\s*(.*)")
-_GOOGLE_HEAD: Final = re.compile(r"(?:args|arguments|parameters|params|keyword args|keyword arguments):\s*$", re.I)
-_GOOGLE_ITEM: Final = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
-_NUMPY_HEAD: Final = re.compile(r"(?:other )?parameters\s*$", re.I)
-_NUMPY_ITEM: Final = re.compile(r"\*{0,2}(\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?$")
+# Compiled when the first schema is asked for, not when flows are imported.
+_SPHINX: Final = r":(?:param|parameter|arg|argument)\s+(?:[^:]*\s)?\*{0,2}(\w+)\s*:\s*(.*)"
+_GOOGLE_HEAD: Final = r"(?i)(?:args|arguments|parameters|params|keyword args|keyword arguments):\s*$"
+_GOOGLE_ITEM: Final = r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)"
+_NUMPY_HEAD: Final = r"(?i)(?:other )?parameters\s*$"
+_NUMPY_ITEM: Final = r"\*{0,2}(\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?$"
 
 
 def parameter_texts(docstring: str | None) -> dict[str, str]:
@@ -33,12 +34,12 @@ def parameter_texts(docstring: str | None) -> dict[str, str]:
     lines = (docstring or "").splitlines()
     texts: dict[str, list[str]] = {}
     for number, line in enumerate(lines):
-        found = _SPHINX.match(line.strip())
+        found = re.match(_SPHINX, line.strip())
         if found:
             texts[found[1]] = [found[2], *_deeper(lines[number + 1 :], _indent(line), stop_at=":")]
-        elif _GOOGLE_HEAD.match(line.strip()):
+        elif re.match(_GOOGLE_HEAD, line.strip()):
             _google(_block(lines[number + 1 :], _indent(line)), texts)
-        elif _NUMPY_HEAD.match(line.strip()) and set("".join(lines[number + 1 : number + 2]).strip()) == {"-"}:
+        elif re.match(_NUMPY_HEAD, line.strip()) and set("".join(lines[number + 1 : number + 2]).strip()) == {"-"}:
             _numpy(lines[number + 2 :], _indent(line), texts)
     return {name: text for name, words in texts.items() if (text := " ".join(filter(None, words)).strip())}
 
@@ -72,7 +73,7 @@ def _google(block: list[str], texts: dict[str, list[str]]) -> None:
     first = next((line for line in block if line.strip()), "")
     depth = _indent(first)
     for number, line in enumerate(block):
-        item = _GOOGLE_ITEM.match(line.strip())
+        item = re.match(_GOOGLE_ITEM, line.strip())
         if item and _indent(line) == depth:
             texts[item[1]] = [item[2], *_deeper(block[number + 1 :], depth)]
 
@@ -83,7 +84,7 @@ def _numpy(lines: list[str], indent: int, texts: dict[str, list[str]]) -> None:
             continue
         if set("".join(lines[number + 1 : number + 2]).strip()) == {"-"} or _indent(line) < indent:
             return  # the next section
-        item = _NUMPY_ITEM.match(line.strip())
+        item = re.match(_NUMPY_ITEM, line.strip())
         if item and _indent(line) == indent:
             for name in item[1].split(","):
                 texts[name.strip().lstrip("*")] = _deeper(lines[number + 1 :], indent)

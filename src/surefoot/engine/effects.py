@@ -18,8 +18,10 @@ __all__ = [
     "Enter",
     "FindCached",
     "Finish",
+    "Held",
     "Hook",
     "Keep",
+    "LetGo",
     "LookUp",
     "Next",
     "NotReady",
@@ -174,9 +176,15 @@ class LookUp(Effect):
 class FindCached(Effect):
     """Look into the cache that the run's task asks for. Calls what the user wrote to make keys. May be stopped.
 
-    Answer: `Verdict` with the value that is there; a text, why there is none; `Raised` if the cache cannot be used as
-    it was asked for, or `Stopped`.
+    Answer: `Verdict` with the value that is there; a text, why there is none; `Held` if another run is making it, and
+    this one is to ask again; `Raised` if the cache cannot be used as it was asked for, or `Stopped`.
     """
+
+    __slots__ = ()
+
+
+class LetGo(Effect):
+    """Let others make what the run's cache key stands for, if this run alone might. Answer: None."""
 
     __slots__ = ()
 
@@ -214,6 +222,16 @@ class Undo(Effect):
 
     def __init__(self, why: str | None) -> None:
         self.why = why
+
+
+class Held:
+    """Another run holds the lock of the run's cache key: why it is waited for, and how long until it is asked again."""
+
+    __slots__ = ("wait_s", "why")
+
+    def __init__(self, why: str, wait_s: float) -> None:
+        self.why = why
+        self.wait_s = wait_s
 
 
 class Returned:
@@ -313,4 +331,4 @@ class Verdict:
         self.timed_out = timed_out  # by its own limit, not by a TimeoutError of the user's
 
 
-Outcome = Returned | Raised | Stopped | Yielded | Closed | NotReady | Skipped | Verdict | bool | None
+Outcome = Returned | Raised | Stopped | Yielded | Closed | NotReady | Skipped | Verdict | Held | bool | None

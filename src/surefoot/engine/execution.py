@@ -28,8 +28,8 @@ from surefoot.engine.session import Session
 from surefoot.engine.tracebacks import traceback_text
 from surefoot.engine.verdicts import judged, verdict_over
 from surefoot.results.asking import Persistence
-from surefoot.results.persistence import keep_for
-from surefoot.states import NO_DATA, State
+from surefoot.results.persistence import keep_for, stored_at
+from surefoot.states import NO_DATA, State, value_in
 
 if TYPE_CHECKING:
     from surefoot.core.os.threads import Gate
@@ -270,6 +270,9 @@ class Execution:
             self.unkept = kept
         else:
             self.result = kept
+            if kept is not None and not definition.cache_result_in_memory:
+                stored = stored_at(kept, self.session.settings, self.run_id)
+                return Verdict(COMPLETED, verdict.state_name, verdict.message, stored)
         return verdict
 
     def cached_at(self) -> CachedAt | None:
@@ -376,8 +379,7 @@ class Execution:
         """The run that this exception ended first, if it came here out of that run; and tie it to this one.
 
         An exception carries the run that it ended first, and the run around the last one that it left: only there does
-            it
-        count as a cause. So one exception object that is raised by two runs is not told as the same failure.
+        it count as a cause. So one exception object that is raised by two runs is not told as the same failure.
         """
         cause_id, around_id = getattr(error, "__surefoot_cause__", (None, None))
         if around_id != self.run_id:
@@ -551,7 +553,7 @@ class Execution:
         if return_state:
             return self.state
         if self.state_type is COMPLETED:
-            return self.data
+            return value_in(self.data)
         return self.state.result()
 
     def abandon(self) -> None:

@@ -31,8 +31,10 @@ from surefoot.engine.effects import (
     Enter,
     FindCached,
     Finish,
+    Held,
     Hook,
     Keep,
+    LetGo,
     LookUp,
     Next,
     NotReady,
@@ -88,6 +90,7 @@ _PREPARE = Prepare()
 _NEXT = Next()
 _LOOK_UP = LookUp()
 _FIND_CACHED = FindCached()
+_LET_GO = LetGo()
 _FINISH = Finish()
 _CANCEL = Finish(True)
 
@@ -126,7 +129,7 @@ def task_life(
             return (yield from _had_completed(found))
         first = _again(found)
     if caches:
-        found = yield _FIND_CACHED
+        found = yield from _found_in_cache()
         if type(found) is Verdict:
             return (yield from _end(rules, None, found))
         if type(found) is not str:
@@ -141,6 +144,8 @@ def task_life(
             verdict = concluded
     elif keeps and stop is None and _gives_a_value(verdict):
         verdict = yield Keep(verdict)
+    if caches:
+        yield _LET_GO
     return (yield from _end(rules, stop, verdict))
 
 
@@ -177,6 +182,17 @@ def _had_completed(found: Verdict) -> Life:
 
 def _again(why: str | None) -> Enter:
     return _RUNNING if why is None else Enter(RUNNING, "Rerunning", why)
+
+
+def _found_in_cache() -> Generator[Effect, Any, Any]:
+    """What the cache has, once no other run is making it."""
+    found = yield _FIND_CACHED
+    if type(found) is Held:
+        yield Enter(PENDING, "Pending", found.why)
+    while type(found) is Held:
+        stop = yield Sleep(found.wait_s)
+        found = stop or (yield _FIND_CACHED)
+    return found
 
 
 def _not_cached(first: Enter, why: str) -> Enter:

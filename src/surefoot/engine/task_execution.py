@@ -10,7 +10,7 @@ from surefoot.core.facts import ResultAt, RunFact, TaskRunCreated
 from surefoot.core.states import COMPLETED
 from surefoot.engine import scope
 from surefoot.engine.caching import CacheUse
-from surefoot.engine.effects import Enter, Verdict
+from surefoot.engine.effects import Enter, Held, Verdict
 from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.lifecycle import Life, task_life
@@ -124,12 +124,14 @@ class TaskExecution(Execution):
         if at is not None and self.persistence.persist:
             forget(at)
 
-    def settled_late(self, name: str, message: str | None) -> None:
+    def settled_late(self, name: str, message: str | None, data: Any) -> None:
         """The transaction around it was committed or rolled back, after it had ended itself."""
-        self.enter(Enter(COMPLETED, name, message, self.data))
+        self.enter(Enter(COMPLETED, name, message, data))
         super().finished()
 
     def finished(self) -> None:
+        if self.cache is not None:
+            self.cache.let_go()  # if it broke off before it came to that itself
         transaction = self.transaction
         if transaction is None or not transaction.is_left_to_others():
             Execution.finished(self)
@@ -138,10 +140,15 @@ class TaskExecution(Execution):
 
     # -- in a cache
 
-    def find_cached(self) -> Verdict | str:
+    def find_cached(self) -> Verdict | Held | str:
         """The value that the cache of its task has for it; else why there is none."""
         assert self.cache is not None
         return self.cache.look_up()
+
+    def let_go(self) -> None:
+        """Whatever it holds of a cache is free for others."""
+        if self.cache is not None:
+            self.cache.let_go()
 
     def take_from_cache(self, hit: Hit) -> None:
         """Its value is that which another run stored."""

@@ -347,7 +347,7 @@ class TaskTransaction(Transaction):
         self.keepable: tuple[bytes | None, str | None] = None, None
         self._is_alone = True  # it tells its end itself
         self._is_left = False
-        self._told: tuple[str, str | None] | None = None
+        self._told: tuple[str, str | None, Any] | None = None
         for _ in begin(self, around, overwrite=True, has_key=False):
             pass
 
@@ -374,6 +374,7 @@ class TaskTransaction(Transaction):
         kept = execution.keep_committed(verdict)
         if kept.state_type is FAILED:
             raise kept.data
+        self.verdict = kept
 
     def erase(self) -> None:
         if self.verdict is not None:
@@ -386,7 +387,8 @@ class TaskTransaction(Transaction):
             return  # it failed, or was skipped: its own end tells
         if not is_committed:
             self.execution.forget_kept("its transaction was rolled back")
-        told = (verdict.state_name, verdict.message) if is_committed else ("RolledBack", self.why_not)
+        name, message = (verdict.state_name, verdict.message) if is_committed else ("RolledBack", self.why_not)
+        told = name, message, verdict.data
         with _telling:
             if not self._is_left:  # its life goes on, and tells
                 self._told = told
@@ -441,7 +443,7 @@ class TaskTransaction(Transaction):
             return Verdict(COMPLETED, "Staged", _STAGED, verdict.data)
         if self.state is TransactionState.ROLLED_BACK:
             return Verdict(COMPLETED, "RolledBack", self.why_not, verdict.data)
-        return verdict
+        return self.verdict
 
     def conclude(self, stop: Stopped | None, verdict: Verdict) -> Verdict | Stopped:
         """The same, done here."""

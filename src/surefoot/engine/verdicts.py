@@ -141,14 +141,14 @@ def verdict_over(value: Any, found: list[Reference]) -> Verdict:
     if len(states) == 1:
         message = decisive.message or f"{decisive.run_of or 'a run'} ended {decisive.name}"
     if decisive.type not in FINAL:
-        return _verdict_by_hand(decisive)
+        return _verdict_by_hand(decisive, message)
     data = decisive.data if isinstance(decisive.data, BaseException) else decisive
     return Verdict(kind, decisive.name if kind is decisive.type else "Failed", message, data, decisive.run_id)
 
 
-def _verdict_by_hand(state: State) -> Verdict:
+def _verdict_by_hand(state: State, message: str | None = None) -> Verdict:
     if state.is_final() or state.is_paused():
         data = None if state.data is NO_DATA else state.data
-        return Verdict(state.type, state.name, state.message, data)
+        return Verdict(state.type, state.name, state.message or message, data)
     message = f"it returned the state {state.name}, which is not an end"
     return Verdict(FAILED, "Failed", message)

@@ -22,6 +22,7 @@ from surefoot.results.serializing import Serializer, name_of, serializer_from
 
 __all__ = ["Hit", "Miss", "find_cached", "instant", "object_name", "store_cached"]
 
+_KEY_MAX: Final = 2000
 _NAME_MAX: Final = 200  # characters of a file's name; systems take 255 bytes
 _SAFE: Final = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._ =,+@()-]{{0,{_NAME_MAX - 1}}}", re.ASCII)
 
@@ -56,6 +57,13 @@ def object_name(key: str) -> str:
     return f"key-{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 
+def _recorded(key: str) -> str:
+    """A key as records have it: short enough, and a text that JSON can hold."""
+    if len(key) > _KEY_MAX:
+        key = f"{key[:_NAME_MAX]}… {object_name(key)}"
+    return key.encode("utf-8", "backslashreplace").decode()
+
+
 def find_cached(storage: str, key: str, *, name: str | None = None, key_storage: str | None = None) -> Hit | Miss:
     """What is stored under a cache key and has not expired.
 
@@ -78,7 +86,7 @@ def find_cached(storage: str, key: str, *, name: str | None = None, key_storage:
         return Miss(error.what.rstrip("."))
     except MissingResult as error:
         return _unusable(error)
-    if record.cache_key != key:
+    if record.cache_key != _recorded(key):
         return Miss(f"what {path} holds was not stored for other runs to take, or under another key")
     if 0 < record.cache_until_us <= get_clock().now_us():
         return Miss(f"what was stored under it expired at {instant(record.cache_until_us)}")
@@ -131,7 +139,7 @@ def store_cached(
             serializer,
             run_id=run_id,
             name=run_name,
-            cache_key=key,
+            cache_key=_recorded(key),
             cache_until_us=until_us,
             ttl_us=ttl_us,
         )
@@ -139,7 +147,13 @@ def store_cached(
     path, record = write_object(storage, run_id, value, serializer, run_id=run_id, name=run_name, ttl_us=ttl_us)
     key_path = object_path(key_storage, name or object_name(key))
     apart = msgspec.structs.replace(
-        record, length=0, crc32=0, cache_key=key, cache_until_us=until_us, value_at=path, key=name or object_name(key)
+        record,
+        length=0,
+        crc32=0,
+        cache_key=_recorded(key),
+        cache_until_us=until_us,
+        value_at=path,
+        key=name or object_name(key),
     )
     places.put(key_path, msgspec.json.encode(apart), b"\n")
     return path, record
@@ -151,4 +165,4 @@ def instant(at_us: int) -> str:
     >>> instant(0)
     '1970-01-01 00:00:00 UTC'
     """
-    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC).isoformat(' ')[:19]} UTC"

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from surefoot.core.errors import ResultNotStored, SurefootError, TerminationSignal
 from surefoot.core.facts import ResultAt
 from surefoot.core.ids import to_text
+from surefoot.core.run_state import Stored
 from surefoot.core.settings import Settings
 from surefoot.results.asking import Asked, Persistence
 from surefoot.results.keeping import Keeper
 from surefoot.results.pickling import why_not
 
-__all__ = ["CachedAt", "default_storage", "default_ttl_us", "filled", "forget", "keep_for", "storage_of"]
+__all__ = ["CachedAt", "default_storage", "default_ttl_us", "filled", "forget", "keep_for", "storage_of", "stored_at"]
 
 
 class CachedAt(NamedTuple):
@@ -105,6 +107,13 @@ def forget(at: ResultAt) -> None:
     from surefoot.results import places
 
     places.remove(at.place)
+
+
+def stored_at(at: ResultAt, settings: Settings, run_id: bytes) -> Stored:
+    """A result that is not kept in memory: it is read again from there when it is asked for."""
+    from surefoot.results.loading import load
+
+    return Stored(partial(load, settings.get("home"), at, run_id=to_text(run_id)))
 
 
 def default_storage(settings: Settings) -> str:

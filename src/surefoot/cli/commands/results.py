@@ -102,7 +102,11 @@ def ls(run: str | None, limit: int, after: str | None, output: Output) -> None:
 
 
 def _row(result: RunResult, now: datetime) -> list[str | Cell]:
-    place = "kept for resuming" if is_pack(result.place) else result.place
+    in_pack = is_pack(result.place)
+    place = "kept for resuming" if in_pack else result.place
+    path = os.path.join(settings.refresh().home, result.place) if in_pack else result.place
+    if os.path.isabs(path) and not os.path.exists(path):  # what is elsewhere is not looked for, one by one
+        place += ", not there any more"
     size, ended = bytes_as_text(result.length), day_and_time(result.end_time, now)
     return [result.run_name, result.name, size, result.serializer, ended, place]
 

@@ -115,3 +115,16 @@ def delete(yes: bool, output: Output, **which: Any) -> None:
     """Delete task runs that have ended, with what they called. Shows which, and asks first."""
     with reading() as client:
         delete_runs(task_runs_of(client), Asked(**which), yes=yes, output=output)
+
+
+@task_run.command("retry", examples=["surefoot task-run retry upload-0"])
+@click.argument("run")
+def retry(run: str) -> Exit | int:
+    """Go on with the flow run that a task run is part of, since it failed, crashed or was cancelled.
+
+    Just as `surefoot flow-run retry`: what completed in the flow run is not done again, and all else is, this task with
+    it. The exit code is 0 if the flow run completes now.
+    """
+    from surefoot.cli.retrying import retry_task_run
+
+    return retry_task_run(run)

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.dialects.sqlite.pysqlite import dialect as pysqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from surefoot.core.clock import get_clock
 from surefoot.core.os.space import FSYNC_REACHES_DISK
@@ -214,14 +214,22 @@ def _name_of(error: DBAPIError) -> str:
 
 def keep_a_log(connection: Connection) -> None:
     """Make the file use a write-ahead log, for good: readers and the one writer do not wait for each other."""
-    driver: Any = connection.connection.driver_connection
-    driver.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts only before the first table is made
+    _execute(connection, "PRAGMA auto_vacuum=INCREMENTAL")  # counts only before the first table is made
     try:
-        driver.execute("PRAGMA journal_mode=WAL")
-    except sqlite3.OperationalError:
+        _execute(connection, "PRAGMA journal_mode=WAL")
+    except OperationalError:
         # Surprising: this does not wait as other statements do. Another process is just creating the same ledger, and
         # does the same; should it die before, the file works with a rollback journal as well.
         pass
+
+
+def _execute(connection: Connection, statement: str) -> None:
+    """Run what cannot be run in a transaction. Its errors are those of other statements, and so told as they are."""
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.execute(statement)
+    except sqlite3.Error as error:
+        raise OperationalError(statement, None, error) from error
 
 
 def table_names(connection: Connection) -> frozenset[str]:
@@ -320,10 +328,9 @@ def give_back(connection: Connection) -> bool:
 
 def compact(connection: Connection) -> None:
     """Write the whole ledger anew, without gaps. Nobody else writes meanwhile, and as much disk again is needed."""
-    driver: Any = connection.connection.driver_connection
-    driver.execute("PRAGMA auto_vacuum=INCREMENTAL")
-    driver.execute("VACUUM")
-    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the new pages stand in the log, and again in the file
+    _execute(connection, "PRAGMA auto_vacuum=INCREMENTAL")
+    _execute(connection, "VACUUM")
+    _execute(connection, "PRAGMA wal_checkpoint(TRUNCATE)")  # the new pages stand in the log, and again in the file
 
 
 def _pragma(connection: Connection, name: str) -> int:
