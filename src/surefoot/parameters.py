@@ -91,6 +91,11 @@ def _pydantic_validator(fn: Callable[..., Any], name: str, signature: inspect.Si
 
     fields: dict[str, Any] = {}
     for parameter, annotation in _field_types(fn, signature):
+        if _is_of_pydantic_1(annotation):
+            raise SignatureTypeError(
+                f"The parameters of flow {name!r} cannot be checked: {parameter.name!r} is a model of pydantic 1.",
+                do="Derive it from the BaseModel of pydantic 2, or pass validate_parameters=False.",
+            )
         # Fields get names of their own: a parameter may be called `schema`, or begin with an underscore.
         default = {} if parameter.default is parameter.empty else {"default": parameter.default}
         fields[f"p{len(fields)}"] = (annotation, pydantic.Field(alias=parameter.name, **default))
@@ -129,6 +134,11 @@ def _field_types(fn: Callable[..., Any], signature: inspect.Signature) -> Iterat
         elif parameter.kind is parameter.VAR_KEYWORD:
             annotation = dict[str, annotation]
         yield parameter, annotation
+
+
+def _is_of_pydantic_1(annotation: Any) -> bool:
+    parts = [it for it in (annotation, *typing.get_args(annotation)) if isinstance(it, type)]
+    return any(base.__module__.startswith("pydantic.v1.") for part in parts for base in part.__mro__)
 
 
 def _model(name: str, fields: dict[str, Any]) -> Any:

@@ -84,6 +84,20 @@ def test_values_and_futures_are_carried_there_and_back() -> None:
     assert itself is tasks.same
 
 
+def test_a_copy_with_other_options_is_itself_there_not_the_task_that_it_was_made_of() -> None:
+    copy = tasks.same.with_options(name="copy", retries=3, retry_condition_fn=lambda *_: LOCK is None)
+
+    @task
+    def look(one: Any) -> tuple[str, int, Any]:
+        return one.name, one.retries, one(5)
+
+    @on_processes()
+    def f() -> list[Any]:
+        return [copy.submit(4).result(), look.submit(tasks.same.with_options(name="other", retries=2)).result()]
+
+    assert f() == [4, ("other", 2, 5)]
+
+
 def test_asynchronous_tasks_and_generators_run_there() -> None:
     @on_processes()
     def f() -> list[Any]:

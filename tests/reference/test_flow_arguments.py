@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from datetime import date
@@ -562,6 +563,24 @@ def test_checking_parameters_without_a_call(row: str, home: Path) -> None:
     with pytest.raises(ParameterBindError, match="'page' is missing, 'day' is missing, 'dya' is unknown"):
         a_flow(many).validate_parameters({"dya": 1})
     assert not home.exists(), "nothing is recorded"
+
+
+@row("1.28")
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="pydantic 1 does not work there")
+def test_a_model_of_pydantic_1_is_refused_by_name(row: str) -> None:
+    from pydantic.v1 import BaseModel
+
+    class Old(BaseModel):
+        url: str
+
+    def take(pages: list[Old]) -> Any:
+        return pages
+
+    take.__annotations__["pages"] = list[Old]
+    with pytest.raises(ValueError, match="'pages' is a model of pydantic 1") as caught:
+        a_flow(take).validate_parameters({"pages": []})
+    assert "validate_parameters=False" in str(caught.value)
+    assert a_flow(validate_parameters=False)(take)([Old(url="x")]) == [Old(url="x")]
 
 
 @row("1.29")

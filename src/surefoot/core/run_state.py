@@ -224,7 +224,7 @@ class State:
         >>> State("FAILED", message="no disk").fresh_copy(name="NoDisk")
         NoDisk(type=FAILED, message='no disk')
         """
-        parts = {"type": self.type, "name": self.name, "message": self.message, "data": self.data}
+        parts = {"type": self.type, "name": self.name, "message": self.message, "data": self._data}
         kept = {name: value for name, value in (self._details or {}).items() if not name.endswith("_id")}
         return State(**{**parts, "state_details": kept or None, **changes})
 
