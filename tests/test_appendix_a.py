@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from surefoot import Flow, State, Task, allow_failure, flow, get_run_logger, task, unmapped
+from surefoot.cache_policies import INPUTS
 from surefoot.exceptions import (
     BadInput,
     CancelledRun,
+    ConfigurationError,
     CrashedRun,
     FailedRun,
+    HashError,
     InvalidNameError,
     MappingLengthMismatch,
     MappingMissingIterable,
@@ -33,6 +36,7 @@ from surefoot.exceptions import (
 )
 from surefoot.futures import as_completed, wait
 from surefoot.states import Cancelled, Completed, Crashed, Failed, Paused, Pending, Running, Scheduled
+from surefoot.transactions import IsolationLevel
 from tests.recorded import record
 
 never = threading.Event()
@@ -164,6 +168,33 @@ def timeouts() -> str:
         with pytest.raises(ValueError, match="timeout is -1"):
             ask(timeout=-1)
     return "waited"
+
+
+def a_lock() -> Any:
+    return threading.Lock()
+
+
+def locked(x: int, lock: Any) -> int:
+    return x
+
+
+def one_key(context: Any, parameters: dict[str, Any]) -> str:
+    return "K"
+
+
+def two_that_share_a_key() -> tuple[int, int]:
+    double, square = task(cache_key_fn=one_key)(lambda x: 2 * x), task(cache_key_fn=one_key)(lambda x: x * x)
+    return double(3), square(3)
+
+
+def two_of_the_same_inputs() -> tuple[int, int]:
+    def double(x: int) -> int:
+        return 2 * x
+
+    def square(x: int) -> int:
+        return x * x
+
+    return task(cache_policy=INPUTS)(double)(3), task(cache_policy=INPUTS)(square)(3)
 
 
 # For what a type checker refuses.
@@ -480,6 +511,36 @@ MATRIX: dict[str, Case] = {
         in_a_flow(containers),
         gives=([1], {"a": 1}, 1),
         ends=("main: COMPLETED Completed", *["give: COMPLETED Completed"] * 5),
+    ),
+    # results and caches
+    "A:a stored result that is a lock, mended": Case(
+        lambda: a_task(persist_result=True)(a_lock)(),
+        FailedRun,
+        says="The result of 'a_lock' could not be stored: .*cannot pickle",
+        ends=("a_lock: FAILED Failed",),
+    ),
+    "A:a lock as input with INPUTS, mended": Case(
+        lambda: a_task(cache_policy=INPUTS)(locked)(1, threading.Lock()),
+        HashError,
+        TypeError,
+        "Its input 'lock', a lock, cannot be .*, and a cache was asked for",
+        "INPUTS - 'lock'",
+        ends=("locked: FAILED NotReady",),
+    ),
+    "A:two tasks with the same constant key": Case(
+        two_that_share_a_key,
+        gives=(6, 6),
+        ends=("unknown-lambda: COMPLETED Completed", "unknown-lambda: COMPLETED Cached"),
+    ),
+    "A:two tasks with the same inputs, mended": Case(
+        two_of_the_same_inputs, gives=(6, 9), ends=("double: COMPLETED Completed", "square: COMPLETED Completed")
+    ),
+    "A:a SERIALIZABLE cache without lock manager, mended": Case(
+        lambda: a_task(cache_policy=INPUTS.configure(isolation_level=IsolationLevel.SERIALIZABLE))(plain),
+        ConfigurationError,
+        RuntimeError,
+        "isolation level SERIALIZABLE, and no lock manager",
+        "lock_manager=",
     ),
     "futures that are not done in time": Case(
         in_a_flow(timeouts), gives="waited", ends=("main: COMPLETED Completed", "slow: COMPLETED Completed")

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from surefoot.core.settings.elsewhere import ELSEWHERE
 from surefoot.core.settings.kinds import text_of
-from surefoot.core.settings.table import TABLE
+from surefoot.core.settings.table import TABLE, find_setting
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 
@@ -47,6 +48,17 @@ default_retry_delay_seconds = [1, 10, 60]
 """
 
 
+ELSEWHERE_HEAD: Final = """
+## Settings of Prefect that are not needed here
+
+Where one of these is set, `surefoot config validate` and `surefoot migrate prefect` say why it is not needed.
+`.*` stands for all of a group that has no line of its own.
+
+| setting | why | set instead |
+|---|---|---|
+"""
+
+
 def page() -> str:
     """The whole page."""
     lines = []
@@ -56,7 +68,12 @@ def page() -> str:
         secret = " Kept out of sight." if setting.secret else ""
         about = f"{setting.about}{secret}"
         lines.append(f"| `{path}` | `{setting.variable}` | {shown} | {about} | {setting.kind.expected} |\n")
-    return HEAD + "".join(lines)
+    others = [
+        f"| `{name}` | {there.why[0].upper()}{there.why[1:]}. | {f'`{there.instead}`' if there.instead else ''} |\n"
+        for name, there in ELSEWHERE.items()
+        if find_setting(name) is None
+    ]
+    return HEAD + "".join(lines) + ELSEWHERE_HEAD + "".join(others)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ DOORS: Final = {
     "src/surefoot/results/loading.py": "objects are wanted where somebody stored some",
     "src/surefoot/results/persistence.py": "objects are wanted where somebody asks to store one",
     "src/surefoot/results/places.py": "the library of the clouds is wanted by those who store there",
+    "src/surefoot/testing/": "pytest loads the plugin wherever Surefoot is, and a test wants what it names alone",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
     "src/surefoot/engine/caching.py": "objects are wanted where a task asks for a cache",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",
@@ -96,6 +97,8 @@ ENTRANCES: Final = {
     "surefoot.utilities.hashing": "users",
     "surefoot.transactions": "users",
     "surefoot.testing": "the tests of users",
+    "surefoot.testing.plugin": "pytest",
+    "surefoot.testing.utilities": "the tests of users",
     "surefoot.triggers": "users",
 }
 LOADED_BY_PATH: Final = {"src/surefoot/ledger/migrations/": "Alembic finds these itself"}

@@ -41,6 +41,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "runtime":  # scripts say `surefoot.runtime.flow_run.name` after a mere `import surefoot`
+        return import_module("surefoot.runtime")
     if name not in _DOOR:
         raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"surefoot.{_DOOR[name]}"), name)  # a second access costs nothing

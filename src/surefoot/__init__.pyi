@@ -1,3 +1,4 @@
+from surefoot import runtime as runtime
 from surefoot._version import __version__ as __version__
 from surefoot.annotations import allow_failure as allow_failure
 from surefoot.annotations import quote as quote

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from surefoot.core.errors import MissingContextError
-from surefoot.engine.scope import current, tags
+from surefoot.core.settings import Settings, refresh
+from surefoot.engine.scope import current, tags, tags_in_force
 
 if TYPE_CHECKING:
     from surefoot.engine.execution import Execution
 
-__all__ = ["FlowRunContext", "TaskRunContext", "get_run_context", "tags"]
+__all__ = ["FlowRunContext", "SettingsContext", "TagsContext", "TaskRunContext", "get_run_context", "tags"]
 
 
 class FlowRunContext:
@@ -58,6 +59,37 @@ class TaskRunContext:
 
     def __repr__(self) -> str:
         return f"<TaskRunContext of {self.execution.run_name!r}>"
+
+
+class TagsContext:
+    """The tags in force here: `.current_tags`."""
+
+    def __init__(self, current_tags: set[str]) -> None:
+        self.current_tags = current_tags
+
+    @classmethod
+    def get(cls) -> TagsContext:
+        """The context here; without tags outside of `tags(...)`."""
+        return cls(set(tags_in_force()))
+
+    def __repr__(self) -> str:
+        return f"<TagsContext {sorted(self.current_tags)}>"
+
+
+class SettingsContext:
+    """The settings in force here: `.settings`, and the name of the `.profile` that they are from."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.profile = settings.profile
+
+    @classmethod
+    def get(cls) -> SettingsContext:
+        """The context here."""
+        return cls(refresh())
+
+    def __repr__(self) -> str:
+        return f"<SettingsContext of profile {self.profile!r}>"
 
 
 def get_run_context() -> FlowRunContext | TaskRunContext:

@@ -1,6 +1,6 @@
 """Entrypoints: finding a flow by `FILE:FLOW` or `module:FLOW`, without running the file as a script.
 
-May import: core, flows.
+May import: core, engine, flows.
 """
 
 from __future__ import annotations

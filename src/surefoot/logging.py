@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from surefoot.core.clock import get_clock
 from surefoot.core.errors import MissingContextError
 from surefoot.core.facts import LogWritten
 from surefoot.engine.console import ConsoleHandler, RunHandler, full_text
@@ -176,6 +177,7 @@ class JournalHandler(RunHandler):
                     None if flow is None else flow.run_id,
                     execution.run_id if execution.is_task else None,
                     cut,
+                    get_clock().mono_us(),
                 )
             )
         except Exception:

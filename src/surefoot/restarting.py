@@ -20,6 +20,7 @@ from surefoot.core.facts import RunStart
 from surefoot.core.ids import to_text
 from surefoot.core.ports import Retryable
 from surefoot.engine.definition import Definition
+from surefoot.engine.importable import as_script
 from surefoot.engine.loading import load_file
 from surefoot.engine.resuming import Restart, loading, refuse_other, restart_of
 from surefoot.engine.running import exhaust
@@ -124,7 +125,8 @@ def _load(start: RunStart) -> ModuleType:
     if root not in sys.path:
         sys.path.insert(0, root)
     try:
-        module = importlib.import_module(start.module)
+        with as_script(start.module):
+            module = importlib.import_module(start.module)
     except SurefootError:
         raise
     except Exception as error:

@@ -174,7 +174,7 @@ class Task(Definition, Generic[P, R]):
             if not self.fits(args, kwargs):
                 self.bind(args, kwargs)  # a call that does not fit is refused where it stands, not where it is awaited
             return running.coroutine(lambda: self._execution(args, kwargs, wait_for), return_state)
-        return running.run(self._execution(args, kwargs, wait_for), return_state)
+        return running.run(TaskExecution(self, self.task_key, args, kwargs, wait_for), return_state)
 
     def _execution(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, map_id: bytes | None = None

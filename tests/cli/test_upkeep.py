@@ -17,6 +17,7 @@ from surefoot.cli.mistakes import Exit
 from surefoot.client.upkeep import alone
 from surefoot.journal.home import Home
 from surefoot.journal.recorder import Recorder
+from surefoot.ledger.tables import HEAD
 from tests.cli.conftest import Surefoot
 from tests.client.builders import a_flow_run, a_line, a_task_run, recorded
 
@@ -69,15 +70,15 @@ def test_upgrade_says_from_where_to_where_and_keeps_a_copy(surefoot: Surefoot, s
     ledger = seeded / "ledger.db"
     ledger.unlink()
     make_old(ledger)
-    copy = seeded / "ledger.db.before-0004"
+    copy = seeded / f"ledger.db.before-{HEAD}"
     dry = json.loads(surefoot("db", "upgrade", "--dry-run", "-o", "json").stdout)
-    assert dry == {"path": str(ledger), "revision": "0001", "head": "0004", "copy": str(copy), "upgraded": False}
+    assert dry == {"path": str(ledger), "revision": "0001", "head": HEAD, "copy": str(copy), "upgraded": False}
     assert not copy.exists()
     assert surefoot("db", "upgrade").exit_code == Exit.BAD_INPUT
     done = surefoot("db", "upgrade", "--yes")
-    assert done.stdout == f"Upgraded {ledger} from revision 0001 to 0004; the copy: {copy}\n"
+    assert done.stdout == f"Upgraded {ledger} from revision 0001 to {HEAD}; the copy: {copy}\n"
     assert copy.exists()
-    assert json.loads(surefoot("db", "upgrade", "-o", "json").stdout)["revision"] == "0004"
+    assert json.loads(surefoot("db", "upgrade", "-o", "json").stdout)["revision"] == HEAD
 
 
 def make_old(path: Path) -> None:

@@ -105,11 +105,12 @@ def a_task_run(
 def a_line(run: Sequence[RunFact], message: str, *, level: int = 20, after_s: float = 1.0) -> LogWritten:
     """A line that the run logged so long after it was created."""
     created = run[0]
+    at_us = created.at_us + int(after_s * 1e6)
     if isinstance(created, TaskRunCreated):
-        return LogWritten(
-            created.at_us + int(after_s * 1e6), level, "surefoot", message, created.flow_run_id, created.run_id
-        )
-    return LogWritten(created.at_us + int(after_s * 1e6), level, "surefoot", message, id_of(run))
+        flow_run_id, task_run_id = created.flow_run_id, created.run_id
+    else:
+        flow_run_id, task_run_id = id_of(run), None
+    return LogWritten(at_us, level, "surefoot", message, flow_run_id, task_run_id, mono_us=at_us)
 
 
 def id_of(run: Sequence[RunFact]) -> bytes:

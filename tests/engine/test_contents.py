@@ -155,6 +155,19 @@ def test_how_a_value_came_to_be_does_not_count() -> None:
     assert content_hash(wide) == content_hash(pd.DataFrame(np.zeros((2, 700))))
 
 
+def test_frames_of_polars_are_hashed_by_their_values() -> None:
+    pl = pytest.importorskip("polars", reason="polars is not among what the tests install")
+
+    def made() -> Any:
+        return pl.DataFrame({"n": [1, 2, 3], "t": ["a", "b", None], "l": [[1], [2, 3], []]})
+
+    frame = made()
+    assert content_hash(pl.concat([frame[:1], frame[1:]], rechunk=False)) == content_hash(made())
+    assert content_hash(frame.filter(pl.col("n") > 1)["t"]) == content_hash(pl.Series("t", ["b", None]))
+    assert content_hash(frame) != content_hash(frame.with_columns(n=pl.lit(1)))
+    assert content_hash(pl.Series("n", [1, None])) != content_hash(pl.Series("n", [1, 0]))
+
+
 def test_what_differs_has_another_hash() -> None:
     different = [
         {"a": 1},

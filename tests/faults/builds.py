@@ -75,6 +75,7 @@ class Build:
             "PYTHONPATH": str(self.folder),
             "SUREFOOT_HOME": str(home),
             "NO_COLOR": "1",
+            "SUREFOOT_LEDGER_FOLD_WAIT_SECONDS": "60",  # all is compared, however slow the machine
         }
 
     def python(self, home: Path, code: str, *args: str) -> subprocess.CompletedProcess[str]:

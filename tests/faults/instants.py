@@ -1,6 +1,7 @@
 """A program that stops its runs at one instant after another. Run by test_instants.py, not imported.
 
-`instants.py WHAT every STRIDE` raises Ctrl-C at every STRIDE-th step of the main thread, a function's call or return.
+`instants.py WHAT every STRIDE [COUNT]` raises Ctrl-C at every STRIDE-th step of the main thread, a function's call or
+return; at the first COUNT of these only, if that is told.
 `instants.py WHAT random COUNT SHOTS` sends Ctrl-C from another thread after so many random delays, SHOTS times each.
 `instants.py WHAT killed COUNT SHOTS` sends SIGTERM likewise, each time to a process of its own.
 `instants.py WHAT cancelled STRIDE` has the outermost run cancelled at every STRIDE-th step of the main thread.
@@ -150,7 +151,7 @@ def checked(call: Callable[[], Any]) -> None:
         finally:
             handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     except KeyboardInterrupt as error:
-        frames = traceback.extract_tb(error.__traceback__)
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name != "look"]
         is_ours = "/surefoot/core/" in frames[-1].filename or "/surefoot/journal/" in frames[-1].filename
         # Until signals are taken over, and when they are given back, it is raised where it comes.
         is_on = any(frame.filename.endswith("/engine/outermost.py") for frame in frames)
@@ -168,9 +169,9 @@ def checked(call: Callable[[], Any]) -> None:
     gc.collect()
 
 
-def stop_at_every_step(call: Callable[[], Any], stride: int) -> None:
+def stop_at_every_step(call: Callable[[], Any], stride: int, count: int = sys.maxsize) -> None:
     left, step = 0, 0
-    while left <= 0:
+    while left <= 0 and step < stride * count:
         step += stride
         left, has_begun = step, False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,11 +36,13 @@ class Program:
     """A running program."""
 
     def __init__(self, text: str, home: Path, *args: str, hangs_s: float = HANGS_S) -> None:
+        # A pipe that nobody reads would hold up a program that writes much.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # `close` does
         self._process = subprocess.Popen(
             [sys.executable, "-c", HEAD + dedent(text), *args],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._stderr,
             env={**os.environ, "SUREFOOT_HOME": str(home), "NO_COLOR": "1"},
             text=True,
         )
@@ -85,7 +88,9 @@ class Program:
 
     def end(self) -> End:
         """Wait for the program's end."""
-        stdout, stderr = self._process.communicate()
+        stdout, _ = self._process.communicate()
+        self._stderr.seek(0)
+        stderr = self._stderr.read().decode(errors="replace")
         self.close()
         assert not self._hung, f"The program hung.\n{stderr}"
         return End(self._process.returncode, stdout, stderr)
@@ -96,9 +101,9 @@ class Program:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._stderr.close()
 
 
 class End(NamedTuple):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from contextlib import closing
@@ -196,3 +198,41 @@ def test_whatever_the_clock_does_a_run_is_told_in_its_order_with_its_durations(
     assert all(0 <= seconds < 100 for seconds in durations)
     told = [f"{number} {when}" for number in range(len(jumps)) for when in ("before", "after")]
     assert [line for line in lines if line in told] == told
+
+
+KILLED = """
+import os, signal, struct, sys, time
+from surefoot import flow, task
+from surefoot.logging import get_run_logger
+def jump(seconds):
+    with open(os.environ["AHEAD"], "r+b") as file: file.write(struct.pack("<q", int(seconds)))
+@task
+def long(seconds):
+    time.sleep(0.3)  # the kill is to find something to tell
+    jump(seconds)
+    get_run_logger().info("the last line")
+    os.kill(os.getpid(), signal.SIGKILL)
+@flow
+def night(seconds): long(seconds)
+night(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("seconds", [DAY, -DAY])
+def test_a_run_that_is_killed_after_the_clock_was_set_ran_as_long_as_it_did(machine: Machine, seconds: int) -> None:
+    with machine.start(KILLED, str(seconds)) as process:
+        _, err = process.communicate()
+    assert process.returncode == -signal.SIGKILL, err
+    assert machine.flow_runs() == {"night": "Crashed"}
+    for run in each_run():
+        assert run.state_type is StateType.CRASHED
+        assert 0.3 <= run.total_run_time < 60
+        assert run.start_time is not None
+        assert run.end_time is not None
+        assert run.end_time >= run.start_time
+    name = next(run.name for run in each_run() if isinstance(run, FlowRun))
+    listed, page = machine.command("flow-run", "ls"), machine.command("flow-run", "inspect", name)
+    short = r"(\d{3}ms|\d{1,2}s)"
+    assert re.search(rf"Crashed   +\w+ \d\d:\d\d +{short} ", listed), listed
+    assert re.search(rf"Took +{short}\n", page), page
+    assert re.search(rf"long-\w+ +Crashed +{short} ", page), page

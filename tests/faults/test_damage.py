@@ -41,7 +41,7 @@ def left_by_a_dead_writer(home: Path, content: bytes) -> None:
 
 def names_in(home: Path) -> tuple[list[str], list[str]]:
     """The runs that are read, and what is said of what is not."""
-    with closing(EmbeddedClient(home)) as client:
+    with closing(EmbeddedClient(home, wait_s=60)) as client:  # however slow the machine is, it is to read all
         found = [run.name for run in client.flow_runs(limit=100, sort="NAME_ASC").results]
         return found, list(client.troubles)
 
@@ -135,6 +135,16 @@ def test_a_ledger_that_is_damaged_is_said_to_be_and_the_way_out_works(recorded: 
         assert len(client.task_runs().results) == 40
 
 
+@pytest.mark.parametrize(("name", "garbled"), [("created_epoch", "creatad_epoch"), ("TABLE logs", "TABLE logz")])
+def test_a_ledger_whose_tables_have_other_names_is_said_to_be_damaged(recorded: Path, name: str, garbled: str) -> None:
+    ledger = recorded / "ledger.db"
+    raw = ledger.read_bytes()
+    assert name.encode() in raw
+    ledger.write_bytes(raw.replace(name.encode(), garbled.encode()))
+    with pytest.raises(LedgerDamaged, match="is damaged: "), closing(EmbeddedClient(recorded)) as client:
+        everything_of(client)
+
+
 def test_an_empty_file_becomes_a_ledger(recorded: Path) -> None:
     (recorded / "ledger.db").write_bytes(b"")
     assert len(names_in(recorded)[0]) == 1
@@ -164,7 +174,7 @@ def test_whatever_is_wrong_in_a_ledger_an_answer_or_an_error_of_ours_comes(recor
             content[chance.randrange(len(content))] = chance.randrange(256)
         (copy / "ledger.db").write_bytes(content)
         try:
-            with closing(EmbeddedClient(copy)) as client:
+            with closing(EmbeddedClient(copy, wait_s=60)) as client:
                 everything_of(client)
         except SurefootError as error:
             refused += 1

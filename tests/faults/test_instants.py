@@ -47,6 +47,11 @@ def test_ctrl_c_at_any_step_leaves_no_run_open(what: str, home: Path) -> None:
 
 
 @pytest.mark.parametrize("what", WHAT)
+def test_ctrl_c_at_each_of_the_first_steps_of_a_run_leaves_none_open(what: str, home: Path) -> None:
+    stop(home, what, "every", "1", "80")
+
+
+@pytest.mark.parametrize("what", WHAT)
 def test_a_cancel_at_any_step_leaves_no_run_open(what: str, home: Path) -> None:
     stop(home, what, "cancelled", "29")
 

@@ -56,6 +56,9 @@ class Later:
     def wait_s(self, seconds: float) -> float:
         return seconds
 
+    def pause_s(self, seconds: float) -> float:
+        return seconds
+
 
 def used_bytes(home: Home, stream: str) -> int:
     return sum(os.path.getsize(s.path) for f in writers(home) for s in f.segments() if s.stream == stream)

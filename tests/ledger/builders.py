@@ -38,7 +38,7 @@ class Pen:
         self.pid, self.host = pid, host
         self.runs: list[tuple[int, Fact | Unknown]] = []
         self.logs: list[tuple[int, Fact | Unknown]] = []
-        self.write(SegmentOpened(self.id, "runs", 0, at_us, 0, host, "boot-1", pid, "0.1.0"))
+        self.write(SegmentOpened(self.id, "runs", 0, at_us, at_us, host, "boot-1", pid, "0.1.0"))
 
     def write(self, fact: Fact | Unknown) -> None:
         self.runs.append((len(self.runs) * FRAME, fact))
@@ -47,7 +47,7 @@ class Pen:
         self.logs.append((len(self.logs) * FRAME, fact))
 
     def end(self, at_us: int = T0 + 3600 * SECOND) -> None:
-        self.write(WriterEnded(at_us, 0))
+        self.write(WriterEnded(at_us, at_us))
 
     def batches(self, *sizes: int) -> list[Batch]:
         """All of it, in batches of these sizes (the last of them again and again), the runs first."""
@@ -117,7 +117,8 @@ class Run:
     def log(self, message: str, *, level: int = 20, flow_run: Run | None = None, at_us: int | None = None) -> None:
         flow_run_id = (flow_run.id if flow_run else None) if self.is_task else self.id
         task_run_id = self.id if self.is_task else None
-        self.pen.log(LogWritten(at_us or self.at_us, level, "test", message, flow_run_id, task_run_id))
+        at_us = at_us or self.at_us
+        self.pen.log(LogWritten(at_us, level, "test", message, flow_run_id, task_run_id, mono_us=at_us))
 
 
 _numbers = itertools.count(1)

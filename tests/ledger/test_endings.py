@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from surefoot.core.facts import LogWritten, WriterEnded
+from surefoot.core.facts import LogWritten
 from surefoot.core.states import CANCELLING, COMPLETED, CRASHED, FAILED, PAUSED, RUNNING, SCHEDULED
 from surefoot.ledger import Ledger, queries
 from surefoot.ledger.queries.rows import instant
@@ -114,7 +114,7 @@ def test_a_writer_that_closed_after_all_was_not_dead(ledger: Ledger, ask: Any) -
     a_flow_run(pen, "brave-otter").enter(RUNNING)
     ledger.fold(pen.batches())
     ledger.end_writer(pen.id, FOUND_DEAD)
-    pen.write(WriterEnded(T0 + 9 * SECOND, 0))
+    pen.end(T0 + 9 * SECOND)
     ledger.fold(pen.batches())
     assert ask(queries.find_flow_run, "brave-otter").state_name == "Abandoned"
     writer = ledger.writer(pen.id)

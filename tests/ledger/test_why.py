@@ -435,6 +435,9 @@ def test_a_time_on_another_day_comes_with_its_date() -> None:
         def wait_s(self, seconds: float) -> float:
             return seconds
 
+        def pause_s(self, seconds: float) -> float:
+            return seconds
+
     before = set_clock(Stopped())
     try:
         assert re.fullmatch(AT, at_clock(instant(T0)))

@@ -94,6 +94,8 @@ def took(run: FlowRun | TaskRun, now: datetime) -> float | None:
     """Seconds from a run's start to its end, or until now; None if it never started."""
     if run.start_time is None:
         return None
+    if run.end_time is not None and run.run_count == 1:  # it did not wait between calls
+        return run.total_run_time  # a clock that was set meanwhile does not matter to that
     end = run.end_time or (run.state.timestamp if is_final(run.state_type) else now)
     return (end - run.start_time).total_seconds()
 
@@ -180,7 +182,7 @@ def _task_bars(client: Client, run: FlowRun, counts: RunCounts) -> list[Bar]:
 
 def _bar(run: TaskRun | FlowRun, label: str | None = None) -> Bar:
     end = run.end_time or (run.state.timestamp if is_final(run.state_type) else None)
-    return Bar(label or run.name, state_of(run), run.start_time, end)
+    return Bar(label or run.name, state_of(run), run.start_time, end, None if end is None else took(run, end))
 
 
 def _map_bar(runs: Sequence[TaskRun]) -> Bar:

@@ -23,6 +23,7 @@ class Bar(NamedTuple):
     state: Cell
     begin: datetime | None  # None: it never started
     end: datetime | None  # None: it goes on
+    took: float | None = None  # seconds, where that is known better than from begin and end
 
 
 def timeline(bars: Sequence[Bar], now: datetime, *, width: int | None = None, block: str = "█") -> list[str]:
@@ -40,7 +41,7 @@ def timeline(bars: Sequence[Bar], now: datetime, *, width: int | None = None, bl
     upload  Failed      30s                   ==================
     """
     begin, end = _span(bars, now)
-    durations = [duration(((bar.end or now) - bar.begin).total_seconds()) if bar.begin else "" for bar in bars]
+    durations = [duration(_took(bar, now)) for bar in bars]
     labels = [one_line(bar.label) for bar in bars]
     states = [one_line(bar.state.text) for bar in bars]
     took_width = max(map(len, [*durations, "TOOK"]))
@@ -63,6 +64,12 @@ def timeline(bars: Sequence[Bar], now: datetime, *, width: int | None = None, bl
         ]
         lines.append(gap.join(parts).rstrip())
     return lines
+
+
+def _took(bar: Bar, now: datetime) -> float | None:
+    if bar.took is not None or bar.begin is None:
+        return bar.took
+    return ((bar.end or now) - bar.begin).total_seconds()
 
 
 def _span(bars: Sequence[Bar], now: datetime) -> tuple[datetime | None, datetime | None]:

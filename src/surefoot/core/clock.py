@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "get_clock", "set_clock"]
+__all__ = ["Clock", "SystemClock", "get_clock", "read_clock", "set_clock"]
 
 
 class Clock(Protocol):
@@ -32,6 +32,13 @@ class Clock(Protocol):
         """How long a waiter should really wait, in seconds, for `seconds` to pass on this clock."""
         ...
 
+    def pause_s(self, seconds: float) -> float:
+        """How long a run should really pause before it goes on, where it is to pause for `seconds`: between retries.
+
+        Other than `wait_s`, which is for waits that something may end before their time.
+        """
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -48,6 +55,9 @@ class SystemClock:
     def wait_s(self, seconds: float) -> float:
         return seconds
 
+    def pause_s(self, seconds: float) -> float:
+        return seconds
+
 
 _clock: Clock = SystemClock()
 
@@ -55,6 +65,19 @@ _clock: Clock = SystemClock()
 def get_clock() -> Clock:
     """The clock in use."""
     return _clock
+
+
+def read_clock() -> tuple[int, int]:
+    """Wall time and monotonic time, both in microseconds: what every state is told with.
+
+    >>> now_us, mono_us = read_clock()
+    >>> now_us > 1_700_000_000_000_000, mono_us > 0
+    (True, True)
+    """
+    clock = _clock
+    if type(clock) is SystemClock:  # without two calls, for every state of every run
+        return time.time_ns() // 1000, time.monotonic_ns() // 1000
+    return clock.now_us(), clock.mono_us()
 
 
 def set_clock(clock: Clock) -> Clock:

@@ -35,6 +35,7 @@ __all__ = [
     "WriterEnded",
     "decode",
     "encode",
+    "encode_plainly",
 ]
 
 FORMAT: Final = 1  # the version of frames and facts that this build writes
@@ -170,6 +171,7 @@ class LogWritten(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_fie
     flow_run_id: bytes | None = None
     task_run_id: bytes | None = None
     cut: int = 0  # characters that were cut from the message's end
+    mono_us: int = 0  # 0: not told
 
 
 class WriterEnded(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=6):
@@ -186,6 +188,7 @@ class LogsCut(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field=
     at_us: int
     count: int
     flow_run_id: bytes | None = None
+    mono_us: int = 0  # 0: not told
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False):
@@ -200,7 +203,7 @@ Fact = SegmentOpened | FlowRunCreated | TaskRunCreated | StateEntered | LogWritt
 _encoder = msgspec.msgpack.Encoder()
 _KNOWN = frozenset(range(1, 8))
 
-_encode = _encoder.encode  # bound once: called for every fact
+encode_plainly = _encoder.encode  # bound once: called for every fact. Raises where `encode` looks further
 
 
 def encode(fact: Fact) -> bytes:
@@ -210,9 +213,9 @@ def encode(fact: Fact) -> bytes:
     2
     """
     try:
-        return _encode(fact)
+        return encode_plainly(fact)
     except (UnicodeEncodeError, TypeError):
-        return _encode(_writable(fact))
+        return encode_plainly(_writable(fact))
 
 
 def _writable(value: Any) -> Any:

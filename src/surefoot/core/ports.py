@@ -37,6 +37,8 @@ class Earlier(msgspec.Struct, frozen=True, gc=False):
     result: ResultAt | None = None
     unkept: str | None = None  # why it completed without a result that is kept
     unkeyed: str | None = None  # why it cannot be told from another run of the same task
+    is_task: bool = True
+    parent_id: bytes | None = None  # the task run within which it was called
 
 
 class Retryable(msgspec.Struct, frozen=True):

@@ -233,7 +233,7 @@ async def _find_cached(execution: Execution, _effect: FindCached) -> Any:
 
 
 async def _keep(execution: Execution, effect: Keep) -> Verdict:
-    return await _elsewhere(execution, lambda: execution.keep(effect.verdict))
+    return await _elsewhere(execution, lambda: execution.keep(effect))
 
 
 async def _elsewhere(execution: Execution, act: Callable[[], T]) -> T:
@@ -287,7 +287,8 @@ async def _undo(execution: Any, effect: Undo) -> Stopped | None:
 
 
 async def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
-    outcome = await guarded_await(execution, asyncio.sleep(get_clock().wait_s(effect.seconds)))
+    clock = get_clock()
+    outcome = await guarded_await(execution, asyncio.sleep(clock.wait_s(clock.pause_s(effect.seconds))))
     return outcome if type(outcome) is Stopped else None
 
 

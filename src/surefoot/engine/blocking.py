@@ -46,7 +46,7 @@ from surefoot.engine.interrupts import Shelter
 from surefoot.engine.reaching import ON
 from surefoot.engine.task_execution import TaskExecution
 
-__all__ = ["HOOK_S", "drive", "perform", "step"]
+__all__ = ["HOOK_S", "called", "drive", "perform", "step"]
 
 HOOK_S: Final = 60.0  # how long each hook of a cancelled run may take
 
@@ -70,7 +70,11 @@ def drive(execution: Execution) -> None:
             except StopIteration as end:
                 stop = end.value
                 break
-            outcome = perform[type(effect)](execution, effect)
+            if type(effect) is Enter:  # as every other is, and a call less is felt
+                execution.enter(effect)
+                outcome = None
+            else:
+                outcome = perform[type(effect)](execution, effect)
         execution.finished()
     finally:
         ON.pop(execution.run_id, None)
@@ -105,9 +109,17 @@ def _wait_all(futures: list[Any]) -> None:
         future.wait()
 
 
-def _call(execution: Execution, effect: Call) -> Outcome:
+def called(execution: Execution, timeout_s: float | None) -> Outcome:
+    """Call the user's function once."""
     args, kwargs = execution.call_arguments()
-    return guarded_by(execution.context.run, execution, effect.timeout_s, execution.definition.fn, *args, **kwargs)
+    return guarded_by(execution.context.run, execution, timeout_s, execution.definition.fn, *args, **kwargs)
+
+
+def _call(execution: Execution, effect: Call) -> Outcome:
+    outcome = called(execution, effect.timeout_s)
+    if type(outcome) is Returned and type(outcome.value) in PLAIN:
+        return Verdict(COMPLETED, "Completed", None, outcome.value)  # what settling it comes to
+    return outcome
 
 
 def _look_up(execution: Execution, _effect: LookUp) -> Verdict | str | None:
@@ -123,10 +135,6 @@ def _find_cached(execution: Execution, _effect: FindCached) -> Any:
 def _let_go(execution: Execution, _effect: LetGo) -> None:
     assert isinstance(execution, TaskExecution)
     execution.let_go()
-
-
-def _keep(execution: Execution, effect: Keep) -> Verdict:
-    return execution.keep(effect.verdict)
 
 
 def _conclude(execution: Any, effect: Conclude) -> Verdict | Stopped:
@@ -153,7 +161,8 @@ def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
 
 def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
     is_main = threading.get_ident() == threading.main_thread().ident
-    outcome = guarded(execution, None, get_clock().sleep if is_main else _wait, effect.seconds)
+    clock = get_clock()
+    outcome = guarded(execution, None, clock.sleep if is_main else _wait, clock.pause_s(effect.seconds))
     return outcome if type(outcome) is Stopped else None
 
 
@@ -230,7 +239,7 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     FindCached: _find_cached,
     LetGo: _let_go,
     Settle: _settle,
-    Keep: _keep,
+    Keep: Execution.keep,
     Conclude: _conclude,
     Undo: _undo,
     AskRetry: _ask_retry,

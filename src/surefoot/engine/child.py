@@ -9,12 +9,14 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import pickle
 import subprocess
 import sys
 import time
 from contextvars import Context
 from copy import copy
 from importlib import import_module
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
 import msgspec
@@ -26,25 +28,30 @@ from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import LOOP, OPEN, SHUT
 from surefoot.core.states import RUNNING
 from surefoot.engine import messages, scope
-from surefoot.engine.blocking import perform
+from surefoot.engine.blocking import called, perform
 from surefoot.engine.calling import guarded
 from surefoot.engine.commands import obey
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Call, Finish, Outcome, Raised, Returned, Stopped
 from surefoot.engine.execution import pending_in, stop_of
 from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.importable import adopt_scripts, is_script
 from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references
+from surefoot.engine.keys import Keys
 from surefoot.engine.lifecycle import reason
 from surefoot.engine.links import Links
-from surefoot.engine.messages import CallTold, Hello, Note
+from surefoot.engine.messages import CallTold, Hello, Note, Within
 from surefoot.engine.pickling import loads, pickled_error, pickled_value
 from surefoot.engine.pool import Pool
 from surefoot.engine.progress import share_terminal
 from surefoot.engine.reaching import ON, is_any_on
+from surefoot.engine.resuming import Resuming, Told
 from surefoot.engine.session import Session, adopt, refusing_runs
+from surefoot.engine.sources import adopt_main
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.tracebacks import traceback_text
 from surefoot.results.asking import Persistence
+from surefoot.results.loading import Loader
 from surefoot.states import NO_DATA, State
 
 __all__ = ["born", "command", "nurse"]
@@ -93,6 +100,8 @@ class _Child:
         watch_lifeline(lifeline, _told_to_stop)
         self._definitions: dict[int, Definition] = {}
         self._broken: Exception | None = None
+        self._is_resumed = False
+        self._made: dict[bytes, int] = {}
 
     def live(self) -> None:
         """Answer calls until there are no more."""
@@ -104,6 +113,14 @@ class _Child:
             faulthandler.enable()
         session = self._be_as_owner(hello)
         self._flow = _borrowed_flow(hello.flow, session)
+        self._is_resumed = hello.flow.is_resumed
+        try:
+            self._answer_all(hello)
+        finally:
+            if self._flow.keeper is not None:
+                self._flow.keeper.close()
+
+    def _answer_all(self, hello: Hello) -> None:
         if hello.initializer is not None:
             try:
                 initializer, arguments = loads(hello.initializer)
@@ -130,6 +147,8 @@ class _Child:
             os.chdir(hello.cwd)
         except OSError:
             pass  # it was removed
+        adopt_main(hello.main)
+        adopt_scripts(hello.scripts)
         session = adopt(loads(hello.settings))
         session.outermost_begins()
         share_terminal()
@@ -138,6 +157,8 @@ class _Child:
     # -- one call
 
     def _answer(self, told: CallTold, arguments: memoryview) -> None:
+        flow = self._flow
+        flow.keys = None
         try:
             execution = self._load(told, arguments)
         except BaseException as error:
@@ -149,6 +170,10 @@ class _Child:
                 stream.flush()
             except (AttributeError, OSError, ValueError):
                 pass  # there is none, or it was closed
+        if flow.resuming is not None:
+            flow.resuming.end()
+        if told.may_repeat and flow.keys is not None and flow.keys.counts:
+            self._channel.send(messages.COUNTED, pickle.dumps(flow.keys.counts))
         self._channel.send(kind, reply)
 
     def _load(self, told: CallTold, arguments: memoryview) -> TaskExecution:
@@ -162,6 +187,7 @@ class _Child:
                 if definition is None:
                     assert told.definition is not None
                     definition = loads(told.definition)
+                    _stand_in_for_module(definition)
                     if told.number:
                         self._definitions[told.number] = definition
                 bound, args, kwargs = loads(arguments)
@@ -173,7 +199,26 @@ class _Child:
         if bound:
             definition = copy(definition)
             definition._bound = bound
+        if self._flow.keeper is not None:
+            self._go_on_counting(told, definition, args, kwargs)
         return _borrowed_task(told, definition, args, kwargs, self._flow)
+
+    def _go_on_counting(
+        self, told: CallTold, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Have runs within the call found by their keys, and found done, as they would be in the owner's process."""
+        flow = self._flow
+        within = _NOTHING if told.resumes is None else Within(*loads(told.resumes))
+        flow.keys = Keys(flow.links, {**within.counts})
+        for place, run_id, made in within.linked:
+            flow.links.add(args[place] if isinstance(place, int) else kwargs[place], run_id)
+            if made is not None:
+                self._made[run_id] = made
+        if self._is_resumed:
+            module = sys.modules.get(getattr(definition.fn, "__module__", None) or "")
+            values = Loader(flow.session.settings.get("home"), module)
+            flow.resuming = Resuming(flow.epoch, Told(within.runs), values, self._made)
+            flow._earlier_runs = within.runs.get(flow.run_id, {})
 
     def _called(self, execution: TaskExecution, timeout_s: float | None) -> Outcome:
         """Call the function, and bring what it has submitted here to its end."""
@@ -183,10 +228,7 @@ class _Child:
         ON[self._flow.run_id] = self._flow  # so that what is submitted here is found, and commands are listened for
         self._flow.session.recorder.listen(obey, is_any_on)
         try:
-            if execution.definition.isasync:
-                outcome = _awaited(execution, timeout_s)
-            else:
-                outcome = perform[Call](execution, Call(timeout_s))
+            outcome = _awaited(execution, timeout_s) if execution.definition.isasync else called(execution, timeout_s)
             if type(outcome) is Returned and type(outcome.value) not in PLAIN:
                 outcome = _settled(execution, outcome)
             if self._flow.pool is not None:
@@ -269,7 +311,7 @@ def _state_of(target: Any, allows_failure: bool) -> State:
 
 
 class _BorrowedFlow(FlowExecution):
-    """Stands for the owner's flow run in this process. What tasks call here is not kept for resuming: the task is."""
+    """Stands for the owner's flow run in this process."""
 
     __slots__ = ("_parameters",)
 
@@ -308,6 +350,21 @@ def _blank(kind: type[Any]) -> Any:
 
 
 _slots: dict[type[Any], list[str]] = {}
+_NOTHING: Final = Within({}, {}, [])
+
+
+def _stand_in_for_module(definition: Definition) -> None:
+    """Have classes and functions found by their names that came as they are, of a script or file that is not here.
+
+    So a value of such a class is kept by the name of that, and is one of today's class when it is taken over.
+    """
+    name, names = getattr(definition.fn, "__module__", None), getattr(definition.fn, "__globals__", {})
+    if not name or not is_script(name):
+        return
+    module = sys.modules.setdefault(name, ModuleType(name))
+    for part, value in list(names.items()):
+        if isinstance(value, type | FunctionType) and value.__module__ == name:
+            setattr(module, part, value)
 
 
 def _borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
@@ -324,6 +381,7 @@ def _borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
     flow.persistence = loads(told.persistence) if told.persistence else Persistence.by_default(session.settings)
     flow.context = Context()
     flow.context.run(scope.adopt, flow, flow.tags)
+    flow.keeper = None if told.kept_for is None else session.keeper(told.kept_for)
     return flow
 
 

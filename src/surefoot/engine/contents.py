@@ -97,13 +97,14 @@ class _Contents(Walk):
         raise NoHash("is a future, whose value is not there yet")
 
     def _whole(self, value: Any, kind: type) -> Any:
-        if kind not in CONTAINERS:
+        if kind not in CONTAINERS and not isinstance(value, type):
             if hasattr(kind, "__pydantic_fields_set__"):
                 return self._model(value, kind)
             if kind.__name__ == "ndarray" and kind.__module__ == "numpy" and value.size and not value.dtype.hasobject:
                 return self._array(value)
-            if kind.__module__.partition(".")[0] == "polars" and hasattr(value, "rechunk"):
-                value = value.rechunk()  # how its columns are cut into chunks is no part of its content
+            if kind.__name__ in ("DataFrame", "Series") and kind.__module__.partition(".")[0] == "polars":
+                frame = value if kind.__name__ == "DataFrame" else value.to_frame()
+                return ["polars", kind.__name__, *map(self._column, frame.iter_columns())]
         return super()._whole(value, kind)
 
     def _array(self, value: Any) -> Any:
@@ -111,6 +112,13 @@ class _Contents(Walk):
         lying = value if value.flags.c_contiguous else value.copy(order="C")
         raw = memoryview(lying.reshape(-1).view("u1"))
         return ["ndarray", self._plain(value.dtype), list(value.shape), self._buffer(raw)]
+
+    def _column(self, column: Any) -> Any:
+        """A column of a polars frame by its values: not by its chunks, or what is known of its order."""
+        described = [self._plain(column.name), str(column.dtype)]
+        if described[1] == "String":  # of a part of a frame its bytes may be those of the whole
+            return [*described, self._plain(column.to_list())]
+        return [*described, self._buffer(column.rechunk().to_frame().write_ipc(None).getbuffer())]
 
     def _maker(self, make: Any) -> Any:
         if type(make) is FunctionType and make.__closure__ is None:

@@ -20,7 +20,7 @@ from surefoot.core.errors import BadInput, ParameterBindError, ReservedArgumentE
 from surefoot.core.names import check_name, fill_template
 from surefoot.core.triggers import DEFAULT, check_trigger_name
 from surefoot.engine.importable import import_named, is_module_importable, standing_at
-from surefoot.engine.keys import Key, Keys, carrier_of, identity_of, source_hash
+from surefoot.engine.keys import carrier_of, identity_of, source_hash
 from surefoot.engine.lifecycle import Rules
 from surefoot.engine.scope import check_tags
 
@@ -343,15 +343,6 @@ class Definition:
             self._carrier = carrier_of(self.fn)
             self._identity = identity_of(self)
         return self._identity
-
-    def key(self, keys: Keys, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> Key:
-        """The key of a run that is called like this."""
-        if self._bound:
-            args = (*self._bound, *args)
-        return keys.key(self._identity or self.identity, parent_id, self._name_of, args, kwargs, self._carrier)
-
-    def _name_of(self, position: int) -> str:
-        return self.name_at(position - len(self._bound))
 
     # -- rules and hooks
 

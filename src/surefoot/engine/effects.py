@@ -1,12 +1,15 @@
 """Effects: all that a life can ask its driver for, and the outcomes that it gets back.
 
 An effect says what is wanted, never how. Those that say "may be stopped" can come back as `Stopped`: by Ctrl-C,
-SIGTERM, `sys.exit` or asyncio's cancellation; the others always run to their end. May import: core.
+SIGTERM, `sys.exit` or asyncio's cancellation; the others always run to their end. They are structs, which are
+made at the speed of C: each life makes a dozen. May import: core.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import msgspec
 
 from surefoot.core.states import StateType
 
@@ -40,32 +43,19 @@ __all__ = [
 ]
 
 
-class Effect:
+class Effect(msgspec.Struct, eq=False):
     """What a life asks for."""
-
-    __slots__ = ()
 
 
 class Enter(Effect):
     """Put the run into a state, and record it. Answer: None."""
 
-    __slots__ = ("cause_id", "data", "message", "state_name", "state_type", "wait_s")
-
-    def __init__(
-        self,
-        state_type: StateType,
-        state_name: str,
-        message: str | None = None,
-        data: Any = None,
-        cause_id: bytes | None = None,
-        wait_s: float | None = None,
-    ) -> None:
-        self.state_type = state_type
-        self.state_name = state_name
-        self.message = message
-        self.data = data
-        self.cause_id = cause_id
-        self.wait_s = wait_s
+    state_type: StateType
+    state_name: str
+    message: str | None = None
+    data: Any = None
+    cause_id: bytes | None = None
+    wait_s: float | None = None
 
 
 class Resolve(Effect):
@@ -74,8 +64,6 @@ class Resolve(Effect):
     Answer: None, `NotReady`, `Skipped`, `Raised`, or `Stopped`. In a pool the life is parked: it holds no thread.
     """
 
-    __slots__ = ()
-
 
 class Prepare(Effect):
     """Check and coerce a flow's parameters, and fill in its run's name. May be stopped.
@@ -83,19 +71,15 @@ class Prepare(Effect):
     Answer: None, `Raised` with what is wrong, or `Stopped`.
     """
 
-    __slots__ = ()
-
 
 class Call(Effect):
     """Call the user's function once, for at most `timeout_s` seconds. May be stopped.
 
-    Answer: `Returned`, `Raised`, `Stopped`; of a generator's first step also `Yielded`.
+    Answer: `Returned`, `Raised`, `Stopped`; of a generator's first step also `Yielded`; `Verdict` where
+    the value is plain, so that there is nothing to `Settle`.
     """
 
-    __slots__ = ("timeout_s",)
-
-    def __init__(self, timeout_s: float | None = None) -> None:
-        self.timeout_s = timeout_s
+    timeout_s: float | None = None
 
 
 class Next(Effect):
@@ -104,8 +88,6 @@ class Next(Effect):
     May be stopped. Answer: as of `Call`, or `Closed` when the consumer has enough.
     """
 
-    __slots__ = ()
-
 
 class Settle(Effect):
     """Find out what the function's return value means: wait for futures in it, and let their states decide.
@@ -113,19 +95,13 @@ class Settle(Effect):
     May be stopped. Answer: `Verdict`, or `Stopped`.
     """
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    value: Any
 
 
 class AskRetry(Effect):
     """Ask the user's `retry_condition_fn` about a failure. May be stopped. Answer: bool, or `Stopped`."""
 
-    __slots__ = ("verdict",)
-
-    def __init__(self, verdict: Verdict) -> None:
-        self.verdict = verdict
+    verdict: Verdict
 
 
 class Sleep(Effect):
@@ -134,10 +110,7 @@ class Sleep(Effect):
     In a pool the life is parked: it holds no thread.
     """
 
-    __slots__ = ("seconds",)
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    seconds: float
 
 
 class Hook(Effect):
@@ -146,10 +119,7 @@ class Hook(Effect):
     Answer: None or `Stopped`.
     """
 
-    __slots__ = ("kind",)
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    kind: str
 
 
 class Finish(Effect):
@@ -158,10 +128,7 @@ class Finish(Effect):
     Answer: None or `Stopped`.
     """
 
-    __slots__ = ("stop",)
-
-    def __init__(self, stop: Stopped | bool = False) -> None:
-        self.stop = stop
+    stop: Stopped | bool = False
 
 
 class LookUp(Effect):
@@ -169,8 +136,6 @@ class LookUp(Effect):
 
     Answer: `Verdict` with that value; else why it is to be called again, or None if it is called for the first time.
     """
-
-    __slots__ = ()
 
 
 class FindCached(Effect):
@@ -180,13 +145,9 @@ class FindCached(Effect):
     this one is to ask again; `Raised` if the cache cannot be used as it was asked for, or `Stopped`.
     """
 
-    __slots__ = ()
-
 
 class LetGo(Effect):
     """Let others make what the run's cache key stands for, if this run alone might. Answer: None."""
-
-    __slots__ = ()
 
 
 class Keep(Effect):
@@ -195,10 +156,7 @@ class Keep(Effect):
     A value that cannot be kept for resuming changes nothing; one that the user asked to persist fails the run.
     """
 
-    __slots__ = ("verdict",)
-
-    def __init__(self, verdict: Verdict) -> None:
-        self.verdict = verdict
+    verdict: Verdict
 
 
 class Conclude(Effect):
@@ -208,127 +166,86 @@ class Conclude(Effect):
     Answer: `Verdict`, as it is then, or `Stopped` if that came in between: then it is rolled back.
     """
 
-    __slots__ = ("stop", "verdict")
-
-    def __init__(self, stop: Stopped | None, verdict: Verdict) -> None:
-        self.stop = stop
-        self.verdict = verdict
+    stop: Stopped | None
+    verdict: Verdict
 
 
 class Undo(Effect):
     """Roll back what a failed attempt left in the run's transaction: it is called again. Answer: None or `Stopped`."""
 
-    __slots__ = ("why",)
-
-    def __init__(self, why: str | None) -> None:
-        self.why = why
+    why: str | None
 
 
-class Held:
+class Held(msgspec.Struct, eq=False):
     """Another run holds the lock of the run's cache key: why it is waited for, and how long until it is asked again."""
 
-    __slots__ = ("wait_s", "why")
-
-    def __init__(self, why: str, wait_s: float) -> None:
-        self.why = why
-        self.wait_s = wait_s
+    why: str
+    wait_s: float
 
 
-class Returned:
+class Returned(msgspec.Struct, eq=False):
     """The function returned."""
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    value: Any
 
 
-class Raised:
+class Raised(msgspec.Struct, eq=False):
     """The function raised an exception, or ran out of time, or its process died under it."""
 
-    __slots__ = ("died", "error", "timed_out")
-
-    def __init__(self, error: Exception, timed_out: bool = False, died: bool = False) -> None:
-        self.error = error
-        self.timed_out = timed_out
-        self.died = died
+    error: Exception
+    timed_out: bool = False
+    died: bool = False
 
 
-class Stopped:
+class Stopped(msgspec.Struct, eq=False):
     """The run was stopped from outside or by `sys.exit`.
 
     The driver raises `error`, the same object, when the life has ended; not if the stop `ends_here`: it was for this
     run alone, whose caller goes on.
     """
 
-    __slots__ = ("asked", "ends_here", "error", "why")
-
-    def __init__(self, error: BaseException, why: str, asked: bool = False, ends_here: bool = False) -> None:
-        self.error = error
-        self.why = why
-        self.asked = asked  # somebody with the right to asked for it: the run ends CANCELLED instead of CRASHED
-        self.ends_here = ends_here
+    error: BaseException
+    why: str
+    asked: bool = False  # somebody with the right to asked for it: the run ends CANCELLED instead of CRASHED
+    ends_here: bool = False
 
 
-class Yielded:
+class Yielded(msgspec.Struct, eq=False):
     """The user's generator yielded a value, which the consumer has not got yet."""
 
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    value: Any
 
 
-class Closed:
+class Closed(msgspec.Struct, eq=False):
     """The consumer of a generator run has enough (`close()`), or let go of it without a word (`abandoned`)."""
 
-    __slots__ = ("abandoned",)
-
-    def __init__(self, abandoned: bool) -> None:
-        self.abandoned = abandoned
+    abandoned: bool
 
 
-class NotReady:
+class NotReady(msgspec.Struct, eq=False):
     """An upstream did not complete."""
 
-    __slots__ = ("cause_id", "error", "message")
-
-    def __init__(self, message: str, error: BaseException, cause_id: bytes | None) -> None:
-        self.message = message
-        self.error = error
-        self.cause_id = cause_id
+    message: str
+    error: BaseException
+    cause_id: bytes | None
 
 
-class Skipped:
+class Skipped(msgspec.Struct, eq=False):
     """Its trigger has it that the run is skipped."""
 
-    __slots__ = ("cause_id", "message")
-
-    def __init__(self, message: str | None, cause_id: bytes | None = None) -> None:
-        self.message = message
-        self.cause_id = cause_id  # the upstream that was skipped, if that is why
+    message: str | None
+    cause_id: bytes | None = None  # the upstream that was skipped, if that is why
 
 
-class Verdict:
+class Verdict(msgspec.Struct, eq=False):
     """The state that an attempt amounts to."""
 
-    __slots__ = ("cause_id", "data", "message", "state_name", "state_type", "timed_out")
-
-    def __init__(
-        self,
-        state_type: StateType,
-        state_name: str,
-        message: str | None = None,
-        data: Any = None,
-        cause_id: bytes | None = None,
-        timed_out: bool = False,
-    ) -> None:
-        self.state_type = state_type
-        self.state_name = state_name
-        self.message = message
-        self.data = data
-        self.cause_id = cause_id
-        self.timed_out = timed_out  # by its own limit, not by a TimeoutError of the user's
+    state_type: StateType
+    state_name: str
+    message: str | None = None
+    data: Any = None
+    cause_id: bytes | None = None
+    timed_out: bool = False  # by its own limit, not by a TimeoutError of the user's
 
 
 Outcome = Returned | Raised | Stopped | Yielded | Closed | NotReady | Skipped | Verdict | Held | bool | None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from surefoot.core.clock import get_clock
+from surefoot.core.clock import read_clock
 from surefoot.core.errors import Defect, ResultNotStored
 from surefoot.core.facts import ResultAt, RunFact, StateEntered
 from surefoot.core.ids import new_id
@@ -18,7 +18,7 @@ from surefoot.core.ports import Earlier
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, HAD_COMPLETED, PENDING, RUNNING
 from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
-from surefoot.engine.effects import Enter, NotReady, Raised, Settle, Skipped, Stopped, Verdict
+from surefoot.engine.effects import Enter, Keep, NotReady, Raised, Settle, Skipped, Stopped, Verdict
 from surefoot.engine.hashing import fingerprint, short_hash
 from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, value_of
 from surefoot.engine.lifecycle import Life, reason
@@ -27,12 +27,13 @@ from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
 from surefoot.engine.tracebacks import traceback_text
 from surefoot.engine.verdicts import judged, verdict_over
-from surefoot.results.asking import Persistence
+from surefoot.results.asking import NOTHING_ASKED, Persistence
 from surefoot.results.persistence import keep_for, stored_at
 from surefoot.states import NO_DATA, State, value_in
 
 if TYPE_CHECKING:
     from surefoot.core.os.threads import Gate
+    from surefoot.core.states import StateType
     from surefoot.engine.flow_execution import FlowExecution
     from surefoot.results.persistence import CachedAt
 
@@ -40,6 +41,7 @@ __all__ = ["Execution", "pending_in", "stop_of"]
 
 _OVER = Context()
 _NONE_MADE: Mapping[bytes, int] = {}
+_QUIET = frozenset({RUNNING, COMPLETED})  # of a task, without a message: told at DEBUG alone
 TRACEBACK_CHARS_MAX = 20_000
 MESSAGE_CHARS_MAX = 10_000
 
@@ -145,7 +147,8 @@ class Execution:
         self.inputs: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
         self.new_name: str | None = None  # from the template; recorded with the first RUNNING
         self.sealed = False
-        self.tags = scope.tags_in_force() | definition.tags
+        tags = scope.tags_in_force()
+        self.tags = tags | definition.tags if definition.tags else tags
         self.ended: Callable[[Execution], None] | None = None
         self.stop: Stopped | None = None  # asked for from outside; delivered at the next effect that may be stopped
         # Where it is reached then: on the thread of this gate, at this level, or in this event loop, as this task.
@@ -158,8 +161,12 @@ class Execution:
             log_prints = parent.log_prints if parent is not None else bool(session.settings.get("logging.log_prints"))
         self.log_prints: bool = log_prints
         # What counts for how results are stored: of this run, and of those in it that do not say.
-        around = None if parent is None else parent.persistence
-        self.persistence: Persistence = definition.asks.in_force(around, session.settings, is_task=self.is_task)
+        self.persistence: Persistence
+        if parent is not None and definition.asks is NOTHING_ASKED and session.persists_tasks is None:
+            self.persistence = parent.persistence
+        else:
+            around = None if parent is None else parent.persistence
+            self.persistence = definition.asks.in_force(around, session.settings, is_task=self.is_task)
         self.life: Life = self.begin()
         self.context: Context = copy_context()
         self.context.run(scope.enter, self)
@@ -222,9 +229,9 @@ class Execution:
         bound = self.definition._bound
         return fingerprint((*bound, *self.args) if bound else self.args, self.kwargs)
 
-    def keep(self, verdict: Verdict) -> Verdict:
+    def keep(self, effect: Keep) -> Verdict:
         """Keep the value that the run completes with."""
-        return self.keep_as(verdict, *self.keepable())
+        return self.keep_as(effect.verdict, *self.keepable())
 
     def keepable(self) -> tuple[bytes | None, str | None]:
         """What the value that is there now was made from; and why it cannot be taken for that, if so."""
@@ -298,79 +305,84 @@ class Execution:
         """Put the run into a state, and record it."""
         if self.sealed:
             return  # its end is recorded already: what a call that came back too late amounts to is dropped
-        if self.stop is None:
-            self._enter(effect)
-        else:
-            with reaching.REACHED:  # that it does not stop may be recorded by another thread
-                self._enter(effect)
+        reached = None if self.stop is None else reaching.REACHED
+        if reached is not None:
+            reached.acquire()  # that it does not stop may be recorded by another thread
+        try:
+            at_us, mono_us = read_clock()
+            kind = effect.state_type
+            self.state_type = kind
+            self.state_name = state_name = effect.state_name
+            self.message = message = effect.message
+            data = effect.data
+            self.data = data if data is not None or kind is COMPLETED else NO_DATA
+            self.cause_id = effect.cause_id
+            self.at_us = at_us
+            self._state = None
+            self.n += 1
+            if self.n == 0:
+                self.session.recorder.run(self.created(at_us, mono_us, effect))
+                return
+            if self.running_since is not None:
+                self.ran_us += mono_us - self.running_since
+                self.running_since = None
+            run_name = traceback = None
+            if kind is RUNNING:
+                if self.is_mutable:
+                    self._take_fingerprint()
+                self.run_count += 1
+                self.running_since = mono_us
+                if self.start_us is None:
+                    self.start_us = at_us
+                if self.new_name is not None:
+                    run_name = self.run_name = self.new_name
+                    self.new_name = None
+            elif kind is not COMPLETED and isinstance(data, BaseException):
+                traceback = self._told_by(data, kind)
+            if message is not None and len(message) > MESSAGE_CHARS_MAX:
+                message = message[:MESSAGE_CHARS_MAX] + " [cut]"
+            self.session.recorder.run(
+                StateEntered(
+                    self.run_id,
+                    self.is_task,
+                    self.epoch,
+                    self.n,
+                    at_us,
+                    mono_us,
+                    kind,
+                    state_name,
+                    message,
+                    self.run_count,
+                    self.start_us,
+                    self.ran_us,
+                    run_name,
+                    self.cause_id,
+                    traceback,
+                    None if effect.wait_s is None else at_us + int(effect.wait_s * 1e6),
+                    self.result,
+                    self.unkept,
+                )
+            )
+            if kind not in _QUIET or message is not None or not self.is_task or self.session.tells_steps:
+                telling.entered(self, effect)
+            if traceback is not None:
+                self.keep_little_of(data)
+        finally:
+            if reached is not None:
+                reached.release()
         # First the state was set, now this is looked at; whoever tells it to stop does the reverse.
-        if self.stop is not None and effect.state_type in FINAL:
+        if self.stop is not None and kind in FINAL:
             reaching.withdraw(self)
 
-    def _enter(self, effect: Enter) -> None:
-        clock = get_clock()
-        at_us, mono_us = clock.now_us(), clock.mono_us()
-        kind = effect.state_type
-        self.state_type = kind
-        self.state_name = effect.state_name
-        self.message = message = effect.message
-        self.data = effect.data if effect.data is not None or kind is COMPLETED else NO_DATA
-        self.cause_id = effect.cause_id
-        self.at_us = at_us
-        self._state = None
-        self.n += 1
-        if self.n == 0:
-            self.session.recorder.run(self.created(at_us, mono_us, effect))
-            return
-        if self.running_since is not None:
-            self.ran_us += mono_us - self.running_since
-            self.running_since = None
-        run_name = None
-        if kind is RUNNING:
-            if self.is_mutable:
-                self._take_fingerprint()
-            self.run_count += 1
-            self.running_since = mono_us
-            if self.start_us is None:
-                self.start_us = at_us
-            if self.new_name is not None:
-                run_name = self.run_name = self.new_name
-                self.new_name = None
-        traceback = None
-        if isinstance(effect.data, BaseException) and kind is not COMPLETED:
-            cause_id = self._cause_of(effect.data)
-            if self.cause_id is None:
-                self.cause_id = cause_id
-            was_told = kind is CANCELLED and effect.data.__traceback__ is None  # by others: nothing was raised here
-            if self.start_us is not None and not was_told:
-                traceback = traceback_text(effect.data)[-TRACEBACK_CHARS_MAX:]
-        if message is not None and len(message) > MESSAGE_CHARS_MAX:
-            message = message[:MESSAGE_CHARS_MAX] + " [cut]"
-        self.session.recorder.run(
-            StateEntered(
-                self.run_id,
-                self.is_task,
-                self.epoch,
-                self.n,
-                at_us,
-                mono_us,
-                kind,
-                self.state_name,
-                message,
-                self.run_count,
-                self.start_us,
-                self.ran_us,
-                run_name,
-                self.cause_id,
-                traceback,
-                None if effect.wait_s is None else at_us + int(effect.wait_s * 1e6),
-                self.result,
-                self.unkept,
-            )
-        )
-        telling.entered(self, effect)
-        if traceback is not None:
-            self.keep_little_of(effect.data)
+    def _told_by(self, error: BaseException, kind: StateType) -> str | None:
+        """The traceback of an exception that ended the run, or an attempt; ties it to the run that it ended first."""
+        cause_id = self._cause_of(error)
+        if self.cause_id is None:
+            self.cause_id = cause_id
+        was_told = kind is CANCELLED and error.__traceback__ is None  # by others: nothing was raised here
+        if self.start_us is None or was_told:
+            return None
+        return traceback_text(error)[-TRACEBACK_CHARS_MAX:]
 
     def keep_little_of(self, error: BaseException) -> None:
         """A run has failed with this exception, and all is told of it."""
@@ -440,7 +452,7 @@ class Execution:
         """What the user's function is to be called with, here and now."""
         if self.log_prints:
             self.session.capture_prints()
-        args, kwargs = self.plain_arguments()
+        args, kwargs = (self.args, self.kwargs) if self.is_task else self.plain_arguments()
         bound = self.definition._bound
         return ((*bound, *args) if bound else args), kwargs
 

@@ -22,7 +22,7 @@ from surefoot.engine.keys import Keys
 from surefoot.engine.lifecycle import Life, flow_life
 from surefoot.engine.links import Links
 from surefoot.engine.recorded_parameters import is_json, parameters_json
-from surefoot.engine.resuming import Restart, Resuming, expected_restart
+from surefoot.engine.resuming import Restart, Resuming, RunsTold, expected_restart
 from surefoot.engine.runs import FlowRun, Run
 from surefoot.engine.scope import current
 from surefoot.engine.session import Session, session
@@ -155,11 +155,17 @@ class FlowExecution(Execution):
     ) -> None:
         """Give a run within this one its key, and let it be the run that had this key when it was started before."""
         parent_id = b"" if parent is self or parent is None else parent.run_id
-        run.run_key, run.unkeyed, run.made_of, run.before = run.definition.key(keys, parent_id, args, kwargs)
+        run.run_key, run.unkeyed, run.made_of, run.before = keys.key(run.definition, parent_id, args, kwargs)
         if self._earlier_runs:
             earlier = self._earlier_runs.get(run.run_key)
             if earlier is not None:
                 run.take_over(earlier)
+
+    def earlier_within(self, run: Execution) -> RunsTold:
+        """The earlier runs within a task run, for the process that it is called in."""
+        if self.resuming is None or run.earlier is None:
+            return {}
+        return self.resuming.within(self.run_id, self._earlier_runs, run.run_id)
 
     @property
     def can_be_started_again(self) -> bool:

@@ -22,7 +22,7 @@ except ImportError:  # not every Python has it under that name
 
 from surefoot.annotations import Annotation
 from surefoot.engine.inputs import is_reference
-from surefoot.engine.sources import main_module
+from surefoot.engine.sources import FLOW_FILE, main_module
 from surefoot.states import State
 
 if TYPE_CHECKING:
@@ -410,7 +410,7 @@ def module_of(value: Any) -> str:
     """The module of a function or class; that of a script as it is called when it is imported."""
     name = str(getattr(value, "__module__", ""))
     if name != "__main__":
-        return name.removeprefix("flow_file_")
+        return name.removeprefix(FLOW_FILE)
     return main_module() or name
 
 

@@ -1,17 +1,47 @@
 """What another process can import: whether a thing is found there under its module's and its own name.
 
-May import: nothing of ours.
+May import: sources.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["import_named", "is_module_importable", "standing_at"]
+from surefoot.engine.sources import FLOW_FILE
+
+__all__ = ["adopt_scripts", "as_script", "import_named", "is_module_importable", "is_script", "scripts", "standing_at"]
 
 _known: dict[str, bool] = {}
+_scripts = ["__main__"]
+
+
+@contextmanager
+def as_script(name: str) -> Iterator[None]:
+    """While the body runs, a module is one whose code may run flows, and that other processes must not import."""
+    _scripts.append(name)
+    try:
+        yield
+    finally:
+        _scripts.remove(name)
+
+
+def is_script(name: str) -> bool:
+    """Whether a module is run here, and never imported by other processes."""
+    return name in _scripts or name.startswith(FLOW_FILE)
+
+
+def scripts() -> list[str]:
+    """The modules that are run here at the moment."""
+    return [*_scripts]
+
+
+def adopt_scripts(names: Iterable[str]) -> None:
+    """In a child process: those of its owner."""
+    _scripts[:] = names
 
 
 def is_module_importable(name: str) -> bool:
@@ -21,7 +51,7 @@ def is_module_importable(name: str) -> bool:
     (True, False)
     """
     module = sys.modules.get(name)
-    if module is None or name == "__main__":
+    if module is None or is_script(name):
         return False
     found = _known.get(name)
     if found is None:

@@ -40,31 +40,27 @@ Key = tuple[bytes, str | None, frozenset[bytes] | None, bytes | None]
 
 
 class Keys:
-    """The keys of one flow run's task runs and subflow runs."""
+    """The keys of one flow run's task runs and subflow runs. `counts`: where another process goes on counting."""
 
-    __slots__ = ("_counts", "_links", "_lock")
+    __slots__ = ("_links", "_lock", "counts")
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: Links, counts: dict[bytes, int] | None = None) -> None:
         self._links = links
-        self._counts: dict[bytes, int] = {}
+        self.counts: dict[bytes, int] = {} if counts is None else counts  # of runs that are alike, so far
         self._lock = Lock()
 
-    def key(
-        self,
-        identity: bytes,
-        parent_id: bytes,
-        names: Callable[[int], str],
-        args: tuple[Any, ...],
-        kwargs: Any,
-        carrier: Any = None,
-    ) -> Key:
-        """The key of the next run of that identity, called like this, by a function that carries values, if one does.
+    def key(self, definition: Definition, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> Key:
+        """The key of the next run of a task or flow that is called like this.
 
         What cannot be relied on is a key all the same: that of the how-manieth call, so that the run is shown as one
         that was started again.
         """
         unkeyed = content = None
         runs: frozenset[bytes] | None = None
+        identity = definition._identity or definition.identity
+        carrier = definition._carrier
+        if definition._bound:
+            args = (*definition._bound, *args)
         try:
             if (
                 carrier is None
@@ -78,7 +74,7 @@ class Keys:
                 if content is not None and carrier is None:
                     raw = encode((identity, parent_id, content))
                 else:
-                    raw = encode((identity, parent_id, *self._parts(names, args, kwargs, carrier, met)))
+                    raw = encode((identity, parent_id, *self._parts(definition, args, kwargs, met)))
                     runs = frozenset(met) if met else None
         except _Unlike as error:
             unkeyed = str(error)
@@ -87,17 +83,18 @@ class Keys:
             raw = encode((identity, parent_id, short_hash(Walk(None).encoded((args, kwargs)))))
         token = blake2b(raw, digest_size=16).digest()
         with self._lock:
-            count = self._counts.get(token, 0)
-            self._counts[token] = count + 1
+            count = self.counts.get(token, 0)
+            self.counts[token] = count + 1
         if count:
             token = short_hash(token + count.to_bytes(8, "big"))
         return token, unkeyed, runs, content
 
     def _parts(
-        self, names: Callable[[int], str], args: tuple[Any, ...], kwargs: dict[str, Any], carrier: Any, met: set[bytes]
+        self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], met: set[bytes]
     ) -> list[Any]:
         parts: list[Any] = []
-        named = [(names(position), value) for position, value in enumerate(args)]
+        carrier = definition._carrier
+        named = [(definition.name_at(n), value) for n, value in enumerate(args, -len(definition._bound))]
         for name, value in [*named, *kwargs.items()]:
             try:
                 parts.append([name, hash_of(value, self._links, met)])

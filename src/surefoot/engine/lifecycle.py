@@ -146,6 +146,9 @@ def task_life(
         verdict = yield Keep(verdict)
     if caches:
         yield _LET_GO
+    if stop is None and not rules.hooks:  # as most end: without one more generator
+        yield _last(stop, verdict)
+        return None
     return (yield from _end(rules, stop, verdict))
 
 
@@ -248,12 +251,14 @@ def _attempts(
             outcome = yield _NEXT
         if type(outcome) is Stopped:
             return outcome, _STOPPED
-        verdict = _closed(outcome) if type(outcome) is Closed else _raised(outcome) if type(outcome) is Raised else None
-        if verdict is None:
-            assert type(outcome) is Returned
+        if type(outcome) is Verdict:
+            verdict = outcome
+        elif type(outcome) is Returned:
             verdict = yield Settle(outcome.value)
             if type(verdict) is Stopped:
                 return verdict, _STOPPED
+        else:
+            verdict = _closed(outcome) if type(outcome) is Closed else _raised(outcome)
         # What a consumer has already taken cannot be taken back, so a generator is repeated only before its first
         # value.
         died = type(outcome) is Raised and outcome.died  # no fault of its surroundings ends a task that may try again
@@ -292,22 +297,26 @@ _HOOKS = {COMPLETED: "completion", FAILED: "failure", CANCELLED: "cancellation",
 
 
 def _end(rules: Rules, stop: Stopped | None, verdict: Verdict) -> Life:
-    if stop is not None:
-        kind = CANCELLED if stop.asked else CRASHED
-        yield Enter(kind, "Cancelled" if stop.asked else "Crashed", stop.why, stop.error)
-    else:
-        kind = verdict.state_type
-        yield Enter(kind, verdict.state_name, verdict.message, verdict.data, verdict.cause_id)
-        if kind is COMPLETED and verdict.state_name == SKIPPED:
-            return None  # nothing was done that a hook could be told of
+    last = _last(stop, verdict)
+    yield last
+    if stop is None and last.state_type is COMPLETED and last.state_name == SKIPPED:
+        return None  # nothing was done that a hook could be told of
     if stop is not None and stop.ends_here:
         stop = None
-    hook = _HOOKS.get(kind)
+    hook = _HOOKS.get(last.state_type)
     if hook in rules.hooks:
         assert hook is not None
         late_stop = yield Hook(hook)
         return stop or late_stop
     return stop
+
+
+def _last(stop: Stopped | None, verdict: Verdict) -> Enter:
+    if stop is None:
+        return Enter(verdict.state_type, verdict.state_name, verdict.message, verdict.data, verdict.cause_id)
+    if stop.asked:
+        return Enter(CANCELLED, "Cancelled", stop.why, stop.error)
+    return Enter(CRASHED, "Crashed", stop.why, stop.error)
 
 
 def _closed(outcome: Closed) -> Verdict:

@@ -1,6 +1,6 @@
 """Loading Python files and modules as they are named by people, without running them as scripts.
 
-May import: core.
+May import: core, importable, sources.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import sys
 from types import ModuleType
 
 from surefoot.core.errors import EntrypointError, SurefootError
+from surefoot.engine.importable import as_script
+from surefoot.engine.sources import FLOW_FILE
 
 __all__ = ["load_file", "load_module"]
 
@@ -34,13 +36,14 @@ def load_file(path: str) -> ModuleType:
     # As for a script: what lies beside the file can be imported from it.
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    spec = importlib.util.spec_from_file_location(name if _is_free(name, full) else f"flow_file_{name}", full)
+    spec = importlib.util.spec_from_file_location(name if _is_free(name, full) else FLOW_FILE + name, full)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
+        with as_script(spec.name):
+            spec.loader.exec_module(module)
     except SurefootError:
         del sys.modules[spec.name]
         raise

@@ -6,17 +6,20 @@ May import: core, execution.
 
 from __future__ import annotations
 
-from typing import Any, Final
+import pickle
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from surefoot.core.errors import SurefootError
 from surefoot.engine import scope
 from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.resuming import RunsTold
 from surefoot.engine.task_execution import TaskExecution
 
 __all__ = [
     "BEGUN",
+    "COUNTED",
     "RAISED",
     "RETURNED",
     "STOPPED",
@@ -26,6 +29,7 @@ __all__ = [
     "Hello",
     "Note",
     "RemoteTraceback",
+    "Within",
     "read_call",
     "tied",
     "write_call",
@@ -33,6 +37,7 @@ __all__ = [
 
 # The first byte of a reply.
 BEGUN: Final = b"b"  # sent first if there is a time limit, which counts from here
+COUNTED: Final = b"c"  # then the counts of keys, if the run may be tried again
 RETURNED: Final = b"r"
 RAISED: Final = b"e"
 TIMED_OUT: Final = b"t"
@@ -52,6 +57,8 @@ class FlowTold(msgspec.Struct, array_like=True, gc=False):
     start_us: int | None
     parameters: bytes | None  # None: they cannot be sent
     persistence: bytes | None  # what counts for the results of runs within; None: it cannot be sent
+    kept_for: bytes | None  # the outermost flow run, whose results are kept for resuming; None: they are not
+    is_resumed: bool
 
     @classmethod
     def of(cls, flow: FlowExecution, parameters: bytes | None, persistence: bytes | None) -> FlowTold:
@@ -68,6 +75,8 @@ class FlowTold(msgspec.Struct, array_like=True, gc=False):
             flow.start_us,
             parameters,
             persistence,
+            None if flow.keeper is None else flow.keeper.flow_run_id,
+            flow.resuming is not None,
         )
 
 
@@ -78,6 +87,8 @@ class Hello(msgspec.Struct, array_like=True, gc=False):
     argv: list[str]
     cwd: str
     environment: dict[str, str]
+    main: str | None  # what the owner's `__main__` is called when it is imported
+    scripts: list[str]
     settings: bytes
     flow: FlowTold
     initializer: bytes | None
@@ -100,10 +111,20 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
     tags_in_force: tuple[str, ...]
     log_prints: bool
     timeout_s: float | None
+    may_repeat: bool  # it has attempts left
+    resumes: bytes | None = None  # `Within`, where there is something to say
 
     @classmethod
-    def of(cls, execution: TaskExecution, timeout_s: float | None, number: int, definition: bytes | None) -> CallTold:
+    def of(
+        cls,
+        execution: TaskExecution,
+        timeout_s: float | None,
+        number: int,
+        definition: bytes | None,
+        within: Within | None,
+    ) -> CallTold:
         """What a child is to know of a task run."""
+        attempts = execution.definition.rules(execution.session.settings).attempts
         return cls(
             number,
             definition,
@@ -119,7 +140,18 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
             tuple(scope.tags_in(execution.context)),
             execution.log_prints,
             timeout_s,
+            execution.attempt < attempts,
+            None if within is None else pickle.dumps(tuple(within), pickle.HIGHEST_PROTOCOL),
         )
+
+
+class Within(NamedTuple):
+    """What a child is to know for the keys of runs within a task run."""
+
+    counts: dict[bytes, int]  # of keys, from earlier attempts
+    runs: RunsTold  # as earlier epochs left them
+    # Arguments that are another run's result: position or name, run, and the epoch that made it, if an earlier one did.
+    linked: list[tuple[int | str, bytes, int | None]]
 
 
 class Note(msgspec.Struct, array_like=True, gc=False):

@@ -37,18 +37,19 @@ def is_surrounded(execution: Execution) -> bool:
 def call_surrounded(execution: Execution, live: Callable[[Execution], T]) -> T:
     """Live a run, or a step of it, on this thread."""
     __tracebackhide__ = True
-    listen(execution)
     if not _is_main():
         gate = THIS_THREAD.gate
         if gate is None:
             THIS_THREAD.gate = ThreadGate()
         try:
+            listen(execution)
             return live(execution)
         finally:
             THIS_THREAD.gate = gate
             _tell_end(execution)
     GATE.install()
     try:
+        listen(execution)
         value = live(execution)
     except BaseException:
         _conclude(execution)
@@ -149,9 +150,9 @@ async def await_surrounded(execution: Execution, live: Callable[[Execution], Cor
     cancels it.
     """
     __tracebackhide__ = True
-    listen(execution)
     if not _is_main():
         try:
+            listen(execution)
             return await live(execution)
         finally:
             _tell_end(execution)
@@ -176,6 +177,7 @@ async def _await_shut(execution: Execution, live: Callable[[Execution], Coroutin
     gate = THIS_THREAD.gate
     opened = SHUT if gate is None else gate.shut()
     try:
+        listen(execution)
         return await live(execution)
     except KeyboardInterrupt:
         # It would leave the event loop here and now, and all else that lives in it where it stands.

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from surefoot.core.clock import get_clock
 from surefoot.core.errors import CancelledRun, MissingContextError
 from surefoot.core.os.threads import THIS_THREAD, ThreadGate
 from surefoot.core.states import CRASHED, FINAL
@@ -120,6 +121,10 @@ class Pool:
                 outcome = self.resumed(execution)
             while True:
                 effect = send(outcome)
+                if type(effect) is Enter:
+                    execution.enter(effect)
+                    outcome = None
+                    continue
                 kind = type(effect)
                 if kind in _CALLING:
                     outcome = self._call(execution, effect)
@@ -211,9 +216,9 @@ class Pool:
             waiting = pending_in(found)
             if not waiting:
                 return execution.settle(effect, found)
-            settle = effect
+            settled = effect
             execution.references = found
-            return self._park_until(execution, waiting, lambda: execution.stop or execution.settle(settle, found))
+            return self._park_until(execution, waiting, lambda: execution.stop or execution.settle(settled, found))
         if execution.stop is not None:
             return execution.stop
         if execution.references is None:
@@ -250,7 +255,7 @@ class Pool:
             execution.resume = lambda: execution.stop
             execution.thread = None
             execution.place = PARKED
-            self._timers[execution] = call_later(seconds, lambda: self._woke(execution))
+            self._timers[execution] = call_later(get_clock().pause_s(seconds), lambda: self._woke(execution))
         return AWAY
 
     def _woke(self, execution: TaskExecution) -> None:

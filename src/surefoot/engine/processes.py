@@ -26,12 +26,15 @@ from surefoot.engine.child import command
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Call, Effect, Outcome, Raised, Returned, Stopped
 from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.importable import scripts
+from surefoot.engine.inputs import PLAIN
 from surefoot.engine.interrupts import Reach
 from surefoot.engine.lifecycle import reason
-from surefoot.engine.messages import CallTold, FlowTold, Hello, Note
+from surefoot.engine.messages import CallTold, FlowTold, Hello, Note, Within
 from surefoot.engine.pickling import check_call, dumps, loads, pickled_call, pickled_definition
 from surefoot.engine.pool import AWAY, Pool
 from surefoot.engine.reaching import Interrupted
+from surefoot.engine.sources import main_module
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.timers import Timer, call_later
 
@@ -119,6 +122,7 @@ class ProcessPool(Pool):
     def end(self, execution: TaskExecution) -> None:
         with self._lock:
             self._kept_bytes -= len(self._payloads.pop(execution, b""))
+        self._children.counts.forget(execution)
         super().end(execution)
 
     def close(self) -> None:
@@ -168,7 +172,8 @@ class _RemoteCall(Reach):
     def _ask(self, child: Child, payload: bytes) -> bytes | bytearray | None:
         definitions, execution = self._children.definitions, self._execution
         number, definition = definitions.of(execution)
-        told = CallTold.of(execution, self._timeout_s, number, definitions.unknown_to(child, number, definition))
+        unknown = definitions.unknown_to(child, number, definition)
+        told = CallTold.of(execution, self._timeout_s, number, unknown, self._children.counts.within(execution))
         try:
             child.channel.send(*messages.write_call(told), payload)
         except OSError:
@@ -177,6 +182,9 @@ class _RemoteCall(Reach):
         if reply == messages.BEGUN:
             assert self._timeout_s is not None
             self._timers.append(call_later(self._timeout_s + LATE_GRACE_S, self._too_late))
+            reply = child.channel.receive()
+        if reply is not None and reply[:1] == messages.COUNTED:
+            self._children.counts.take(execution, bytes(reply[1:]))
             reply = child.channel.receive()
         return reply
 
@@ -310,11 +318,51 @@ class _Definitions:
         self._known.pop(child.number, None)
 
 
+class _Counts:
+    """What one attempt of a task run has counted of the runs within it, for the next one, in whatever child.
+
+    An attempt whose child died tells nothing: the next counts anew, and takes nothing over, since it cannot know what
+    was taken over before.
+    """
+
+    def __init__(self) -> None:
+        self._told: dict[bytes, bytes] = {}
+
+    def take(self, execution: TaskExecution, counts: bytes) -> None:
+        """An attempt has ended."""
+        self._told[execution.run_id] = counts
+
+    def forget(self, execution: TaskExecution) -> None:
+        """The run has ended."""
+        self._told.pop(execution.run_id, None)
+
+    def within(self, execution: TaskExecution) -> Within | None:
+        """What the next attempt is to know; None if that is nothing."""
+        flow = execution.flow
+        if flow is None or flow.keys is None:
+            return None
+        counts = self._told.pop(execution.run_id, None)
+        runs = flow.earlier_within(execution) if counts is not None or execution.attempt == 1 else {}
+        linked = _linked(execution, flow)
+        if counts is None and not runs and not linked:
+            return None
+        return Within({} if counts is None else loads(counts), runs, linked)
+
+
+def _linked(execution: TaskExecution, flow: FlowExecution) -> list[tuple[int | str, bytes, int | None]]:
+    """The arguments of a run that are other runs' results."""
+    made = {} if flow.resuming is None else flow.resuming.made
+    given: list[tuple[int | str, Any]] = [*enumerate(execution.args), *execution.kwargs.items()]
+    runs = [(place, flow.links.find_one(value)) for place, value in given if type(value) not in PLAIN]
+    return [(place, run_id, made.get(run_id)) for place, run_id in runs if run_id is not None]
+
+
 class _Children:
     """The child processes of one pool, started when they are needed."""
 
     def __init__(self, count_max: int, method: str, initializer: Initializer | None) -> None:
         self.definitions = _Definitions()
+        self.counts = _Counts()
         self.kills = memory_kills()
         self._count_max = count_max
         self._method = method
@@ -397,8 +445,8 @@ def _hello(flow: FlowExecution, initializer: bytes | None) -> bytes:
         cwd = ""
     told = FlowTold.of(flow, _if_it_can_be_sent(flow.kwargs), _if_it_can_be_sent(flow.persistence))
     settings = pickle.dumps(flow.session.settings)
-    hello = Hello(list(sys.path), list(sys.argv), cwd, dict(os.environ), settings, told, initializer)
-    return msgspec.msgpack.encode(hello)
+    surroundings = list(sys.path), list(sys.argv), cwd, dict(os.environ), main_module(), scripts()
+    return msgspec.msgpack.encode(Hello(*surroundings, settings, told, initializer))
 
 
 def _if_it_can_be_sent(value: object) -> bytes | None:

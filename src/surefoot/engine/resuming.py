@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -26,7 +26,19 @@ if TYPE_CHECKING:
     from surefoot.engine.execution import Execution
     from surefoot.engine.session import Session
 
-__all__ = ["Kept", "Restart", "Resuming", "expected_restart", "loading", "refuse_other", "restart_of"]
+__all__ = [
+    "Kept",
+    "Restart",
+    "Resuming",
+    "RunsTold",
+    "Told",
+    "expected_restart",
+    "loading",
+    "refuse_other",
+    "restart_of",
+]
+
+RunsTold = dict[bytes, dict[bytes, Earlier]]  # flow run -> the runs in it that another process is to know, by key
 
 
 class Kept(NamedTuple):
@@ -54,32 +66,92 @@ class Restart:
         self.execution: Execution | None = None  # once it has begun
 
 
-class Resuming:
-    """What a flow run that is started again knows of its earlier epochs, and all runs in it."""
+class Runs(Protocol):
+    """Who knows the earlier runs of flow runs: of `EarlierRuns`, what is asked while a run is on."""
 
-    __slots__ = ("_runs", "_values", "epoch", "made", "retryable")
+    def runs_of(self, flow_run_id: bytes) -> Mapping[bytes, Earlier]: ...
+    def give_up(self) -> None: ...
+    def close(self) -> None: ...
 
-    def __init__(self, restart: Restart, runs: EarlierRuns, home: str) -> None:
-        self.retryable = restart.retryable
-        self.epoch = restart.retryable.epoch
-        self.made: dict[bytes, int] = {}  # of runs whose values are taken over: the epoch that made them
+
+class Told:
+    """Earlier runs as another process has told them."""
+
+    def __init__(self, runs: RunsTold) -> None:
         self._runs = runs
-        self._values = Loader(home, restart.module)
+
+    def runs_of(self, flow_run_id: bytes) -> Mapping[bytes, Earlier]:
+        return self._runs.get(flow_run_id, {})
+
+    def give_up(self) -> None:
+        """That is for its owner to tell."""
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+class Resuming:
+    """What a flow run that is started again knows of its earlier epochs, and all runs in it.
+
+    Args:
+        epoch: that it is in now.
+        runs: who knows its earlier runs.
+        values: where those are that were kept.
+        made: takes, of runs whose values are taken over, the epoch that made these.
+    """
+
+    __slots__ = ("_by_parent", "_runs", "_values", "epoch", "made")
+
+    def __init__(self, epoch: int, runs: Runs, values: Loader, made: dict[bytes, int]) -> None:
+        self.epoch = epoch
+        self.made = made
+        self._runs = runs
+        self._values = values
+        self._by_parent: dict[bytes, dict[bytes, dict[bytes, Earlier]]] = {}
 
     @classmethod
     def begin(cls, restart: Restart, session: Session) -> Resuming:
         """Open the epoch. Raises Refused if another process was faster; nothing has been recorded then."""
-        runs = ports.earlier_runs()
+        runs: EarlierRuns = ports.earlier_runs()
         try:
             runs.open_epoch(restart.retryable, session.recorder.writer_id)
         except BaseException:
             runs.close()
             raise
-        return cls(restart, runs, session.settings.get("home"))
+        return cls(restart.retryable.epoch, runs, Loader(session.settings.get("home"), restart.module), {})
 
     def runs_of(self, flow_run_id: bytes) -> Mapping[bytes, Earlier]:
         """The earlier task runs and subflow runs of a flow run, by their keys."""
         return self._runs.runs_of(flow_run_id)
+
+    def within(self, flow_run_id: bytes, runs: Mapping[bytes, Earlier], task_run_id: bytes) -> RunsTold:
+        """The earlier runs within a task run of a flow run, however deep, for another process to know.
+
+        Args:
+            flow_run_id, runs: the flow run, and the earlier runs in it.
+            task_run_id: the task run.
+        """
+        by_parent = self._by_parent.get(flow_run_id)
+        if by_parent is None:
+            by_parent = {}
+            for key, run in runs.items():
+                if run.parent_id is not None:
+                    by_parent.setdefault(run.parent_id, {})[key] = run
+            self._by_parent[flow_run_id] = by_parent
+        found: dict[bytes, Earlier] = {}
+        left = [task_run_id]
+        while left:
+            called = by_parent.get(left.pop(), {})
+            found |= called
+            left += [run.run_id for run in called.values() if run.is_task]
+        return self._with_subflows(flow_run_id, found) if found else {}
+
+    def _with_subflows(self, flow_run_id: bytes, runs: Mapping[bytes, Earlier]) -> RunsTold:
+        told: RunsTold = {flow_run_id: dict(runs)}
+        for run in runs.values():
+            if not run.is_task:
+                told |= self._with_subflows(run.run_id, self.runs_of(run.run_id))
+        return told
 
     def give_up(self) -> None:
         """The run is not begun after all; nothing was recorded."""

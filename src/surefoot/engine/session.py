@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from surefoot.core import settings as core_settings
 from surefoot.core.errors import HomeUnwritable, SurefootError
@@ -20,7 +20,9 @@ from surefoot.journal import recorder as journal
 from surefoot.journal.commands import Command
 from surefoot.results.keeping import Keeper, Limits
 
-__all__ = ["Session", "adopt", "refusing_runs", "session"]
+__all__ = ["Session", "adopt", "forget_session", "refusing_runs", "session"]
+
+_DEBUG: Final = 10  # logging.DEBUG
 
 
 class Voice(Protocol):
@@ -46,7 +48,16 @@ class RunRecorder(Protocol):
 class Session:
     """Settings and recorder, as found when the outermost run began."""
 
-    __slots__ = ("_flow_voice", "_task_voice", "capture_prints", "outermost_begins", "recorder", "settings")
+    __slots__ = (
+        "_flow_voice",
+        "_task_voice",
+        "capture_prints",
+        "outermost_begins",
+        "persists_tasks",
+        "recorder",
+        "settings",
+        "tells_steps",
+    )
 
     def __init__(self, settings: Settings, *, lazily: bool = False) -> None:
         from surefoot.logging import (  # a door: the standard `logging` is not wanted by a mere import of ours
@@ -63,6 +74,9 @@ class Session:
             )
         self.recorder: RunRecorder = open_recorder(settings, lazily)
         self._flow_voice, self._task_voice = set_up(settings)
+        # What each task run asks, looked up once.
+        self.tells_steps = self._task_voice.threshold <= _DEBUG  # lines about each task's steps
+        self.persists_tasks: bool | None = settings.get("tasks.default_persist_result")
         self.capture_prints = capture_prints
         self.outermost_begins = note_stdout
 
@@ -70,7 +84,10 @@ class Session:
         """What keeps the values of a flow run's tasks; None where they are not to be kept, or nothing is recorded."""
         if isinstance(self.recorder, Unrecorded) or not self.settings.get("results.keep_for_resuming"):
             return None
-        return Keeper(self.settings.get("home"), flow_run_id, self.recorder.writer_id, Limits.of(self.settings))
+        return Keeper(self.settings.get("home"), flow_run_id, self._writer_id, Limits.of(self.settings))
+
+    def _writer_id(self) -> bytes:
+        return self.recorder.writer_id  # asked for with the first value: a child that keeps none opens no journal
 
     def voice(self, is_task: bool) -> Voice:
         """Who says the engine's lines about a flow run or a task run."""
@@ -138,6 +155,14 @@ def session() -> Session:
     elif type(found.recorder) is Unrecorded:  # there may be room again
         found.recorder = open_recorder(settings, told=True)
     return found
+
+
+def forget_session() -> None:
+    """Close the recorder of the runs so far. The next run opens one anew, where the settings say then."""
+    global _session
+    if _session is not None:
+        _session.recorder.close()
+        _session = None
 
 
 def adopt(settings: Settings) -> Session:

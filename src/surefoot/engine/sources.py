@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["main_module", "source_file", "source_version"]
+__all__ = ["FLOW_FILE", "adopt_main", "main_module", "source_file", "source_version"]
 
 
 def source_file(fn: Callable[..., Any]) -> str | None:
@@ -28,14 +28,26 @@ def source_file(fn: Callable[..., Any]) -> str | None:
 def main_module() -> str | None:
     """The name that `__main__` would have if it was imported: `pkg.job` for `python -m pkg.job`, `job` for a script.
 
-    None for a REPL, a notebook or standard input.
+    None for a REPL, a notebook or standard input. In a child process, what it is called in its owner.
     """
+    if _owners:
+        return _owners[0]
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None:
         return str(spec.name)
     file = getattr(main, "__file__", None)
     return None if file is None else file.replace("\\", "/").rpartition("/")[2].removesuffix(".py")
+
+
+FLOW_FILE: Final = "flow_file_"  # stands before the name of a file that is loaded as a module, if that is taken
+
+_owners: list[str | None] = []
+
+
+def adopt_main(name: str | None) -> None:
+    """In a child process: what is called `__main__` here is the owner's, whose name for it this is."""
+    _owners[:] = [name]
 
 
 _versions: dict[tuple[str, int], str] = {}

@@ -44,6 +44,7 @@ class TaskExecution(Execution):
         "place",
         "reach",
         "resume",
+        "retries",
         "slot",
         "task_key",
         "thread",
@@ -51,6 +52,7 @@ class TaskExecution(Execution):
     )
 
     depth: int  # how many task runs of the same flow run it is nested in
+    retries: int
 
     def __init__(
         self,
@@ -101,6 +103,7 @@ class TaskExecution(Execution):
             from surefoot.engine.transactions import TaskTransaction
 
             self.transaction = TaskTransaction(self, around)
+        self.retries = rules.attempts - 1
         caching = self.definition.caching
         self.cache = None if caching is None else CacheUse(caching, self)
         return task_life(
@@ -191,7 +194,7 @@ class TaskExecution(Execution):
             tuple(sorted(self.tags)) if self.tags else (),
             self.inputs,
             self.map_id,
-            task.rules(self.session.settings).attempts - 1,
+            self.retries,
             self.run_key,
             None,
             self.unkeyed,

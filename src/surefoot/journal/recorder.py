@@ -16,7 +16,7 @@ from typing import Final
 
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import HomeUnwritable
-from surefoot.core.facts import LogsCut, LogWritten, RunFact, StateEntered, encode
+from surefoot.core.facts import LogsCut, LogWritten, RunFact, StateEntered, encode, encode_plainly
 from surefoot.core.os import space
 from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.states import FINAL
@@ -84,7 +84,14 @@ class Recorder:
 
     def run(self, fact: RunFact) -> None:
         """Record what happened to a run. Returns when no end of this process can undo it."""
-        payload = encode(fact)
+        try:
+            payload = encode_plainly(fact)
+        except (UnicodeEncodeError, TypeError):
+            payload = encode(fact)
+        # Without the lock where that does: threads that once waited for it would go on to take turns, at 50 us each.
+        segment = self._runs.segment
+        if segment.is_mapped and segment.append(payload):
+            return
         with self._lock:
             if self._runs.segment.append(payload) or self._append_slowly(self._runs, payload):
                 if self._is_written:
@@ -296,7 +303,8 @@ class Recorder:
     def _mark_cuts(self) -> bool:
         """Write down how many lines are missing here. False if there is still no room."""
         for flow_run_id, count in list(self._cuts.items()):
-            payload = encode(LogsCut(get_clock().now_us(), count, flow_run_id))
+            clock = get_clock()
+            payload = encode(LogsCut(clock.now_us(), count, flow_run_id, clock.mono_us()))
             if not (self._logs.segment.append(payload) or self._append_slowly(self._logs, payload)):
                 return False
             self._cuts[flow_run_id] -= count  # a finalizer may have added to it meanwhile

@@ -61,20 +61,23 @@ class MappedSegment:
         self._capacity = size
         self._limit = size - TAIL
 
-    def append(self, payload: bytes) -> int:
-        """Append a fact. Where its frame ends, which is never 0; 0 if there is no room for it here."""
+    def append(self, payload: bytes, last: int = 0) -> int:
+        """Append a fact. Where its frame ends, which is never 0; 0 if there is no room for it here.
+
+        `last`: where it has to end, for a fact that comes when no more are taken.
+        """
         size = len(payload)
         crc = crc32(payload)
         while True:
             at = self._at
             end = at + (size + 11 & -4)  # frames.frame_bytes, without the call
-            if end > self._limit:
-                return 0
             span = slice(at + 8, at + 8 + size)
             word = at >> 2
             next_word = word + 1
             words = self._words
             if self._at == at:  # nobody came between; and until `_at` is stored, nobody can
+                if end > (last or self._limit):
+                    return 0
                 self._map[span] = payload
                 words[next_word] = crc
                 words[word] = size
@@ -83,11 +86,8 @@ class MappedSegment:
 
     def append_last(self, payload: bytes, keep: int = 0) -> int:
         """Append a fact and take no more but by this. May use the tail, but for `keep` bytes."""
-        self._limit = self._capacity - keep
-        try:
-            return self.append(payload)
-        finally:
-            self._limit = 0
+        self._limit = 0  # first: others append without a lock, and nothing is to come after it
+        return self.append(payload, self._capacity - keep)
 
     def shut(self) -> None:
         """Take no more facts but by `append_last`."""

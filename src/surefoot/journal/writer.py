@@ -10,7 +10,7 @@ import sys
 from typing import Final
 
 from surefoot._version import __version__
-from surefoot.core.clock import get_clock
+from surefoot.core.clock import Clock, get_clock
 from surefoot.core.facts import LogsCut, SegmentOpened, WriterEnded, encode
 from surefoot.core.os import space
 from surefoot.core.os.host import boot_id, host_name
@@ -158,7 +158,7 @@ class Writer:
         clock = get_clock()
         ended = encode(WriterEnded(clock.now_us(), clock.mono_us(), lost))
         place = self._logs if self._logs.segment is not NO_SEGMENT else self._runs
-        for cut in _last_cuts(cuts, clock.now_us()):
+        for cut in _last_cuts(cuts, clock):
             place.segment.append_last(encode(cut), keep=_END_BYTES)
         paths = self.take_unsynced() if self._owes_sync else self._unsynced
         unwritten = 0
@@ -187,9 +187,10 @@ class Writer:
         self._pulse.let_go()
 
 
-def _last_cuts(cuts: dict[bytes | None, int], now_us: int) -> list[LogsCut]:
+def _last_cuts(cuts: dict[bytes | None, int], clock: Clock) -> list[LogsCut]:
     """What was cut, flow run by flow run; if these are many, all but the largest as one."""
     most = sorted(cuts.items(), key=lambda cut: -cut[1])
-    told = [LogsCut(now_us, count, run_id) for run_id, count in most[: _CUTS_AT_END_MAX - 1]]
+    now_us, mono_us = clock.now_us(), clock.mono_us()
+    told = [LogsCut(now_us, count, run_id, mono_us) for run_id, count in most[: _CUTS_AT_END_MAX - 1]]
     rest = sum(count for _, count in most[_CUTS_AT_END_MAX - 1 :])
-    return [*told, LogsCut(now_us, rest)] if rest else told
+    return [*told, LogsCut(now_us, rest, None, mono_us)] if rest else told

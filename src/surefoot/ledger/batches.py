@@ -75,7 +75,7 @@ class Writer(NamedTuple):
     pid: int | None
     surefoot: str | None
     started_us: int | None
-    heard_us: int  # the newest instant in any of its facts
+    heard_us: int  # the instant in its newest fact
     ended_us: int | None
     ended: str | None  # "closed" by itself, or "observed" by another process that found its pulse free
 

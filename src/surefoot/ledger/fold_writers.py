@@ -24,10 +24,10 @@ WriterRow = dict[str, Any]
 class Heard:
     """What a piece of the journal tells of one writer."""
 
-    __slots__ = ("ended", "heard_us", "opened")
+    __slots__ = ("ended", "newest", "opened")
 
     def __init__(self) -> None:
-        self.heard_us = 0
+        self.newest = (0, 0)  # of its newest fact: monotonic time, 0 if that is not told, and instant
         self.opened: SegmentOpened | None = None  # the earliest
         self.ended: WriterEnded | None = None
 
@@ -71,7 +71,9 @@ _UNHEARD: Final[WriterRow] = {"workspace_id": WORKSPACE, "heard_us": 0, "receive
 
 def _merged(writer_id: bytes, old: WriterRow | None, news: Heard) -> WriterRow:
     row: WriterRow = dict(old) if old else dict.fromkeys(writers.c.keys()) | _UNHEARD | {"id": writer_id}
-    row["heard_us"] = max(row["heard_us"], news.heard_us)
+    # By the writer's monotonic time: what it wrote before its clock was set back is not newer than what it wrote since.
+    mono_us, row["heard_us"] = max((row["mono_us"] or 0, row["heard_us"]), news.newest)
+    row["mono_us"] = mono_us or None
     opened = news.opened
     if opened is not None and (row["started_us"] is None or opened.at_us < row["started_us"]):
         row |= {
@@ -100,7 +102,8 @@ def end_of(row: WriterRow | None) -> End | None:
     """How a writer ended, for its runs; None if it is not known to have ended."""
     if row is None or row["ended"] is None:
         return None
-    return End(row["ended"] == "closed", row["heard_us"], row["pid"], row["host"], row["why"], row["lost"])
+    ended = row["ended"] == "closed"
+    return End(ended, row["heard_us"], row["pid"], row["host"], row["why"], row["lost"], row["mono_us"])
 
 
 def writer_of(row: WriterRow) -> Writer:

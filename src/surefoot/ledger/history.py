@@ -43,11 +43,12 @@ class End(NamedTuple):
     """How a writer ended, for the runs that it left open."""
 
     closed: bool  # it closed its journal in order, and dropped the run all the same
-    heard_us: int  # the last instant heard from it
+    heard_us: int  # the last instant heard from it, by its own clock
     pid: int | None = None
     host: str | None = None
     why: str | None = None
     lost: int = 0  # facts about runs that it had no room for
+    mono_us: int | None = None  # its monotonic time at that instant
 
 
 pack = msgspec.msgpack.Encoder().encode
@@ -100,9 +101,10 @@ def presumed_end(last: Entry, end: End | None) -> Entry | None:
     """
     if end is None or last.state_type in FINAL or last.state_type is PAUSED:
         return None
-    at_us = max(end.heard_us, last.at_us)
-    # By wall time, since the writer's monotonic time at its end is not known.
-    ran_us = last.ran_us + (at_us - last.at_us if last.state_type is RUNNING else 0)
+    passed_us = max((end.heard_us - last.at_us) if end.mono_us is None else (end.mono_us - last.mono_us), 0)
+    # A clock that was set back meanwhile tells an instant before that of the state.
+    at_us = end.heard_us if end.heard_us >= last.at_us else last.at_us + passed_us
+    ran_us = last.ran_us + (passed_us if last.state_type is RUNNING else 0)
     if end.closed and end.lost:
         why = f"how it ended is not recorded: the journal had no room for {end.lost:,} facts about runs of its process"
         name, message = "Abandoned", end.why or why
@@ -119,7 +121,7 @@ def presumed_end(last: Entry, end: End | None) -> Entry | None:
         last.n + 1,
         last.writer_id,
         at_us,
-        last.mono_us,
+        last.mono_us + passed_us,
         CRASHED,
         name,
         message,

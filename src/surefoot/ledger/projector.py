@@ -102,12 +102,12 @@ class _News:
         writer_id = batch.writer_id
         heard = self.writers.setdefault(writer_id, Heard())
         lines: list[tuple[int, LogWritten | LogsCut]] = []
-        newest_us = heard.heard_us
+        newest = heard.newest
         for offset, fact in batch.facts:
             if isinstance(fact, Unknown) or not _is_sound(fact):
                 self._keep_raw(batch, offset, fact)
                 continue
-            newest_us = max(newest_us, fact.at_us)
+            newest = max(newest, (fact.mono_us, fact.at_us))
             if type(fact) is StateEntered:
                 _news_of(self.task_runs if fact.is_task else self.flow_runs, fact.run_id).entries.append(
                     entry_of(fact, writer_id)
@@ -122,7 +122,7 @@ class _News:
                 heard.open(fact)
             elif type(fact) is WriterEnded:
                 heard.ended = fact
-        heard.heard_us = newest_us
+        heard.newest = newest
         if lines:
             self.lines.append((batch, lines))
 
@@ -167,7 +167,7 @@ _MANY: Final = (1 << 31) - 1  # an INTEGER holds one more: the number of an end 
 
 def _is_sound(fact: Fact) -> bool:
     """Whether the numbers of a fact can stand in a row. Only a broken writer makes one that is not."""
-    if not 0 <= fact.at_us < _FAR:
+    if not (0 <= fact.at_us < _FAR and 0 <= fact.mono_us < _FAR):
         return False
     if type(fact) is StateEntered:
         return (

@@ -49,7 +49,7 @@ __all__ = [
     "writers",
 ]
 
-HEAD: Final = "0004"  # the newest revision in migrations/versions
+HEAD: Final = "0005"  # the newest revision in migrations/versions
 WORKSPACE: Final = 0  # the default workspace, the only one until there are teams
 
 metadata = MetaData()
@@ -134,13 +134,14 @@ writers = Table(
     Column("pid", BigInteger, nullable=True),
     _text("surefoot", null=True),
     _us("started_us", null=True),
-    _us("heard_us"),  # the newest instant in any of its facts
+    _us("heard_us"),  # the instant in its newest fact
     _us("received_us"),  # by the ledger's clock: when something of it was last folded
     _us("ended_us", null=True),
     Column("ended", String(16), nullable=True),
     _text("why", null=True),
     _count("lost"),
     _id("home_id", null=True),  # where its journal lies, if several homes share the ledger
+    _us("mono_us", null=True),  # its own monotonic time at `heard_us`; null if no fact has told one
     PrimaryKeyConstraint("workspace_id", "id"),
     CheckConstraint("ended IN ('closed', 'observed')", name="ended_is_known"),
     CheckConstraint("(ended IS NULL) = (ended_us IS NULL)", name="only_ended_has_end"),

@@ -16,6 +16,7 @@ import errno
 import os
 import sys
 from _pickle import dumps
+from collections.abc import Callable
 from threading import RLock
 from typing import Any, Final
 
@@ -71,7 +72,8 @@ class Keeper:
     Args:
         home_path: the Surefoot home.
         flow_run_id: of the outermost flow run.
-        writer_id: of this process's recorder: while its pulse beats, an open pack counts as in use.
+        writer_id: of this process's recorder, or what asks for it; while its pulse beats, an open pack counts as in
+            use.
         limits: how much is kept.
         may_map: False has packs written by system calls, whatever the file system allows.
     """
@@ -80,7 +82,7 @@ class Keeper:
         self,
         home_path: str,
         flow_run_id: bytes,
-        writer_id: bytes,
+        writer_id: bytes | Callable[[], bytes],
         limits: Limits | None = None,
         *,
         may_map: bool = True,
@@ -88,7 +90,7 @@ class Keeper:
         self.flow_run_id = flow_run_id
         self.limits = limits or Limits()
         self._home_path = os.path.abspath(os.path.expanduser(home_path))
-        self._writer_id = writer_id
+        self._writer = writer_id
         self._may_map = may_map
         self._number = 0
         self._begin_afresh()
@@ -202,6 +204,10 @@ class Keeper:
                 continue
             segment.append(header(self.flow_run_id, self._writer_id))
             return _Pack(place, segment)
+
+    @property
+    def _writer_id(self) -> bytes:
+        return self._writer if isinstance(self._writer, bytes) else self._writer()
 
     def _next_place(self) -> tuple[str, str]:
         with self._lock:

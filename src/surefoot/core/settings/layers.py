@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from surefoot.core.errors import SettingsError
+from surefoot.core.settings.elsewhere import find_elsewhere
 from surefoot.core.settings.kinds import PATH
 from surefoot.core.settings.table import PREFIX, TABLE, Setting, Settings, find_setting, masked, nearest_setting
 
@@ -139,10 +140,13 @@ def raise_first(problems: Sequence[Problem]) -> None:
 
 
 def unknown_setting(place: str, key: str, raw: Any = None) -> Problem:
-    """The problem that a name is no setting's, with the nearest that is."""
+    """The problem that a name is no setting's: why it is not needed if others have it, else the nearest that is one."""
+    value = f" = {shown(key, raw)}" if raw is not None else ""
+    if there := find_elsewhere(key):
+        what = f"{key}{value} is not a setting of Surefoot, and not needed here: {there.why}."
+        return Problem(place, key, what, there.do)
     nearest = nearest_setting(key)
     name = nearest.variable if key.startswith(PREFIX) else nearest.path
-    value = f" = {shown(key, raw)}" if raw is not None else ""
     return Problem(place, key, f"{key}{value} is not a setting of Surefoot.", f"The nearest valid name is {name}.")
 
 

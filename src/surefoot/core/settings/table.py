@@ -2,7 +2,7 @@
 
 The dotted path (`logging.level`) follows from where a line stands, the name in the environment
 (`SUREFOOT_LOGGING_LEVEL`) from the path, and the types that a checker sees from the kind. Nothing else lists settings.
-May import: core.settings.kinds, core.errors.
+May import: core.settings.elsewhere, core.settings.kinds, core.errors.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Generic, NoReturn, TypeVar, overload
 
 from surefoot.core.errors import SettingsError
+from surefoot.core.settings.elsewhere import find_elsewhere
 from surefoot.core.settings.kinds import (
     BOOL,
     DATABASE_URL,
@@ -28,7 +29,7 @@ from surefoot.core.settings.kinds import (
     whole,
 )
 
-__all__ = ["PREFIX", "TABLE", "Setting", "Settings", "find_setting", "masked", "nearest_setting"]
+__all__ = ["PREFIX", "TABLE", "Setting", "Settings", "find_setting", "masked", "nearest_setting", "our_name"]
 
 PREFIX: Final = "SUREFOOT_"
 
@@ -231,9 +232,10 @@ class Settings(Group):
         try:
             return self._flat[path]
         except KeyError:
-            raise SettingsError(
-                f"{path!r} is not a setting of Surefoot.", do=f"The nearest valid name is {nearest_setting(path).path}."
-            ) from None
+            there = find_elsewhere(path)
+            do = there.do if there else f"The nearest valid name is {nearest_setting(path).path}."
+            why = f", and not needed here: {there.why}" if there else ""
+            raise SettingsError(f"{path!r} is not a setting of Surefoot{why}.", do=do) from None
 
     def source_of(self, path: str) -> str | None:
         """Where that value is from; None if nobody set it, so that it is the default."""
@@ -251,6 +253,18 @@ def find_setting(name: str) -> Setting[Any] | None:
     ('SUREFOOT_LOGGING_LEVEL', 'home', None)
     """
     return TABLE.get(name) or _VARIABLES.get(name)
+
+
+def our_name(name: str) -> str | None:
+    """The dotted name that a setting which users know from elsewhere has here; None if it has none.
+
+    >>> our_name("SUREFOOT_HOME"), our_name("logging.to_api.max_log_size"), our_name("server.api.port")
+    ('home', 'logging.max_log_size', None)
+    """
+    if setting := find_setting(name):
+        return setting.path
+    there = find_elsewhere(name)
+    return there.instead if there and there.same else None
 
 
 def nearest_setting(name: str) -> Setting[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -54,10 +55,12 @@ __all__ = [
     "is_foreign",
     "is_unwritable",
     "keep_a_log",
+    "lacks_a_name",
     "make_durable",
     "make_tables",
     "now_us",
     "reading",
+    "revision_of",
     "space_of",
     "table_bytes",
     "table_names",
@@ -206,6 +209,22 @@ def is_damaged(error: DBAPIError) -> bool:
     """Whether the file is no longer a whole database."""
     # The second is said by the driver, of text that is none any more: pages have no checksums.
     return _name_of(error).startswith("SQLITE_CORRUPT") or "Could not decode to UTF-8" in str(error.orig)
+
+
+def lacks_a_name(error: DBAPIError) -> bool:
+    """Whether a table or column is not there."""
+    text = str(error.orig)
+    return _name_of(error) == "SQLITE_ERROR" and ("no such " in text or "has no column named" in text)
+
+
+def revision_of(path: Path) -> str | None:
+    """The revision of a ledger's tables, asked on a connection of its own; None if even that cannot be read."""
+    try:
+        with closing(sqlite3.connect(path, timeout=1)) as driver:
+            row = driver.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error:
+        return None
+    return None if row is None else str(row[0])
 
 
 def _name_of(error: DBAPIError) -> str:

@@ -1,6 +1,6 @@
 """A ledger in a file: how it is made, who holds it, how it is copied before an upgrade, what its errors mean.
 
-May import: core, the dialect beside it.
+May import: core, tables, the dialect beside it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from surefoot.core.errors import BadInput, HomeUnwritable, LedgerBusy, LedgerDamaged, Unavailable
 from surefoot.ledger.dialects import sqlite
+from surefoot.ledger.tables import HEAD
 
 __all__ = ["File"]
 
@@ -106,6 +107,9 @@ class File:
                 f"The ledger {path} cannot be written: {error.orig}.",
                 do="Make room there, or give yourself the right to.",
             )
+        # A name that is gone, and no upgrade by a newer version that has another for it: a page is damaged.
+        if sqlite.lacks_a_name(error) and sqlite.revision_of(path) in (HEAD, None):
+            return self.garbled(error.orig)
         return Unavailable(f"The ledger {path} does not answer: {error.orig}.", do="Try again.")
 
     def garbled(self, error: BaseException | None) -> Exception:

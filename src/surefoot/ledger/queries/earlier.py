@@ -19,7 +19,10 @@ _start: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def earlier_runs_of(connection: Connection, flow_run_id: bytes) -> dict[bytes, Earlier]:
-    """The task runs and subflow runs of a flow run, by their keys; those without one cannot be found again."""
+    """The task runs and subflow runs of a flow run, by their keys; those without one cannot be found again.
+
+    Where several have the same key, since the process that counted them died, the one that completed last counts.
+    """
     found: dict[bytes, Earlier] = {}
     for runs, parent in ((task_runs, task_runs.c.flow_run_id), (flow_runs, flow_runs.c.parent_flow_run_id)):
         columns = [*_columns(runs), runs.c.key]
@@ -27,7 +30,10 @@ def earlier_runs_of(connection: Connection, flow_run_id: bytes) -> dict[bytes, E
             columns.append(runs.c.unkeyed)
         query = select(*columns).where(runs.c.workspace_id == WORKSPACE, parent == flow_run_id, runs.c.key.is_not(None))
         for row in connection.execute(query):
-            found[bytes(row.key)] = _earlier(row, row.unkeyed if runs is task_runs else None)
+            key, run = bytes(row.key), _earlier(row, row.unkeyed if runs is task_runs else None, runs is task_runs)
+            other = found.get(key)
+            if other is None or _rank(other) < _rank(run):
+                found[key] = run
     return found
 
 
@@ -46,7 +52,7 @@ def retryable_of(connection: Connection, flow_run_id: bytes) -> tuple[Retryable,
     ]
     row = connection.execute(select(*columns).where(c.workspace_id == WORKSPACE, c.id == flow_run_id)).one()
     retryable = Retryable(
-        _earlier(row, None),
+        _earlier(row, None, is_task=False),
         row.flow_name,
         row.epoch + 1,
         tuple(msgspec.json.decode(row.tags, type=list[str])),
@@ -89,10 +95,16 @@ def _columns(runs: Table) -> list[Any]:
         c.ran_us,
         c.result,
         c.unkept,
+        c.parent_task_run_id,
     ]
 
 
-def _earlier(row: Row[*tuple[Any, ...]], unkeyed: str | None) -> Earlier:
+def _rank(run: Earlier) -> tuple[bool, int, bytes]:
+    return run.state_type is StateType.COMPLETED, run.epoch, run.run_id
+
+
+def _earlier(row: Row[*tuple[Any, ...]], unkeyed: str | None, is_task: bool) -> Earlier:
+    parent = row.parent_task_run_id
     return Earlier(
         bytes(row.id),
         row.name,
@@ -106,6 +118,8 @@ def _earlier(row: Row[*tuple[Any, ...]], unkeyed: str | None) -> Earlier:
         _result_of(row.result),
         row.unkept,
         unkeyed,
+        is_task,
+        None if parent is None else bytes(parent),
     )
 
 

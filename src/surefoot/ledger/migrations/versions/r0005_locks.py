@@ -1,4 +1,4 @@
-"""Revision 0004: places in the lines of locks.
+"""Revision 0005: places in the lines of locks.
 
 What is said here stays as it is, whatever `tables.py` will say one day.
 """
@@ -6,8 +6,8 @@ What is said here stays as it is, whatever `tables.py` will say one day.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
