@@ -47,6 +47,7 @@ DOORS: Final = {
     "src/surefoot/results/places.py": "the library of the clouds is wanted by those who store there",
     "src/surefoot/testing/": "pytest loads the plugin wherever Surefoot is, and a test wants what it names alone",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
+    "src/surefoot/tasks.py": "a task that asks for no cache loads nothing of caches",
     "src/surefoot/engine/caching.py": "objects are wanted where a task asks for a cache",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",
     "src/surefoot/engine/task_execution.py": "transactions are wanted by the first run that is in one",

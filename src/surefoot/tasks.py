@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
 
+from msgspec import UNSET, UnsetType
+
 from surefoot.annotations import Annotation, allow_failure, quote, unmapped
-from surefoot.cache_policies import INPUTS, TASK_SOURCE, CachePolicy, KeyFunction
 from surefoot.core.delays import DelaySpec, exponential_backoff
 from surefoot.core.errors import MappingLengthMismatch, MappingMissingIterable, MissingContextError
 from surefoot.core.ids import new_id
 from surefoot.engine import running
-from surefoot.engine.caching import UNSET, caching_of
 from surefoot.engine.definition import Definition, Hooks, RunName, check_trigger
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.interrupts import GateShut
@@ -32,8 +32,7 @@ from surefoot.states import State
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    import msgspec
-
+    from surefoot.cache_policies import CachePolicy, KeyFunction
     from surefoot.context import TaskRunContext
     from surefoot.engine.verdicts import Trigger
     from surefoot.results.serializing import Serializer
@@ -72,7 +71,7 @@ class Task(Definition, Generic[P, R]):
         result_serializer: Serializer | type[Serializer] | str | None = None,
         result_ttl: timedelta | float | None = None,
         result_storage_key: str | None = None,
-        cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
+        cache_policy: CachePolicy | UnsetType | None = UNSET,
         cache_key_fn: KeyFunction | None = None,
         cache_expiration: timedelta | None = None,
         refresh_cache: bool | None = None,
@@ -84,6 +83,8 @@ class Task(Definition, Generic[P, R]):
         on_rollback: Hooks = None,
         viz_return_value: Any = None,
     ) -> None:
+        hooks: dict[str, Hooks] = {"completion": on_completion, "failure": on_failure, "running": on_running}
+        hooks |= {"commit": on_commit, "rollback": on_rollback}
         super().__init__(
             fn,
             name=name,
@@ -97,24 +98,22 @@ class Task(Definition, Generic[P, R]):
             retry_condition_fn=retry_condition_fn,
             timeout_seconds=timeout_seconds,
             log_prints=log_prints,
-            hooks={
-                "completion": on_completion,
-                "failure": on_failure,
-                "running": on_running,
-                "commit": on_commit,
-                "rollback": on_rollback,
-            },
+            hooks=hooks,
         )
-        self.caching = caching_of(
-            persist_result=persist_result,
-            cache_policy=cache_policy,
-            cache_key_fn=cache_key_fn,
-            cache_expiration=cache_expiration,
-            refresh_cache=refresh_cache,
-            has_storage_key=result_storage_key is not None,
-            isgenerator=self.isgenerator,
-            owner=f"task {self.name!r}",
-        )
+        asks = (persist_result, cache_key_fn, cache_expiration, refresh_cache, result_storage_key)
+        if cache_policy is not UNSET or any(option is not None for option in asks):
+            from surefoot.engine.caching import caching_of
+
+            self.caching = caching_of(
+                persist_result=persist_result,
+                cache_policy=cache_policy,
+                cache_key_fn=cache_key_fn,
+                cache_expiration=cache_expiration,
+                refresh_cache=refresh_cache,
+                has_storage_key=result_storage_key is not None,
+                isgenerator=self.isgenerator,
+                owner=f"task {self.name!r}",
+            )
         self.asks = asked(
             persist_result if self.caching is None else True,
             result_storage,
@@ -318,6 +317,8 @@ def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str |
     ... def add(a: int, b: int) -> int:
     ...     return a + b
     """
+    from surefoot.cache_policies import INPUTS, TASK_SOURCE
+
     return (INPUTS + TASK_SOURCE).compute_key(context, arguments, {})
 
 
@@ -363,7 +364,7 @@ def task(
     result_serializer: Serializer | type[Serializer] | str | None = None,
     result_ttl: timedelta | float | None = None,
     result_storage_key: str | None = None,
-    cache_policy: CachePolicy | msgspec.UnsetType | None = UNSET,
+    cache_policy: CachePolicy | UnsetType | None = UNSET,
     cache_key_fn: KeyFunction | None = None,
     cache_expiration: timedelta | None = None,
     refresh_cache: bool | None = None,

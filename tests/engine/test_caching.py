@@ -188,6 +188,15 @@ def test_a_failure_is_not_stored() -> None:
     assert len(calls) == 4
 
 
+def test_a_program_without_caches_loads_nothing_of_them(home: Path) -> None:
+    code = (
+        "import sys; from surefoot import flow, task; f = flow(lambda: task(lambda: 1)()); f(); "
+        "print([name for name in sys.modules if 'cach' in name and name.startswith('surefoot')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 # -- one maker at a time
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -48,7 +49,7 @@ def run(prefix: Sequence[str], code: str, *args: str, **env: str) -> subprocess.
 
 
 # Tells as JSON what each step gave: all in one process tree, since the disk is gone with it.
-FULL = """
+STEPS = """
 import json, os, subprocess, sys
 disk, work = sys.argv[1:]
 told = {}
@@ -62,6 +63,8 @@ def fill():
             while file.write(bytes(4096)): pass
         except OSError: pass
 def free(): os.unlink(f"{disk}/filled")
+"""
+FULL = f"""{STEPS}
 step("first", "-c", work, "3", "1"); ls("first-ls")
 fill()
 step("full", "-c", work, "3", "1"); ls("full-ls")
@@ -115,6 +118,91 @@ def test_on_a_disk_that_is_full_before_the_first_look_the_journal_is_read(tmp_pa
     assert status == 0, err
     assert [one["state_name"] for one in json.loads(out)] == ["Completed"]
     assert "database or disk is full. Make room there" in err
+
+
+# A flow whose disk fills up in two steps: until no room is left that log lines may take, then wholly.
+GIVES_UP = """
+import os, sys
+from surefoot import flow, task
+disk = sys.argv[1]
+def fill(leaves):
+    with open(f"{disk}/filled", "ab", buffering=0) as file:
+        try:
+            while (there := os.statvfs(disk)).f_bavail * there.f_frsize > leaves: file.write(bytes(4096))
+        except OSError: pass
+@task
+def early(number): pass
+@task
+def late(number): pass
+@flow(log_prints=True)
+def gives_up():
+    print("the first line")
+    fill(900 << 10)
+    for number in range(200): print(number, "x" * 3000)
+    for number in range(1500): early(number)
+    os.write(1, b"log lines were given up\\n")
+    fill(0)
+    for number in range(6000): late(number)
+    os.write(1, b"run facts were given up\\n")
+gives_up()
+"""
+ORDER = f"""{STEPS}
+step("continue", "-c", work, disk)
+free()
+ls("continue-ls")
+run = json.loads(told["continue-ls"][1])[0]["name"]
+step("logs", "-m", "surefoot", "flow-run", "logs", run)
+step("tasks", "-m", "surefoot", "task-run", "ls", "-o", "json", "--limit", "0")
+os.environ["SUREFOOT_JOURNAL_ON_FULL"] = "fail"
+step("fail", "-c", work, disk)
+free()
+step("again", "-c", "from surefoot import flow; flow(lambda: 1, name='again')()")
+ls("again-ls")
+print(json.dumps(told))
+"""
+
+
+def test_a_full_disk_costs_log_lines_first_then_run_facts_and_the_run_only_if_that_is_wanted(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    env = {"SUREFOOT_HOME": str(disk / "home"), "SUREFOOT_LEDGER_FOLD_WAIT_SECONDS": "60"}
+    done = run(small_disk(disk, "10m"), ORDER, str(disk), GIVES_UP, **env)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+
+    status, out, err = told["continue"]
+    assert status == 0, "a run does not fail for want of room"
+    assert "run facts were given up" in out
+    assert err.count("surefoot: ") == 1
+    assert "surefoot: runs go on, but from here on not all of them is recorded." in err
+    assert "No space left on device. Free disk space" in err
+
+    logs = told["logs"][1]
+    assert "the first line" in logs
+    lines, said = (len(re.findall(r" \d+ xxx| completed in ", text)) for text in (logs, err))
+    missing = [int(count.replace(",", "")) for count in re.findall(r"([\d,]+) lines? (?:are|is) missing here", logs)]
+    assert 0 < lines < 200, "lines were written until the reserve began"
+    assert lines + sum(missing) == said, f"all others are counted: {missing}"
+    assert len(missing) <= 10, "and not each by itself"
+
+    tasks = json.loads(told["tasks"][1])
+    early = [task["state_name"] for task in tasks if task["task_name"] == "early"]
+    late = [task["state_name"] for task in tasks if task["task_name"] == "late"]
+    assert early == ["Completed"] * 1500, "in the reserve no fact is lost, though log lines are"
+    assert 0 < len(late) < 6000
+    assert late.count("Completed") >= len(late) - 1, "what is recorded is whole, up to where room ended"
+    (ended,) = json.loads(told["continue-ls"][1])
+    assert ended["state_name"] == "Abandoned"
+    assert "the journal had no room for" in ended["state"]["message"]
+
+    status, out, err = told["fail"]
+    assert status == 1
+    assert "log lines were given up" in out, "log lines fail no run"
+    assert "run facts were given up" not in out
+    assert "HomeUnwritable: The journal in" in err
+    assert "has no room for run facts: No space left on device" in err
+    newest = json.loads(told["again-ls"][1])
+    assert [run["flow_name"] for run in newest if run["state_name"] == "Completed"] == ["again"]
 
 
 def test_in_one_process_recording_begins_again_when_there_is_room(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from surefoot.engine.telling import cache_unusable, key_failed
 
 if TYPE_CHECKING:
     from surefoot.core.settings import Settings
+    from surefoot.engine.execution import Execution
     from surefoot.engine.task_execution import TaskExecution
     from surefoot.results.cached import Hit, Miss
 
@@ -52,6 +53,10 @@ class Caching:
         self.is_default = is_default  # nobody named a policy
         self.key_storage = key_storage
         self.locks: LockManager | None = policy.lock_manager if policy is not None and policy.is_serializable else None
+
+    def use(self, execution: TaskExecution) -> CacheUse:
+        """What a run makes of it."""
+        return CacheUse(self, execution)
 
 
 class CacheOptionError(BadInput, TypeError):
@@ -205,11 +210,25 @@ class CacheUse:
         assert self.caching.locks is not None
         assert self.key is not None
         self._refuse_circle()
-        self._asked_lock = True
+        if not self._asked_lock:
+            self._asked_lock = True
+            self._let_go_at_the_end()
         if self.caching.locks.acquire_lock(self.key, self._holder, acquire_timeout=0):
             return None
         wait_s, self._wait_s = self._wait_s, min(2 * self._wait_s, _WAIT_MAX_S)
         return Held(f"another run holds the lock of the cache key {_told(self.key)}", wait_s)
+
+    def _let_go_at_the_end(self) -> None:
+        """Should the run break off before it comes to that itself."""
+        execution = self._execution
+        ended = execution.ended
+
+        def let_go(run: Execution) -> None:
+            self.let_go()
+            if ended is not None:
+                ended(run)
+
+        execution.ended = let_go
 
     def _refuse_circle(self) -> None:
         """Raise WouldDeadlock if a run around this one holds the lock."""

@@ -9,7 +9,6 @@ from uuid import UUID
 from surefoot.core.facts import ResultAt, RunFact, TaskRunCreated
 from surefoot.core.states import COMPLETED
 from surefoot.engine import scope
-from surefoot.engine.caching import CacheUse
 from surefoot.engine.effects import Enter, Held, Verdict
 from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
@@ -105,7 +104,7 @@ class TaskExecution(Execution):
             self.transaction = TaskTransaction(self, around)
         self.retries = rules.attempts - 1
         caching = self.definition.caching
-        self.cache = None if caching is None else CacheUse(caching, self)
+        self.cache = None if caching is None else caching.use(self)
         return task_life(
             rules, self._keeps(), flow is not None and flow.resuming is not None, caching is not None, self
         )

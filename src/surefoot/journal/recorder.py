@@ -104,7 +104,8 @@ class Recorder:
         """Record a line. Where there is no room for it, it is counted, and the count stands in its place later."""
         payload = encode(fact)
         with self._lock:
-            has_room = not self._cuts or self._mark_cuts()
+            # Where this line has no room either, no count is written yet: one is enough for all that are missing.
+            has_room = not self._cuts or (not self._is_refused(self._logs, len(payload)) and self._mark_cuts())
             if has_room and (self._logs.segment.append(payload) or self._append_slowly(self._logs, payload)):
                 if self._is_written:
                     self._write_soon(at_once=fact.level >= _ERROR)
@@ -217,8 +218,7 @@ class Recorder:
         if size > FRAME_MAX:
             self._trouble = OSError(f"one fact has {size:,} bytes, and {FRAME_MAX:,} is the most")
             return False
-        until_us, refused_bytes = self._refused[stream.name]
-        if size >= refused_bytes and 0 < until_us - get_clock().mono_us() <= _RETRY_US:
+        if self._is_refused(stream, size):
             return False
         self._is_busy = True
         try:
@@ -233,6 +233,11 @@ class Recorder:
         finally:
             self._is_busy = False
             self._append_waiting()
+
+    def _is_refused(self, stream: Stream, size: int) -> bool:
+        """Whether there was no room for so much just now."""
+        until_us, refused_bytes = self._refused[stream.name]
+        return size >= refused_bytes and 0 < until_us - get_clock().mono_us() <= _RETRY_US
 
     def _append_anew(self, stream: Stream, payload: bytes) -> bool:
         if self._writer is None:

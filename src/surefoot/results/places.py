@@ -361,6 +361,8 @@ class Given:
             return _awaited(answer) if hasattr(answer, "__await__") else answer
         except OSError:
             raise
+        except KeyError as error:  # of an object that keeps them in a dict
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(arguments[0])) from error
         except Exception as error:
             raise OSError(
                 errno.EIO, f"{type(error).__name__}: {error}", str(arguments[0] if arguments else "")
