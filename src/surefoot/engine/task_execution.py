@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -21,8 +20,6 @@ from surefoot.results.persistence import CachedAt, forget
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
-    from surefoot.engine.interrupts import Reach
-    from surefoot.engine.slots import Slot
     from surefoot.engine.transactions import TaskTransaction
     from surefoot.results.cached import Hit
 
@@ -35,22 +32,8 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = (
-        "cache",
-        "depth",
-        "index",
-        "map_id",
-        "place",
-        "reach",
-        "resume",
-        "retries",
-        "slot",
-        "task_key",
-        "thread",
-        "transaction",
-    )
+    __slots__ = ("cache", "index", "map_id", "retries", "task_key", "transaction")
 
-    depth: int  # how many task runs of the same flow run it is nested in
     retries: int
 
     def __init__(
@@ -71,14 +54,6 @@ class TaskExecution(Execution):
         self.map_id = map_id
         if self.transaction is not None:
             self.context.run(scope.transact, self.transaction)
-        # Of a submitted run: where its life is, what makes it go on, how to interrupt it, its right to run, and the
-        # thread that it is on.
-        self.place = 0
-        self.resume: Callable[[], Any] | None = None
-        self.reach: Reach | None = None
-        self.slot: Slot | None = None
-        self.thread: int | None = None
-        self.depth = parent.depth + 1 if type(parent) is TaskExecution else 0
         flow = self.flow
         self.index = 0
         if flow is not None:

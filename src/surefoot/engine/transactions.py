@@ -395,11 +395,6 @@ class TaskTransaction(Transaction):
                 return
         self.execution.settled_late(*told)
 
-    def submitted(self, future: Any) -> None:
-        """The run goes to a task runner: whatever is around it ends after it."""
-        if isinstance(self.parent, Transaction):
-            self.parent.futures.append(future)
-
     def _fail_around(self) -> None:
         parent, execution = self.parent, self.execution
         if parent is not None and not parent.is_closed:
