@@ -23,6 +23,12 @@ _DOOR = {
     "unmapped": "annotations",
 }
 
+# Modules that are there by their names alone.
+_ROOMS = frozenset(
+    "cache_policies client context exceptions flows futures locking logging results runtime serializers settings "
+    "states task_runners tasks testing transactions types utilities".split()
+)
+
 __all__ = [
     "Flow",
     "Future",
@@ -43,8 +49,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "runtime":  # scripts say `surefoot.runtime.flow_run.name` after a mere `import surefoot`
-        return import_module("surefoot.runtime")
+    if name in _ROOMS:  # scripts say `surefoot.runtime.flow_run.name` after a mere `import surefoot`
+        return import_module(f"surefoot.{name}")
     if name not in _DOOR:
         raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"surefoot.{_DOOR[name]}"), name)  # a second access costs nothing
