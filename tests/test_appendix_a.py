@@ -161,7 +161,7 @@ def timeouts() -> str:
     with pytest.raises(TimeoutError, match=r"was not done after 0\.01 s; it goes on"):
         future.result(timeout=0.01)
     future.wait(timeout=0.01)
-    with pytest.raises(TimeoutError, match=r"1 of 1 task runs were not done after 0\.01 s"):
+    with pytest.raises(TimeoutError, match=r"1 of 1 runs were not done after 0\.01 s"):
         list(as_completed([future], timeout=0.01))
     assert wait([future], timeout=0.01).not_done == {future}
     for ask in (future.result, future.wait, lambda timeout: wait([future], timeout)):

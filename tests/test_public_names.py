@@ -19,12 +19,15 @@ import surefoot
 KNOWN: dict[str, set[str]] = {
     "surefoot": {
         "Flow", "Future", "Skip", "State", "Task", "__version__", "allow_failure", "exponential_backoff",
-        "flow", "get_run_logger", "quote", "tags", "task", "unmapped",
+        "flatten", "flow", "get_run_logger", "quote", "tags", "task", "unmapped",
     },
     "surefoot.main": {"Flow", "Task", "flow", "task"},
     "surefoot.flows": {"Flow", "flow", "load_flow_from_script", "load_flows_from_script", "select_flow"},
     "surefoot.tasks": {"Task", "exponential_backoff", "task", "task_input_hash"},
-    "surefoot.futures": {"Future", "FutureList", "as_completed", "wait"},
+    "surefoot.futures": {
+        "FlowRunFuture", "Future", "FutureList", "as_completed", "resolve_futures_to_results",
+        "resolve_futures_to_states", "wait",
+    },
     "surefoot.task_runners": {"TaskRunner", "ThreadPoolTaskRunner"},
     "surefoot.states": {
         "AwaitingConcurrencySlot", "AwaitingRetry", "Cancelled", "Cancelling", "Completed", "Crashed", "Failed",
@@ -39,8 +42,8 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.runtime": {"deployment", "flow_run", "task_run"},
     "surefoot.testing": {"Clock", "Harness", "disable_run_logger", "test_harness"},
     "surefoot.testing.utilities": {"surefoot_test_harness", "test_harness"},
-    "surefoot.annotations": {"allow_failure", "quote", "unmapped"},
-    "surefoot.utilities.annotations": {"allow_failure", "quote", "unmapped"},
+    "surefoot.annotations": {"allow_failure", "flatten", "freeze", "opaque", "quote", "unmapped"},
+    "surefoot.utilities.annotations": {"allow_failure", "flatten", "freeze", "opaque", "quote", "unmapped"},
     "surefoot.client.schemas": {"FlowRun", "State", "StateType", "TaskRun"},
     "surefoot.client.schemas.objects": {"FlowRun", "State", "StateDetails", "StateType", "TaskRun"},
     "surefoot.drawing": {"Drawing"},

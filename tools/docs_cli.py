@@ -16,6 +16,7 @@ import msgspec
 from surefoot.cli.app import app
 from surefoot.cli.commands.config import View
 from surefoot.cli.commands.db import Compacted, Upgrade
+from surefoot.cli.commands.migrate import Migration
 from surefoot.cli.commands.profile import Profile, ProfilePage
 from surefoot.cli.commands.results import KeptOfRun, Removal, Shown
 from surefoot.cli.commands.version import Versions
@@ -70,6 +71,7 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "flow-run-watch": FlowRun,
     "home": HomeSurvey,
     "home-remove": RemovedHome,
+    "migrate-prefect": Migration,
     "profile-inspect": ProfilePage,
     "profile-ls": list[Profile],
     "task-run-cancel": list[TaskRun],

@@ -14,6 +14,7 @@ _DOOR = {
     "Task": "tasks",
     "allow_failure": "annotations",
     "exponential_backoff": "tasks",
+    "flatten": "annotations",
     "flow": "flows",
     "get_run_logger": "logging",
     "quote": "annotations",
@@ -21,6 +22,12 @@ _DOOR = {
     "task": "tasks",
     "unmapped": "annotations",
 }
+
+# Modules that are there by their names alone.
+_ROOMS = frozenset(
+    "cache_policies client context exceptions flows futures locking logging results runtime serializers settings "
+    "states task_runners tasks testing transactions types utilities".split()
+)
 
 __all__ = [
     "Flow",
@@ -31,6 +38,7 @@ __all__ = [
     "__version__",
     "allow_failure",
     "exponential_backoff",
+    "flatten",
     "flow",
     "get_run_logger",
     "quote",
@@ -41,8 +49,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "runtime":  # scripts say `surefoot.runtime.flow_run.name` after a mere `import surefoot`
-        return import_module("surefoot.runtime")
+    if name in _ROOMS:  # scripts say `surefoot.runtime.flow_run.name` after a mere `import surefoot`
+        return import_module(f"surefoot.{name}")
     if name not in _DOOR:
         raise AttributeError(f"module 'surefoot' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"surefoot.{_DOOR[name]}"), name)  # a second access costs nothing

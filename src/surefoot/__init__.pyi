@@ -1,6 +1,7 @@
 from surefoot import runtime as runtime
 from surefoot._version import __version__ as __version__
 from surefoot.annotations import allow_failure as allow_failure
+from surefoot.annotations import flatten as flatten
 from surefoot.annotations import quote as quote
 from surefoot.annotations import unmapped as unmapped
 from surefoot.context import tags as tags

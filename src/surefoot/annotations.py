@@ -1,13 +1,15 @@
-"""Marks on arguments that change how they are taken: `unmapped`, `allow_failure`, `quote`.
+"""Marks on arguments that change how they are taken: `unmapped`, `allow_failure`, `quote` ...
 
-May import: nothing of ours.
+May import: core.errors.
 """
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-__all__ = ["Annotation", "allow_failure", "quote", "unmapped"]
+from surefoot.core.errors import BadInput
+
+__all__ = ["Annotation", "allow_failure", "flatten", "freeze", "opaque", "quote", "unmapped"]
 
 T = TypeVar("T")
 
@@ -23,6 +25,10 @@ class Annotation(Generic[T]):
     def unwrap(self) -> T:
         """The value inside."""
         return self.value
+
+    def rewrap(self, value: T) -> Self:
+        """The same mark around another value."""
+        return type(self)(value)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.value!r})"
@@ -44,7 +50,7 @@ class unmapped(Annotation[T]):
 
 
 class allow_failure(Annotation[T]):
-    """Run even if this upstream FAILED: the parameter then gets its exception.
+    """Run even if this upstream FAILED or was skipped: the parameter then gets its exception, or None.
 
     An upstream that crashed or was cancelled still stops the run.
     """
@@ -56,3 +62,48 @@ class quote(Annotation[T]):
     """Take this value as it is: nothing in it is looked for, waited for or replaced. For very large containers."""
 
     __slots__ = ()
+
+
+class opaque(Annotation[T]):
+    """Take a future as its value, and anything else as it is: what is in it is neither looked for nor replaced."""
+
+    __slots__ = ()
+
+
+class flatten(Annotation[T]):
+    """In `.map`: one run for each element of each element. Futures among them are waited for first.
+
+    >>> flatten([[1, 2], [3]]).unwrap()
+    [[1, 2], [3]]
+    """
+
+    __slots__ = ()
+
+
+class FreezeError(BadInput, ValueError):
+    """A value in `freeze` is none that JSON can hold."""
+
+
+class freeze(Annotation[T]):
+    """A value that JSON can hold, checked here and now. Raises ValueError for any other.
+
+    >>> freeze({"a": [1, 2]}).unfreeze()
+    {'a': [1, 2]}
+    """
+
+    __slots__ = ()
+
+    def __init__(self, value: T) -> None:
+        import json  # a door: 3 ms for what is seldom used
+
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise FreezeError(
+                f"freeze() got {value!r}, which JSON cannot hold: {error}.", do="Pass plain values."
+            ) from None
+        super().__init__(value)
+
+    def unfreeze(self) -> T:
+        """The value inside."""
+        return self.value

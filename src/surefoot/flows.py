@@ -20,8 +20,10 @@ from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.recorded_parameters import json_values
 from surefoot.engine.resuming import Restart, restart_of
 from surefoot.engine.sketching import sketcher
+from surefoot.futures import FlowRunFuture, Future, FutureList
 from surefoot.parameters import ParameterSchema, Validate, hidden_in, schema_of, validator_of
 from surefoot.results.asking import asked
+from surefoot.submitting import flow_here, submit, submit_each
 from surefoot.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ T = TypeVar("T")
 
 class TaskRunnerTypeError(BadInput, TypeError):
     """`task_runner` is not a task runner."""
+
+
+class GeneratorRefused(BadInput, TypeError):
+    """A flow that yields was submitted."""
 
 
 class Flow(Definition, Generic[P, R]):
@@ -235,6 +241,66 @@ class Flow(Definition, Generic[P, R]):
             self.bind(args, kwargs)  # a call that does not fit is refused where it stands, not where it is awaited
             return running.coroutine(lambda: self._execution(args, kwargs, wait_for), return_state)
         return running.run(self._execution(args, kwargs, wait_for), return_state)
+
+    @overload
+    def submit(
+        self: Flow[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> FlowRunFuture[T]: ...
+    @overload
+    def submit(
+        self, *args: Any, return_state: Literal[False] = False, wait_for: Any = None, **kwargs: Any
+    ) -> FlowRunFuture[R]: ...
+    @overload
+    def submit(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State: ...
+    def submit(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Run the flow as a part of the flow run around it, beside it, and go on at once with a future.
+
+        It runs in this process, on a thread or an event loop of the task runner around it, and brings a task runner of
+        its own. Futures among the arguments are waited for without holding a thread. Raises MissingContextError outside
+        of a flow, and GeneratorRefused for a flow whose function yields.
+        """
+        if (sketch := sketcher()) is not None:
+            return sketch.submitted(self, args, kwargs, wait_for, return_state)
+        self._refuse_generators("submit")
+        flow = flow_here(self, "submit")
+        future: FlowRunFuture[R] = FlowRunFuture(self._execution(args, kwargs, wait_for))
+        return submit(flow, future, return_state)
+
+    @overload
+    def map(
+        self: Flow[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[False] = False,
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> FutureList[T]: ...
+    @overload
+    def map(
+        self, *args: Any, return_state: Literal[False] = False, wait_for: Any = None, **kwargs: Any
+    ) -> FutureList[R]: ...
+    @overload
+    def map(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> list[State]: ...
+    def map(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """Submit the flow once for each element of its iterable arguments, and give the list of futures.
+
+        The arguments are taken as by the `map` of a task.
+        """
+        self._refuse_generators("map")
+        begin: Callable[..., Future[R]] = lambda row_args, row_kwargs, _: FlowRunFuture(  # noqa: E731
+            self._execution(row_args, row_kwargs, wait_for)
+        )
+        return submit_each(self, args, kwargs, wait_for, begin, return_state)
+
+    def _refuse_generators(self, verb: str) -> None:
+        if self.isgenerator:
+            raise GeneratorRefused(
+                f"Flow {self.name!r} yields its values one by one, which .{verb}() cannot hand on.",
+                do=f"Call it, `for value in {getattr(self.fn, '__name__', 'my_flow')}(...)`, or have it return a list.",
+            )
 
     # -- drawing
 

@@ -1,4 +1,4 @@
-"""Futures: tasks that were submitted, and waiting for them.
+"""Futures: tasks and flows that were submitted, and waiting for them.
 
     from surefoot.futures import as_completed, wait
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from surefoot.core.cards import card, state_mark
@@ -17,15 +17,24 @@ from surefoot.core.clock import get_clock
 from surefoot.core.errors import BadInput
 from surefoot.core.ids import to_uuid
 from surefoot.core.os.forks import after_fork_in_child
+from surefoot.engine.inputs import Reference, find_references, replace_references
 from surefoot.engine.interrupts import GateShut
 from surefoot.engine.waiting import Needs, ended, wait_for
 from surefoot.states import State, StateType
 
 if TYPE_CHECKING:
     from surefoot.engine.execution import Execution
-    from surefoot.engine.task_execution import TaskExecution
 
-__all__ = ["DoneAndNotDone", "Future", "FutureList", "as_completed", "wait"]
+__all__ = [
+    "DoneAndNotDone",
+    "FlowRunFuture",
+    "Future",
+    "FutureList",
+    "as_completed",
+    "resolve_futures_to_results",
+    "resolve_futures_to_states",
+    "wait",
+]
 
 R = TypeVar("R")
 
@@ -47,11 +56,12 @@ class Future(Generic[R]):
     """
 
     _surefoot_future = True
+    _noun: ClassVar[str] = "Task run"
 
     __slots__ = ("__weakref__", "_callbacks", "_execution", "_state", "run_id", "run_name")
 
-    def __init__(self, execution: TaskExecution) -> None:
-        self._execution: TaskExecution | None = execution
+    def __init__(self, execution: Execution) -> None:
+        self._execution: Execution | None = execution
         self._state: State | None = None
         self._callbacks: list[Callable[[Future[R]], object]] | None = []
         self.run_id = execution.run_id
@@ -75,11 +85,11 @@ class Future(Generic[R]):
     def _tell_of(self, fn: Callable[[Future[R]], object], error: BaseException) -> None:
         import logging
 
-        said = "The done callback %r of task run %r raised."
-        logging.getLogger("surefoot").error(said, fn, self.run_name, exc_info=error)
+        said = "The done callback %r of %s %r raised."
+        logging.getLogger("surefoot").error(said, fn, self._noun.lower(), self.run_name, exc_info=error)
 
     @property
-    def execution(self) -> TaskExecution | None:
+    def execution(self) -> Execution | None:
         """The run behind it; None when it has ended."""
         return self._execution
 
@@ -113,7 +123,7 @@ class Future(Generic[R]):
         if self._state is None:
             wait_for(self, _checked(timeout))
             if self._state is None:
-                raise TimeoutError(f"Task run {self.run_name!r} was not done after {timeout} s; it goes on.")
+                raise TimeoutError(f"{self._noun} {self.run_name!r} was not done after {timeout} s; it goes on.")
         value: R = self._state.result(raise_on_failure)
         return value
 
@@ -153,11 +163,29 @@ class Future(Generic[R]):
         return value
 
     def __repr__(self) -> str:
-        return f"<Future {self.run_name!r} {self.state.name}>"
+        return f"<{type(self).__name__} {self.run_name!r} {self.state.name}>"
 
     def _repr_html_(self) -> str:
         state = self.state
-        return card(f"Task run {self.run_name}", [state_mark(state.type, state.name)], {"Message": state.message})
+        return card(f"{self._noun} {self.run_name}", [state_mark(state.type, state.name)], {"Message": state.message})
+
+
+class FlowRunFuture(Future[R]):
+    """A submitted flow. All that a `Future` does; its run has a `flow_run_id`, and can be cancelled alone."""
+
+    _noun = "Flow run"
+
+    __slots__ = ()
+
+    @property
+    def flow_run_id(self) -> UUID:
+        """The id of the flow run."""
+        return to_uuid(self.run_id)
+
+    @property
+    def task_run_id(self) -> UUID:
+        """Of a task's future only: raises AttributeError."""
+        raise AttributeError("This is the future of a flow run: it has a flow_run_id.")
 
 
 class FutureList(list[Future[R]]):
@@ -185,9 +213,7 @@ class FutureList(list[Future[R]]):
         else:
             pending = wait(self, timeout=timeout).not_done
             if pending:
-                raise TimeoutError(
-                    f"{len(pending)} of {len(self)} task runs were not done after {timeout} s; they go on."
-                )
+                raise TimeoutError(f"{len(pending)} of {len(self)} runs were not done after {timeout} s; they go on.")
         return [future.result(raise_on_failure=raise_on_failure) for future in self]
 
     def __repr__(self) -> str:
@@ -245,11 +271,34 @@ def _as_completed(unique: list[Future[R]], timeout: float | None) -> Iterator[Fu
             future = ended.take(left_s())
             if future is None:
                 raise WaitTimeoutError(
-                    f"{len(unique) - number} of {len(unique)} task runs were not done after {timeout} s; they go on."
+                    f"{len(unique) - number} of {len(unique)} runs were not done after {timeout} s; they go on."
                 )
             yield future
     finally:
         ended.close()
+
+
+def resolve_futures_to_results(expression: Any) -> Any:
+    """`expression` with the value of each future and state in it in place of that, waited for.
+
+    Containers are searched as arguments of tasks are. Raises what the first run raised that did not complete.
+    """
+    __tracebackhide__ = True
+    return _resolved(expression, lambda state: state.result())
+
+
+def resolve_futures_to_states(expression: Any) -> Any:
+    """`expression` with the final state of each future in it in place of that, waited for. Failures do not raise."""
+    return _resolved(expression, lambda state: state)
+
+
+def _resolved(expression: Any, of: Callable[[State], Any]) -> Any:
+    found: list[Reference] = []
+    find_references(expression, found)
+    for future in {id(reference.target): reference.pending for reference in found}.values():
+        if future is not None:
+            future.wait()
+    return replace_references(expression, lambda target, _: of(target if type(target) is State else target.state))
 
 
 def _countdown(timeout: float | None) -> Callable[[], float | None]:
@@ -304,7 +353,7 @@ class _NextEnded:
         """Any one of those that have not ended."""
         return Needs(self._not_ended(), any_one=True)
 
-    def _not_ended(self) -> Iterator[TaskExecution]:
+    def _not_ended(self) -> Iterator[Execution]:
         futures = self._futures
         while self._done_before < len(futures) and futures[self._done_before].done():
             self._done_before += 1

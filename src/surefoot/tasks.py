@@ -12,22 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, Literal, 
 
 from msgspec import UNSET, UnsetType
 
-from surefoot.annotations import Annotation, allow_failure, quote, unmapped
 from surefoot.core.delays import DelaySpec, exponential_backoff
-from surefoot.core.errors import MappingLengthMismatch, MappingMissingIterable, MissingContextError
-from surefoot.core.ids import new_id
 from surefoot.engine import running
 from surefoot.engine.definition import Definition, Hooks, RunName, check_trigger
-from surefoot.engine.flow_execution import FlowExecution
-from surefoot.engine.interrupts import GateShut
-from surefoot.engine.progress import MapProgress
-from surefoot.engine.scope import current
 from surefoot.engine.sketching import sketcher
 from surefoot.engine.task_execution import TaskExecution
-from surefoot.engine.telling import map_ended
 from surefoot.futures import Future, FutureList
 from surefoot.results.asking import asked
 from surefoot.states import State
+from surefoot.submitting import flow_here, submit, submit_each
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -222,30 +215,9 @@ class Task(Definition, Generic[P, R]):
         """
         if (sketch := sketcher()) is not None:
             return sketch.submitted(self, args, kwargs, wait_for, return_state)
-        flow = self._flow("submit")
-        future: Future[R] = self._submit(flow, self._execution(args, kwargs, wait_for))
-        if return_state:
-            future.wait()
-            return future.state
-        return future
-
-    def _submit(self, flow: FlowExecution, execution: TaskExecution) -> Future[R]:
-        pool = flow.pool
-        if pool is None:
-            pool = flow.open_pool()
-        future: Future[R] = Future(execution)
-        pool.submit(execution)
-        return future
-
-    def _flow(self, verb: str) -> FlowExecution:
-        execution = current()
-        flow = None if execution is None else execution.flow
-        if flow is None:
-            raise MissingContextError(
-                f"Task {self.name!r} was given to .{verb}() outside of a flow, so no task runner is there to run it.",
-                do=f"Call it directly, {self.name}(...), or from within a function that is decorated with @flow.",
-            )
-        return flow
+        flow = flow_here(self, "submit")
+        future: Future[R] = Future(self._execution(args, kwargs, wait_for))
+        return submit(flow, future, return_state)
 
     @overload
     def map(
@@ -268,64 +240,10 @@ class Task(Definition, Generic[P, R]):
         are; of a dict the keys are taken; a future stands for the iterable that it gives. Raises MappingMissingIterable
         and MappingLengthMismatch before anything runs.
         """
-        if (sketch := sketcher()) is not None:
-            return sketch.mapped(self, args, kwargs, wait_for, return_state, self._rows)
-        flow = self._flow("map")
-        rows = self._rows(args, kwargs)
-        if rows and not self.fits(*rows[0]):
-            self.bind(*rows[0])  # a call that does not fit is refused before the first run
-        (flow.pool or flow.open_pool()).check(self, rows)
-        map_id = new_id()
-        progress = MapProgress(self.name, len(rows))
-        futures: FutureList[R] = FutureList()
-        for row_args, row_kwargs in rows:
-            future = self._submit(flow, self._execution(row_args, row_kwargs, wait_for, map_id))
-            with GateShut():
-                future.add_done_callback(lambda done: map_ended(flow, progress, done.state))
-            futures.append(future)
-        if return_state:
-            futures.wait()
-            return [future.state for future in futures]
-        return futures
-
-    def _rows(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-        """The arguments of each run of a map."""
-        given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
-        columns: dict[int | str, list[Any]] = {}
-        repeated: dict[int | str, Any] = {}
-        for place, value in given:
-            column = _column(value)
-            if column is None:
-                repeated[place] = value.value if isinstance(value, unmapped) else value
-            else:
-                columns[place] = column
-        if not columns:
-            raise MappingMissingIterable(
-                f"{self.name}.map() got no iterable to map over.",
-                do=f"Pass a list, range, generator ..., or call {self.name}.submit() for a single run.",
-            )
-        lengths = {place: len(column) for place, column in columns.items()}
-        if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{self._place(place)} has {length}" for place, length in lengths.items())
-            raise MappingLengthMismatch(
-                f"{self.name}.map() got iterables of unequal length: {told}.",
-                do="Make them equal, or wrap what every run should get whole in unmapped(...).",
-            )
-        count = next(iter(lengths.values()))
-        names = list(kwargs)
-        positions = range(len(args))
-        if not kwargs and len(columns) == len(args) == 1:
-            return [((value,), {}) for value in columns[0]]
-        return [
-            (
-                tuple(columns[place][i] if place in columns else repeated[place] for place in positions),
-                {name: columns[name][i] if name in columns else repeated[name] for name in names},
-            )
-            for i in range(count)
-        ]
-
-    def _place(self, place: int | str) -> str:
-        return repr(self.name_at(place) if isinstance(place, int) else place)
+        begin: Callable[..., Future[R]] = lambda row_args, row_kwargs, map_id: Future(  # noqa: E731
+            self._execution(row_args, row_kwargs, wait_for, map_id)
+        )
+        return submit_each(self, args, kwargs, wait_for, begin, return_state)
 
 
 def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str | None:
@@ -338,26 +256,6 @@ def task_input_hash(context: TaskRunContext, arguments: dict[str, Any]) -> str |
     from surefoot.cache_policies import INPUTS, TASK_SOURCE
 
     return (INPUTS + TASK_SOURCE).compute_key(context, arguments, {})
-
-
-def _column(value: Any) -> list[Any] | None:
-    """The elements of an argument of `.map`; None for one that every run gets whole."""
-    if isinstance(value, (unmapped, quote)):
-        return None
-    if isinstance(value, allow_failure):
-        inner = _column(value.value)
-        return None if inner is None else [allow_failure(item) for item in inner]
-    if isinstance(value, Future):
-        return _column(value.result())
-    if isinstance(value, (str, bytes, bytearray, Annotation)) or not _is_iterable(value):
-        return None
-    return list(value)
-
-
-def _is_iterable(value: Any) -> bool:
-    if isinstance(value, type):
-        return False
-    return hasattr(value, "__iter__") or (hasattr(value, "__getitem__") and hasattr(value, "__len__"))
 
 
 @overload

@@ -248,7 +248,7 @@ def test_as_completed_raises_when_the_time_is_up_and_says_how_many_are_left() ->
         door.open(0)
         ends = as_completed(futures, timeout=0.2)
         first = next(ends).result()
-        with pytest.raises(TimeoutError, match=r"1 of 2 task runs were not done after 0\.2 s; they go on"):
+        with pytest.raises(TimeoutError, match=r"1 of 2 runs were not done after 0\.2 s; they go on"):
             next(ends)
         door.open(1)
         return first

@@ -23,6 +23,7 @@ from tests.recorded import record
 
 CANCELLED, COMPLETED, CRASHED, FAILED = StateType.CANCELLED, StateType.COMPLETED, StateType.CRASHED, StateType.FAILED
 SOON = 0.02  # a limit that is waited for
+WHILE = 0.5  # long enough for what is within to begin, on a machine that is busy with other things
 NEVER = 1000.0  # one that nothing here reaches
 NOBODY = threading.Event()  # sets this
 
@@ -226,7 +227,7 @@ def test_the_outer_limit_ends_the_inner_run_as_cancelled(home: Path) -> None:
     def between() -> None:
         innermost()
 
-    @flow(timeout_seconds=SOON, flow_run_name="outer")
+    @flow(timeout_seconds=WHILE, flow_run_name="outer")
     def program() -> None:
         between()
 
@@ -254,11 +255,11 @@ def test_the_inner_limit_ends_the_inner_run_alone(home: Path) -> None:
 
 
 def test_of_equal_limits_one_is_told_and_nothing_is_left_open(home: Path) -> None:
-    @task(timeout_seconds=SOON)
+    @task(timeout_seconds=WHILE)
     def inner() -> None:
         turn()
 
-    @flow(timeout_seconds=SOON)
+    @flow(timeout_seconds=WHILE)
     def program() -> None:
         inner()
 
@@ -269,13 +270,13 @@ def test_of_equal_limits_one_is_told_and_nothing_is_left_open(home: Path) -> Non
 
 
 def test_code_that_swallows_the_outer_limit_within_the_inner_call_ends_both(home: Path) -> None:
-    @task(timeout_seconds=0.05)
+    @task(timeout_seconds=2 * WHILE)
     def inner() -> str:
         swallows()  # the flow's
         turn()
         return ""
 
-    @flow(timeout_seconds=SOON)
+    @flow(timeout_seconds=WHILE)
     def program() -> None:
         inner()
 
@@ -307,7 +308,7 @@ def test_a_submitted_task_that_is_busy_is_ended(home: Path) -> None:
 def test_in_a_thread_a_call_into_c_is_told_as_late_when_it_returns(home: Path) -> None:
     reads, writes = os.pipe()
 
-    @task(timeout_seconds=SOON)
+    @task(timeout_seconds=WHILE)
     def blocked() -> bytes:
         return os.read(reads, 1)
 
@@ -315,7 +316,7 @@ def test_in_a_thread_a_call_into_c_is_told_as_late_when_it_returns(home: Path) -
     def program() -> State:
         future: Future[bytes] = blocked.submit()
         with pytest.raises(TimeoutError, match="it goes on"):
-            future.result(timeout=3 * SOON)
+            future.result(timeout=3 * WHILE)
         os.write(writes, b"x")
         future.wait()
         return future.state

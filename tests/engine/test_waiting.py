@@ -226,7 +226,8 @@ def test_more_waiting_threads_than_the_limit_are_refused_with_their_number(
     with pytest.raises(TooDeep, match=r"5 tasks of .* wait for other tasks") as caught:
         program(6)
     assert "Return futures" in str(caught.value)
-    assert {run.last.state_type for run in record(home).task_runs} <= {COMPLETED, "FAILED"}
+    # The innermost may not have begun when the flow fails: then it is cancelled.
+    assert {run.last.state_type for run in record(home).task_runs} <= {COMPLETED, "FAILED", "CANCELLED"}
 
 
 def test_waits_for_any_of_several_may_nest_deeply() -> None:

@@ -93,8 +93,9 @@ def poll(running: Program) -> list[str]:
     [(8, 50), (24, 1), pytest.param(64, 500, marks=pytest.mark.long), pytest.param(200, 5, marks=pytest.mark.long)],
 )
 def test_many_processes_write_at_once_while_others_read_and_nobody_meets_a_lock(
-    processes: int, count: int, home: Path
+    processes: int, count: int, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SUREFOOT_LEDGER_FOLD_WAIT_SECONDS", "60")  # however slow the machine is: nobody is to be late
     runs_of(home, processes, count)
 
 

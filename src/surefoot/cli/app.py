@@ -32,6 +32,7 @@ _PLACES: Final = {
     "home": Place("surefoot.cli.commands.home", "home", "See what lies in the home, and how large it is."),
     "config": Place("surefoot.cli.commands.config", "config", "See and change settings."),
     "profile": Place("surefoot.cli.commands.profile", "profile", "Manage named sets of settings."),
+    "migrate": Place("surefoot.cli.commands.migrate", "migrate", "Move a project over to Surefoot."),
     "version": Place("surefoot.cli.commands.version", "version", "Show versions and where things are."),
     "completion": Place(
         "surefoot.cli.commands.completion", "completion", "Print the script that completes in your shell."

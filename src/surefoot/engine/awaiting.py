@@ -38,9 +38,9 @@ from surefoot.engine.effects import (
     Stopped,
     Verdict,
 )
-from surefoot.engine.execution import Execution, pending_in, stop_of
+from surefoot.engine.execution import Execution, stop_of
 from surefoot.engine.flow_execution import FlowExecution
-from surefoot.engine.inputs import PLAIN
+from surefoot.engine.inputs import PLAIN, pending_in
 from surefoot.engine.reaching import ON, heeded, stop_over
 from surefoot.engine.task_execution import TaskExecution
 

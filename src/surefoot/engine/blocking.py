@@ -37,9 +37,9 @@ from surefoot.engine.effects import (
     Stopped,
     Verdict,
 )
-from surefoot.engine.execution import Execution, pending_in
+from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
-from surefoot.engine.inputs import PLAIN
+from surefoot.engine.inputs import PLAIN, pending_in
 from surefoot.engine.interrupts import Shelter
 from surefoot.engine.reaching import ON
 from surefoot.engine.task_execution import TaskExecution

@@ -33,10 +33,10 @@ from surefoot.engine.calling import guarded
 from surefoot.engine.commands import obey
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Call, Finish, Outcome, Raised, Returned, Stopped
-from surefoot.engine.execution import pending_in, stop_of
+from surefoot.engine.execution import stop_of
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.importable import adopt_scripts, is_script
-from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references
+from surefoot.engine.inputs import PLAIN, Reference, find_references, pending_in, replace_references
 from surefoot.engine.keys import Keys
 from surefoot.engine.lifecycle import reason
 from surefoot.engine.links import Links

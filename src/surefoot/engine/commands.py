@@ -17,7 +17,6 @@ from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.forking import is_inherited
 from surefoot.engine.reaching import ON, is_any_on, send, strays
-from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.timers import call_later
 from surefoot.journal.commands import Command
 
@@ -50,7 +49,7 @@ def cancel(run_id: bytes, why: str) -> bool:
     return submitted is not None
 
 
-def _submitted(run_id: bytes) -> TaskExecution | None:
+def _submitted(run_id: bytes) -> Execution | None:
     for flow in list(ON.values()):
         if isinstance(flow, FlowExecution) and flow.pool is not None:
             found = flow.pool.find(run_id)
@@ -73,8 +72,8 @@ def _stop(execution: Execution, why: str) -> None:
         call_later(STOP_GRACE_S, lambda: _tell_stuck(execution))
 
 
-def _stop_submitted(execution: TaskExecution, why: str) -> None:
-    flow = execution.flow
+def _stop_submitted(execution: Execution, why: str) -> None:
+    flow = execution.around
     if flow is None or flow.pool is None:
         return
     is_first = execution.stop is None

@@ -20,12 +20,12 @@ from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Enter, Keep, NotReady, Raised, Settle, Skipped, Stopped, Verdict
 from surefoot.engine.hashing import fingerprint, short_hash
-from surefoot.engine.inputs import PLAIN, Reference, find_references, replace_references, value_of
+from surefoot.engine.inputs import PLAIN, Reference, find_references, pending_in, with_values
 from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
-from surefoot.engine.tracebacks import traceback_text
+from surefoot.engine.tracebacks import cause_of, traceback_text
 from surefoot.engine.verdicts import judged, verdict_over
 from surefoot.results.asking import NOTHING_ASKED, Persistence, tell_here
 from surefoot.results.persistence import keep_for, stored_at
@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from surefoot.core.os.threads import Gate
     from surefoot.core.states import StateType
     from surefoot.engine.flow_execution import FlowExecution
+    from surefoot.engine.interrupts import Reach
+    from surefoot.engine.slots import Slot
     from surefoot.results.persistence import CachedAt
 
-__all__ = ["Execution", "pending_in", "stop_of"]
+__all__ = ["Execution", "stop_of"]
 
 _OVER = Context()
 _NONE_MADE: Mapping[bytes, int] = {}
@@ -64,6 +66,7 @@ class Execution:
         "context",
         "data",
         "definition",
+        "depth",
         "earlier",
         "ended",
         "epoch",
@@ -81,9 +84,12 @@ class Execution:
         "new_name",
         "parent",
         "persistence",
+        "place",
         "ran_us",
+        "reach",
         "references",
         "result",
+        "resume",
         "run_count",
         "run_id",
         "run_key",
@@ -92,11 +98,13 @@ class Execution:
         "runs_before",
         "sealed",
         "session",
+        "slot",
         "start_us",
         "state_name",
         "state_type",
         "stop",
         "tags",
+        "thread",
         "told",
         "unkept",
         "unkeyed",
@@ -155,6 +163,14 @@ class Execution:
         self.gate: Gate | None = None
         self.level = 0
         self.awaits: tuple[Any, Any] | None = None
+        # Of a submitted run: where its life is, what makes it go on, how to interrupt it, its right to run, and the
+        # thread that it is on.
+        self.place = 0
+        self.resume: Callable[[], Any] | None = None
+        self.reach: Reach | None = None
+        self.slot: Slot | None = None
+        self.thread: int | None = None
+        self.depth: int = parent.depth + 1 if parent is not None and parent.is_task else 0  # tasks of its flow run
         self.told = 0  # how often that task was cancelled for it, and this not taken back yet
         log_prints = definition.log_prints
         if log_prints is None:
@@ -174,6 +190,11 @@ class Execution:
     def begin(self) -> Life:
         """The life of this run."""
         raise Defect("An execution is either a task's or a flow's.")
+
+    @property
+    def around(self) -> FlowExecution | None:
+        """The flow run that it is a part of."""
+        return self.flow if self.is_task else None if self.parent is None else self.parent.flow
 
     @property
     def attempt(self) -> int:
@@ -369,7 +390,7 @@ class Execution:
 
     def _told_by(self, error: BaseException, kind: StateType) -> str | None:
         """The traceback of an exception that ended the run, or an attempt; ties it to the run that it ended first."""
-        cause_id = self._cause_of(error)
+        cause_id = cause_of(error, self.run_id, None if self.parent is None else self.parent.run_id)
         if self.cause_id is None:
             self.cause_id = cause_id
         was_told = kind is CANCELLED and error.__traceback__ is None  # by others: nothing was raised here
@@ -379,25 +400,6 @@ class Execution:
 
     def keep_little_of(self, error: BaseException) -> None:
         """A run has failed with this exception, and all is told of it."""
-
-    def _cause_of(self, error: BaseException) -> bytes | None:
-        """The run that this exception ended first, if it came here out of that run; and tie it to this one.
-
-        An exception carries the run that it ended first, and the run around the last one that it left: only there does
-        it count as a cause. So one exception object that is raised by two runs is not told as the same failure.
-        """
-        cause_id, around_id = getattr(error, "__surefoot_cause__", (None, None))
-        if around_id != self.run_id:
-            cause_id = None
-        outer = self.parent
-        try:
-            error.__surefoot_cause__ = (  # type: ignore[attr-defined]
-                cause_id or self.run_id,
-                None if outer is None else outer.run_id,
-            )
-        except Exception:
-            return cause_id  # a type of exception that takes no attributes: further out the text alone tells
-        return cause_id
 
     def finished(self) -> None:
         """The life is over, its hooks included: nothing of its inputs may be kept alive by whoever keeps its future."""
@@ -494,8 +496,10 @@ class Execution:
         against = judged(references, self.definition.trigger)
         if against is not None:
             return against
-        self.args = tuple([replace_references(value, value_of) for value in self.args])
-        self.kwargs = {name: replace_references(value, value_of) for name, value in self.kwargs.items()}
+        try:
+            self.args, self.kwargs = with_values(self.args, self.kwargs, f"{self.definition.kind} {self.run_name!r}")
+        except Exception as error:
+            return Raised(error)
         self.references = self.before = None
         self.is_mutable = True
         return self.name_it() if self.is_task else None  # a flow is named when its parameters are checked
@@ -581,11 +585,6 @@ def _persistence_here() -> Persistence | None:
 
 
 tell_here(_persistence_here)
-
-
-def pending_in(references: list[Reference]) -> list[Any]:
-    """The futures among references that have not ended."""
-    return [future for future in (reference.pending for reference in references) if future is not None]
 
 
 def stop_of(error: BaseException) -> Stopped:

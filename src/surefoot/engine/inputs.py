@@ -11,18 +11,20 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from surefoot.annotations import Annotation, allow_failure, quote
+from surefoot.annotations import Annotation, allow_failure, freeze, opaque, quote
+from surefoot.core.errors import BadInput
 from surefoot.core.states import COMPLETED
 from surefoot.states import State, get_state_exception
 
 if TYPE_CHECKING:
     from surefoot.futures import Future
 
-__all__ = ["PLAIN", "Reference", "find_references", "replace_references", "value_of"]
+__all__ = ["PLAIN", "Reference", "find_references", "pending_in", "replace_references", "value_of", "with_values"]
 
 # Values of exactly these types hold no future and are no container: they are passed over without a look inside.
 _BUILT_IN: Final = frozenset({list, tuple, dict, set, frozenset})
 _LEVELS_MAX: Final = 16  # also the way out of a container that holds itself
+_CLOSED: Final = (quote, freeze)  # marks around what is taken as it is
 PLAIN: Final = frozenset({int, float, bool, str, bytes, complex, type(None), type(...), range, bytearray})
 
 
@@ -84,8 +86,14 @@ def _walk(value: Any, found: list[Reference], allowed: bool, seen: set[int]) -> 
         found.append(Reference(value, allowed))
         return True
     if issubclass(kind, Annotation):
-        if not issubclass(kind, quote):
-            _walk(value.value, found, allowed or issubclass(kind, allow_failure), seen)
+        if issubclass(kind, opaque):
+            inner, allowed = _bare(value, allowed)
+            value = inner if is_reference(type(inner)) else None
+        elif issubclass(kind, _CLOSED):
+            value = None
+        else:
+            value, allowed = value.value, allowed or issubclass(kind, allow_failure)
+        _walk(value, found, allowed, seen)
         return True
     parts = _parts(value, kind)
     if parts is None or id(value) in seen:
@@ -97,6 +105,14 @@ def _walk(value: Any, found: list[Reference], allowed: bool, seen: set[int]) -> 
     for part in parts:
         marked |= _walk(part, found, allowed, seen)
     return marked
+
+
+def _bare(value: Any, allowed: bool) -> tuple[Any, bool]:
+    """What stands in one mark or several, and whether its failure is allowed."""
+    while isinstance(value, Annotation):
+        allowed = allowed or isinstance(value, allow_failure)
+        value = value.value
+    return value, allowed
 
 
 def is_reference(kind: type) -> bool:
@@ -136,8 +152,11 @@ def _replace(value: Any, replacement: Callable[[Any, bool], Any], allowed: bool,
     if is_reference(kind):
         return replacement(value, allowed)
     if issubclass(kind, Annotation):
-        if issubclass(kind, quote):
+        if issubclass(kind, _CLOSED):
             return value.value
+        if issubclass(kind, opaque):
+            inner, allowed = _bare(value, allowed)
+            return replacement(inner, allowed) if is_reference(type(inner)) else inner
         return _replace(value.value, replacement, allowed or issubclass(kind, allow_failure), done)
     if id(value) in done:
         return done[id(value)]
@@ -208,3 +227,31 @@ def value_of(target: Any, allows_failure: bool) -> Any:
     if state.type is COMPLETED:
         return state.data
     return get_state_exception(state)
+
+
+def pending_in(references: list[Reference]) -> list[Any]:
+    """The futures among references that have not ended."""
+    return [future for future in (reference.pending for reference in references) if future is not None]
+
+
+class Unsearchable(BadInput, TypeError):
+    """A container in an argument cannot be searched, or made anew with values in place of futures."""
+
+
+def with_values(args: tuple[Any, ...], kwargs: dict[str, Any], owner: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments with values in place of futures and states. Raises Unsearchable for a container that takes none."""
+    return (
+        tuple([_with_value(value, f"{number}", owner) for number, value in enumerate(args, 1)]),
+        {name: _with_value(value, name, owner) for name, value in kwargs.items()},
+    )
+
+
+def _with_value(value: Any, name: str, owner: str) -> Any:
+    try:
+        return replace_references(value, value_of)
+    except Exception as error:
+        raise Unsearchable(
+            f"Argument {name} of {owner} cannot be made anew with values in place of futures: "
+            f"{type(error).__name__}: {error}.",
+            do="Pass it in quote(...) if there are no futures in it, else the values themselves.",
+        ) from error

@@ -15,13 +15,15 @@ from contextvars import Context
 from functools import partial
 from typing import Final
 
+from surefoot.core.states import FINAL
 from surefoot.engine.awaiting import far
 from surefoot.engine.awaiting import perform as perform_awaiting
 from surefoot.engine.blocking import perform
+from surefoot.engine.effects import Effect, Finish, Hook, Stopped
+from surefoot.engine.execution import Execution
 from surefoot.engine.interrupts import shelter_of, while_nobody_enters
 from surefoot.engine.pool import AWAY, PARKING, Pool
 from surefoot.engine.slots import CALLED, HeldLoop, Slot
-from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.waiting import HERE
 
 __all__ = ["Lane", "Lanes"]
@@ -37,7 +39,7 @@ class Lanes:
         self._lanes: dict[int, list[Lane]] = {}  # by depth
         self._lock = threading.Lock()
 
-    def begin(self, execution: TaskExecution, slot: Slot) -> None:
+    def begin(self, execution: Execution, slot: Slot) -> None:
         """Take on a life that holds a slot."""
         with self._lock:
             lanes = self._lanes.setdefault(execution.depth, [])
@@ -48,7 +50,7 @@ class Lanes:
                 lane.admits(execution, slot)
         lane.begin(execution, slot)
 
-    def interrupt(self, told: Collection[TaskExecution]) -> None:
+    def interrupt(self, told: Collection[Execution]) -> None:
         """Cancel the calls of these. What they were told to is `execution.stop`."""
         for lane in self._all():
             lane.interrupt(told)
@@ -69,8 +71,8 @@ class Lane:
     def __init__(self, pool: Pool, name: str) -> None:
         self._pool = pool
         self._loop = asyncio.new_event_loop()
-        self._tasks: dict[TaskExecution, asyncio.Task[None]] = {}
-        self._slots: dict[TaskExecution, Slot] = {}
+        self._tasks: dict[Execution, asyncio.Task[None]] = {}
+        self._slots: dict[Execution, Slot] = {}
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -79,7 +81,7 @@ class Lane:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.get_loop().run_forever()  # what tasks leave behind is cancelled by the runner
 
-    def admits(self, execution: TaskExecution, slot: Slot) -> bool:
+    def admits(self, execution: Execution, slot: Slot) -> bool:
         """Have a life run here, unless this loop is held by somebody who waits."""
         with while_nobody_enters():
             thread = self._thread.ident
@@ -94,15 +96,15 @@ class Lane:
         """What whoever holds this loop lends meanwhile."""
         return HeldLoop(self._pool.slots, list(self._slots.values()))
 
-    def begin(self, execution: TaskExecution, slot: Slot) -> None:
+    def begin(self, execution: Execution, slot: Slot) -> None:
         """Take on a life that was admitted."""
         self._loop.call_soon_threadsafe(self._create, execution, slot, context=Context())
 
-    def _create(self, execution: TaskExecution, slot: Slot) -> None:
+    def _create(self, execution: Execution, slot: Slot) -> None:
         task = self._tasks[execution] = self._loop.create_task(self._live(execution, slot))
         task.add_done_callback(partial(self._was_never_begun, execution, slot))
 
-    async def _live(self, execution: TaskExecution, slot: Slot) -> None:
+    async def _live(self, execution: Execution, slot: Slot) -> None:
         pool, error, ended = self._pool, None, False
         try:
             ended = await self._go_on(execution)
@@ -115,7 +117,7 @@ class Lane:
         elif ended:
             pool.end(execution)
 
-    async def _go_on(self, execution: TaskExecution) -> bool:
+    async def _go_on(self, execution: Execution) -> bool:
         """Live on until the life parks or ends. Whether it has ended."""
         pool, send = self._pool, execution.life.send
         outcome = pool.resumed(execution)
@@ -133,26 +135,33 @@ class Lane:
                 outcome = await far[kind](execution, effect)
             elif kind not in perform_awaiting:
                 outcome = perform[kind](execution, effect)
-            elif pool.enters_call(execution):
+            elif not _is_stopped(effect) and pool.enters_call(execution):
                 outcome = await perform_awaiting[kind](execution, effect)
                 if not pool.leaves_call(execution):
                     return False
             else:
                 outcome = execution.stop
+                if (
+                    kind is Hook and execution.state_type in FINAL
+                ):  # what is left of the life of one that was told to stop
+                    outcome = await perform_awaiting[kind](execution, effect)
+                if isinstance(effect, Finish):  # what a submitted flow run has submitted itself ends with it
+                    stop = effect.stop if outcome is None or _is_stopped(effect) else outcome
+                    await perform_awaiting[kind](execution, Finish(stop))
 
-    def _was_never_begun(self, execution: TaskExecution, slot: Slot, task: asyncio.Task[None]) -> None:
+    def _was_never_begun(self, execution: Execution, slot: Slot, task: asyncio.Task[None]) -> None:
         """Code of the user's that cancels all tasks of its loop may hit one before its first step."""
         if self._tasks.get(execution) is task:
             del self._tasks[execution]
             self._leave(execution, slot)
             self._pool.broke(execution, asyncio.CancelledError())
 
-    def _leave(self, execution: TaskExecution, slot: Slot) -> None:
+    def _leave(self, execution: Execution, slot: Slot) -> None:
         if self._slots.get(execution) is slot:  # else it is back already, after it was parked
             del self._slots[execution]
         self._pool.slots.release(slot)
 
-    def interrupt(self, told: Collection[TaskExecution]) -> None:
+    def interrupt(self, told: Collection[Execution]) -> None:
         """Cancel those that are called here."""
 
         def cancel() -> None:
@@ -167,3 +176,8 @@ class Lane:
         """Stop the loop."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(JOIN_S)
+
+
+def _is_stopped(effect: Effect) -> bool:
+    """Whether it is the end of a flow run that was stopped, which nothing stops once more."""
+    return isinstance(effect, Finish) and type(effect.stop) is Stopped

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from surefoot.engine.waiting import Needs
 
 if TYPE_CHECKING:
-    from surefoot.engine.task_execution import TaskExecution
+    from surefoot.engine.execution import Execution
 
 __all__ = ["Countdown", "Drained"]
 
@@ -37,7 +37,7 @@ class Drained:
 
     execution = None
 
-    def __init__(self, outstanding: dict[TaskExecution, None]) -> None:
+    def __init__(self, outstanding: dict[Execution, None]) -> None:
         self._outstanding = outstanding
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[Any], None]] = []

@@ -1,4 +1,4 @@
-"""The pool: the lives of the submitted tasks of one flow run.
+"""The pool: the lives of the submitted tasks of one flow run, and of the flow runs that it submitted.
 
 Only a call holds a thread. A life that waits for its inputs, for futures that it returned, or for its retry is parked:
 a callback or a timer puts it in line again. A worker that waits for a future runs that task itself if nobody has begun
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import CancelledRun, MissingContextError
 from surefoot.core.os.threads import THIS_THREAD, ThreadGate
-from surefoot.core.states import CRASHED, FINAL
+from surefoot.core.states import CRASHED, FAILED, FINAL
 from surefoot.engine.blocking import perform
 from surefoot.engine.effects import (
     AskRetry,
@@ -25,30 +25,32 @@ from surefoot.engine.effects import (
     Effect,
     Enter,
     FindCached,
+    Finish,
     Hook,
     NotReady,
+    Prepare,
     Raised,
     Resolve,
     Settle,
     Skipped,
     Sleep,
     Stopped,
+    Verdict,
 )
-from surefoot.engine.execution import pending_in
-from surefoot.engine.inputs import PLAIN
+from surefoot.engine.execution import Execution
+from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.inputs import PLAIN, pending_in
 from surefoot.engine.interrupts import Reach, Undisturbed
 from surefoot.engine.latches import Countdown, Drained
 from surefoot.engine.lifecycle import reason
 from surefoot.engine.reaching import Interrupted, within
 from surefoot.engine.scope import current
 from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
-from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.timers import Timer, call_later
-from surefoot.engine.waiting import HERE, ended, refuse_inherited, wait_for
+from surefoot.engine.waiting import HERE, circle_of, ended, refuse_inherited, wait_for
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
-    from surefoot.engine.execution import Execution
     from surefoot.engine.lanes import Lanes
 
 __all__ = ["AWAY", "PARKING", "Pool"]
@@ -60,7 +62,7 @@ _TOLD: Final = "its flow run ended first"
 
 PARKING: Final = frozenset({Resolve, Settle, Sleep})  # effects at which a life may be parked
 AWAY: Final = object()  # instead of an outcome: the life is in other hands now
-_CALLING: Final = frozenset({Call, Hook, AskRetry, FindCached})  # effects that call the user's code
+_CALLING: Final = frozenset({Call, Hook, AskRetry, FindCached, Prepare})  # effects that call the user's code
 
 
 class Pool:
@@ -76,8 +78,8 @@ class Pool:
         self.name = name
         self.slots = Slots(max_workers, name, self)
         self._lock = self.slots.lock
-        self._outstanding: dict[TaskExecution, None] = {}
-        self._timers: dict[TaskExecution, Timer] = {}
+        self._outstanding: dict[Execution, None] = {}
+        self._timers: dict[Execution, Timer] = {}
         self._awaited: list[Drained] = []
         self._lanes: Lanes | None = None
         self._stop: Stopped | None = None
@@ -89,7 +91,7 @@ class Pool:
     def check(self, definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
         """Raise an error if a task cannot be called here with one of these sets of arguments."""
 
-    def submit(self, execution: TaskExecution) -> None:
+    def submit(self, execution: Execution) -> None:
         """Begin a life. Returns at once; the life goes on when its inputs are there and a slot is free."""
         refuse_inherited(execution)
         with Undisturbed():
@@ -105,12 +107,12 @@ class Pool:
         if broken is not None:
             raise broken
 
-    def go_on(self, execution: TaskExecution) -> None:
+    def go_on(self, execution: Execution) -> None:
         """Live on, in a thread that holds a slot."""
         execution.thread = threading.get_ident()
         self._live(execution, None)
 
-    def _live(self, execution: TaskExecution, outcome: Any) -> BaseException | None:
+    def _live(self, execution: Execution, outcome: Any) -> BaseException | None:
         """Live on until the life parks or ends. Any thread may take the next step.
 
         Returns what went wrong with us, if anything.
@@ -130,6 +132,8 @@ class Pool:
                     outcome = self._call(execution, effect)
                 elif kind in PARKING:
                     outcome = self.park(execution, effect)
+                elif kind is Finish:
+                    outcome = self._finish(execution, effect)
                 else:
                     outcome = perform[kind](execution, effect)
                 if outcome is AWAY:
@@ -141,17 +145,18 @@ class Pool:
             return error
         return None
 
-    def resumed(self, execution: TaskExecution) -> Any:
+    def resumed(self, execution: Execution) -> Any:
         """The outcome of the effect at which a life was parked; None for a new life."""
         resume, execution.resume = execution.resume, None
         return None if resume is None else resume()
 
-    def _call(self, execution: TaskExecution, effect: Effect) -> Any:
+    def _call(self, execution: Execution, effect: Effect) -> Any:
         """Call the user's code, and let others interrupt it."""
         reach = Reach()
         execution.gate = THIS_THREAD.gate
         if not self.enters_call(execution, reach):
-            return execution.stop
+            # The hooks of a run that was told to stop are what is left of its life.
+            return perform[Hook](execution, effect) if _is_last_hook(execution, effect) else execution.stop
         outcome = perform[type(effect)](execution, effect)
         reach.over()
         if not self.leaves_call(execution):
@@ -160,7 +165,19 @@ class Pool:
             return execution.stop or outcome
         return outcome
 
-    def enters_call(self, execution: TaskExecution, reach: Reach | None = None) -> bool:
+    def _finish(self, execution: Execution, effect: Effect) -> Any:
+        """Bring what a submitted flow run has submitted itself to its end, whatever stops that run meanwhile."""
+        assert isinstance(execution, FlowExecution)
+        assert isinstance(effect, Finish)
+        if type(effect.stop) is not Stopped:
+            outcome = self._call(execution, effect)
+            if outcome is AWAY or execution.pool is None:
+                return outcome
+            effect = Finish(execution.stop or effect.stop)  # it was told to stop just before
+        perform[Finish](execution, effect)
+        return execution.stop
+
+    def enters_call(self, execution: Execution, reach: Reach | None = None) -> bool:
         """Whether the user's code may be called: not if the run was told to stop."""
         with self._lock:
             if execution.stop is not None:
@@ -169,7 +186,7 @@ class Pool:
             execution.place = CALLED
             return True
 
-    def leaves_call(self, execution: TaskExecution) -> bool:
+    def leaves_call(self, execution: Execution) -> bool:
         """Whether the life still waits for what the call gave: not if it has been ended meanwhile."""
         with self._lock:
             execution.reach = None
@@ -178,7 +195,7 @@ class Pool:
             execution.place = HELD
             return True
 
-    def end(self, execution: TaskExecution) -> None:
+    def end(self, execution: Execution) -> None:
         """A life is over."""
         try:
             execution.finished()
@@ -192,7 +209,7 @@ class Pool:
             for each in drained:
                 each.set()
 
-    def broke(self, execution: TaskExecution, error: BaseException) -> None:
+    def broke(self, execution: Execution, error: BaseException) -> None:
         """A life cannot go on for a reason that is not the user's, for example that it cannot be recorded:
         it ends all the same.
         """
@@ -205,7 +222,7 @@ class Pool:
 
     # -- parking
 
-    def park(self, execution: TaskExecution, effect: Effect) -> Any:
+    def park(self, execution: Execution, effect: Effect) -> Any:
         """Let a life wait without a thread. Its outcome if there is nothing to wait for, else AWAY."""
         if type(effect) is Sleep:
             return self._park_asleep(execution, effect.seconds)
@@ -218,6 +235,9 @@ class Pool:
                 return execution.settle(effect, found)
             settled = effect
             execution.references = found
+            circle = circle_of(execution, waiting)
+            if circle is not None:
+                return Verdict(FAILED, "Failed", reason(circle), circle)
             return self._park_until(execution, waiting, lambda: execution.stop or execution.settle(settled, found))
         if execution.stop is not None:
             return execution.stop
@@ -226,14 +246,11 @@ class Pool:
             return AWAY
         return self._park_until(execution, execution.unfinished(), lambda: execution.stop or self.inputs_of(execution))
 
-    def inputs_of(self, execution: TaskExecution) -> NotReady | Skipped | Raised | None:
+    def inputs_of(self, execution: Execution) -> NotReady | Skipped | Raised | None:
         """All upstreams have ended: put their values in place, or say what is in the way."""
-        try:
-            return execution.take_inputs()
-        except Exception as error:  # a container of the user's that cannot be made anew with the values in it
-            return Raised(error)
+        return execution.take_inputs()
 
-    def _park_until(self, execution: TaskExecution, waiting: list[Any], resume: Callable[[], Any]) -> Any:
+    def _park_until(self, execution: Execution, waiting: list[Any], resume: Callable[[], Any]) -> Any:
         with self._lock:
             if execution.stop is not None:
                 return execution.stop
@@ -248,7 +265,7 @@ class Pool:
             future.add_done_callback(countdown)
         return AWAY
 
-    def _park_asleep(self, execution: TaskExecution, seconds: float) -> Any:
+    def _park_asleep(self, execution: Execution, seconds: float) -> Any:
         with self._lock:
             if execution.stop is not None:
                 return execution.stop
@@ -258,17 +275,19 @@ class Pool:
             self._timers[execution] = call_later(get_clock().pause_s(seconds), lambda: self._woke(execution))
         return AWAY
 
-    def _woke(self, execution: TaskExecution) -> None:
+    def _woke(self, execution: Execution) -> None:
         with self._lock:
             self._timers.pop(execution, None)
         self.slots.put(execution, PARKED)
 
     # -- waiting inside a worker
 
-    def run_here(self, execution: TaskExecution) -> bool:
+    def run_here(self, execution: Execution) -> bool:
         """Run a task, for which this worker waits, on its own thread, if that is ready and nobody has begun it."""
         slot = HERE.slot
         if slot is None or not slot.is_held or execution.definition.isasync or not _may_run_inline():
+            return False
+        if not execution.is_task:
             return False
         with Undisturbed():
             if execution not in self._outstanding or not self.slots.take_out(execution, READY):
@@ -281,7 +300,7 @@ class Pool:
             gate.uncover()
         return True
 
-    def begin_in_lane(self, execution: TaskExecution) -> None:
+    def begin_in_lane(self, execution: Execution) -> None:
         """Begin, or go on with, the life of an asynchronous task that was given a slot."""
         from surefoot.engine.lanes import Lanes  # a door: asyncio takes 30 ms to import
 
@@ -358,7 +377,7 @@ class Pool:
         if self._lanes is not None:
             self._lanes.interrupt(told)
 
-    def _reach(self, execution: TaskExecution, stop: Stopped, again: bool = False) -> None:
+    def _reach(self, execution: Execution, stop: Stopped, again: bool = False) -> None:
         """Have a task notice that it was told to stop, unless it is on an event loop."""
         with self._lock:
             timer = self._timers.pop(execution, None)
@@ -369,15 +388,20 @@ class Pool:
         elif (reach := execution.reach) is not None:
             reach.interrupt(Interrupted(stop), again=again)
 
-    def find(self, run_id: bytes) -> TaskExecution | None:
-        """A task that was submitted and has not ended."""
-        return next((each for each in list(self._outstanding) if each.run_id == run_id), None)
+    def find(self, run_id: bytes) -> Execution | None:
+        """A run that was submitted and has not ended: here, or in a flow run that was."""
+        outstanding = list(self._outstanding)
+        for each in outstanding:
+            if each.run_id == run_id:
+                return each
+        inner = [each.pool for each in outstanding if isinstance(each, FlowExecution)]
+        return next((found for pool in inner if pool is not None and (found := pool.find(run_id)) is not None), None)
 
-    def submitted_within(self, outer: Execution) -> list[TaskExecution]:
+    def submitted_within(self, outer: Execution) -> list[Execution]:
         """The tasks that another run submitted, or what that called; those have not ended."""
         return [each for each in list(self._outstanding) if each.parent is not None and within(each.parent, outer)]
 
-    def cancel(self, execution: TaskExecution, stop: Stopped) -> None:
+    def cancel(self, execution: Execution, stop: Stopped) -> None:
         """Stop one task, and no other. Asked again, it is interrupted again."""
         with Undisturbed():
             with self._lock:
@@ -399,6 +423,8 @@ class Pool:
                 if execution.place != CALLED:
                     continue  # it is on its way
                 execution.place = GONE
+            if isinstance(execution, FlowExecution) and execution.pool is not None:
+                execution.pool.finish(execution.stop or True)
             self.slots.crew.leave_behind(execution.thread)
             execution.abandon()
             self.end(execution)
@@ -414,6 +440,10 @@ class Pool:
             self._lanes.close()
 
 
+def _is_last_hook(execution: Execution, effect: Effect) -> bool:
+    return type(effect) is Hook and execution.state_type in FINAL
+
+
 def _may_run_inline() -> bool:
     """Whether a task run on this stack has about as much room as on a thread of its own,
     and nothing interrupts it but its own limits.
@@ -423,7 +453,7 @@ def _may_run_inline() -> bool:
     except ValueError:
         execution: Any = current()
         while execution is not None and execution.definition.timeout_seconds is None:
-            if execution.is_task and execution.slot is not None:
+            if execution.slot is not None:
                 return True
             execution = execution.parent
     return False

@@ -25,6 +25,7 @@ from surefoot.engine.calling import out_of_time
 from surefoot.engine.child import command
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Call, Effect, Outcome, Raised, Returned, Stopped
+from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.importable import scripts
 from surefoot.engine.inputs import PLAIN
@@ -67,15 +68,19 @@ class ProcessPool(Pool):
         self.slots.for_loops = False  # asynchronous tasks have an event loop in their child
         self.slots.crew.useful = max_workers  # their threads only wait
         self._children = _Children(max_workers, method, initializer)
-        self._payloads: dict[TaskExecution, bytes] = {}
+        self._payloads: dict[Execution, bytes] = {}
         self._kept_bytes = 0
 
     def check(self, definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
+        if definition.kind != "Task":
+            return
         for args, kwargs in rows:
             check_call(definition, args, kwargs)
 
-    def submit(self, execution: TaskExecution) -> None:
-        if execution.references is None:
+    def submit(self, execution: Execution) -> None:
+        if not isinstance(execution, TaskExecution):
+            pass  # a flow runs here, and brings a task runner of its own
+        elif execution.references is None:
             self._pickle(execution)
         else:
             check_call(execution.definition, execution.args, execution.kwargs)
@@ -94,17 +99,17 @@ class ProcessPool(Pool):
                     self._kept_bytes += len(payload)
         return payload
 
-    def inputs_of(self, execution: TaskExecution) -> Any:
+    def inputs_of(self, execution: Execution) -> Any:
         outcome = super().inputs_of(execution)
-        if outcome is None:
+        if outcome is None and isinstance(execution, TaskExecution):
             try:
                 self._pickle(execution)
             except Exception as error:
                 return Raised(error)
         return outcome
 
-    def _call(self, execution: TaskExecution, effect: Effect) -> Any:
-        if type(effect) is not Call:
+    def _call(self, execution: Execution, effect: Effect) -> Any:
+        if type(effect) is not Call or not isinstance(execution, TaskExecution):
             return super()._call(execution, effect)
         call = _RemoteCall(self._children, execution, effect.timeout_s)
         if not self.enters_call(execution, call):
@@ -119,7 +124,7 @@ class ProcessPool(Pool):
             return execution.stop
         return outcome
 
-    def end(self, execution: TaskExecution) -> None:
+    def end(self, execution: Execution) -> None:
         with self._lock:
             self._kept_bytes -= len(self._payloads.pop(execution, b""))
         self._children.counts.forget(execution)
@@ -332,7 +337,7 @@ class _Counts:
         """An attempt has ended."""
         self._told[execution.run_id] = counts
 
-    def forget(self, execution: TaskExecution) -> None:
+    def forget(self, execution: Execution) -> None:
         """The run has ended."""
         self._told.pop(execution.run_id, None)
 

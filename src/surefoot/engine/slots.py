@@ -16,8 +16,8 @@ from surefoot.engine.crew import Crew
 from surefoot.engine.waiting import HERE
 
 if TYPE_CHECKING:
+    from surefoot.engine.execution import Execution
     from surefoot.engine.pool import Pool
-    from surefoot.engine.task_execution import TaskExecution
 
 __all__ = ["BLOCKED_MAX", "CALLED", "GONE", "HELD", "PARKED", "READY", "HeldLoop", "Slot", "Slots"]
 
@@ -134,8 +134,8 @@ class Slots:
         self.pool = pool
         self.for_loops = True  # whether asynchronous tasks run on event loops here, not on threads
         # Some of those in line may have been taken out of turn; they are not READY any more.
-        self._for_threads: deque[TaskExecution] = deque()
-        self._for_loops: deque[TaskExecution] = deque()
+        self._for_threads: deque[Execution] = deque()
+        self._for_loops: deque[Execution] = deque()
         self._claims: deque[Claim] = deque()  # first come, first served
         self._taken = 0  # slots that are held, by threads and by tasks on event loops, or kept for the first claim
         self._blocked = 0  # threads that have lent theirs
@@ -143,18 +143,18 @@ class Slots:
 
     # -- the line
 
-    def put(self, execution: TaskExecution, place: int = HELD) -> None:
+    def put(self, execution: Execution, place: int = HELD) -> None:
         """Let a task have its turn, if it is still in that place."""
         with self.lock:
             if execution.place != place:
                 return
             execution.place = READY
-            on_loop = self.for_loops and execution.definition.isasync
+            on_loop = execution.definition.isasync and (self.for_loops or not execution.is_task)
             (self._for_loops if on_loop else self._for_threads).append(execution)
             steps = self.employ()
         _do(steps)
 
-    def take_out(self, execution: TaskExecution, *places: int) -> bool:
+    def take_out(self, execution: Execution, *places: int) -> bool:
         """Take a life out of one of these places, to go on with it. False if it is elsewhere."""
         with self.lock:
             if execution.place not in places:
@@ -183,14 +183,14 @@ class Slots:
                 break
         return steps
 
-    def _begin_step(self, execution: TaskExecution) -> Step:
+    def _begin_step(self, execution: Execution) -> Step:
         return lambda: self.pool.begin_in_lane(execution)
 
-    def first_for_threads(self) -> TaskExecution | None:
+    def first_for_threads(self) -> Execution | None:
         """The first in line of those that need a thread. With the lock held."""
         return _first(self._for_threads)
 
-    def take_first(self) -> TaskExecution | None:
+    def take_first(self) -> Execution | None:
         """The first in line, for a thread that has a slot, unless that is for somebody else. With the lock held."""
         if self._claims:
             return None
@@ -201,7 +201,7 @@ class Slots:
         threaded.place = HELD
         return threaded
 
-    def call(self, execution: TaskExecution) -> None:
+    def call(self, execution: Execution) -> None:
         """Live on with a task, on this thread and in its slot."""
         slot = HERE.slot = execution.slot = Slot(self, on_thread=True)
         self.pool.go_on(execution)
@@ -366,7 +366,7 @@ class Slots:
         self._taken -= 1
 
 
-def _first(line: deque[TaskExecution]) -> TaskExecution | None:
+def _first(line: deque[Execution]) -> Execution | None:
     while line and line[0].place != READY:
         line.popleft()
     return line[0] if line else None

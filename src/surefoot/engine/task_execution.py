@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -18,8 +17,6 @@ from surefoot.results.persistence import CachedAt
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
-    from surefoot.engine.interrupts import Reach
-    from surefoot.engine.slots import Slot
     from surefoot.results.cached import Hit
 
 __all__ = ["TaskExecution"]
@@ -31,21 +28,8 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = (
-        "cache",
-        "depth",
-        "index",
-        "map_id",
-        "place",
-        "reach",
-        "resume",
-        "retries",
-        "slot",
-        "task_key",
-        "thread",
-    )
+    __slots__ = ("cache", "index", "map_id", "retries", "task_key")
 
-    depth: int  # how many task runs of the same flow run it is nested in
     retries: int
 
     def __init__(
@@ -63,14 +47,6 @@ class TaskExecution(Execution):
         super().__init__(task, args, kwargs, parent, session() if parent is None else parent.session)
         self.task_key = key
         self.map_id = map_id
-        # Of a submitted run: where its life is, what makes it go on, how to interrupt it, its right to run, and the
-        # thread that it is on.
-        self.place = 0
-        self.resume: Callable[[], Any] | None = None
-        self.reach: Reach | None = None
-        self.slot: Slot | None = None
-        self.thread: int | None = None
-        self.depth = parent.depth + 1 if type(parent) is TaskExecution else 0
         flow = self.flow
         self.index = 0
         if flow is not None:

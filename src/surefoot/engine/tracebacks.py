@@ -10,7 +10,7 @@ import os
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Final
 
-__all__ = ["SharedFrames", "traceback_text"]
+__all__ = ["SharedFrames", "cause_of", "traceback_text"]
 
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _CHAIN_MAX: Final = 20  # exceptions behind exceptions that are told piece by piece
@@ -141,3 +141,19 @@ class SharedFrames:
             frame = self._frames.setdefault(entry.tb_frame.f_code, entry.tb_frame)
             made = TracebackType(made, frame, entry.tb_lasti, entry.tb_lineno)
         return made
+
+
+def cause_of(error: BaseException, run_id: bytes, around_id: bytes | None) -> bytes | None:
+    """The run that an exception ended first, if it came out of that run into this one; and tie it to this one.
+
+    An exception carries the run that it ended first, and the run around the last one that it left: only there does it
+    count as a cause. So one exception object that is raised by two runs is not told as the same failure.
+    """
+    cause_id, ended_within = getattr(error, "__surefoot_cause__", (None, None))
+    if ended_within != run_id:
+        cause_id = None
+    try:
+        error.__surefoot_cause__ = (cause_id or run_id, around_id)  # type: ignore[attr-defined]
+    except Exception:
+        return cause_id  # a type of exception that takes no attributes: further out the text alone tells
+    return cause_id

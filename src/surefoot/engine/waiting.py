@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import MissingContextError, WouldDeadlock
-from surefoot.engine.interrupts import GateShut, Shelter, check_room, shelter_of
+from surefoot.engine.interrupts import GateShut, Shelter, check_room, shelter_of, while_nobody_enters
 from surefoot.engine.scope import current
 
 if TYPE_CHECKING:
+    from surefoot.engine.execution import Execution
     from surefoot.engine.lanes import Lane
     from surefoot.engine.pool import Pool
     from surefoot.engine.slots import Slot
-    from surefoot.engine.task_execution import TaskExecution
 
-__all__ = ["HERE", "Needs", "Waitable", "ended", "wait_for"]
+__all__ = ["HERE", "Needs", "Waitable", "circle_of", "ended", "wait_for"]
 
 LOOKED_AT_MAX: Final = (
     10_000  # runs looked at in search of a circle: behind a wait there are few, or there is no circle
@@ -34,7 +34,7 @@ class Needs:
 
     __slots__ = ("any_one", "executions")
 
-    def __init__(self, executions: Iterable[TaskExecution], any_one: bool = False) -> None:
+    def __init__(self, executions: Iterable[Execution], any_one: bool = False) -> None:
         self.executions = executions
         self.any_one = any_one
 
@@ -43,7 +43,7 @@ class Waitable(Protocol):
     """A future, as the engine sees it."""
 
     @property
-    def execution(self) -> TaskExecution | None: ...
+    def execution(self) -> Execution | None: ...
     def done(self) -> bool: ...
     def needs(self) -> Needs: ...
     def add_done_callback(self, fn: Callable[[Any], None], /) -> None: ...
@@ -128,12 +128,14 @@ async def ended(waitable: Waitable, timeout: float | None = None) -> None:
             waitable.remove_done_callback(way_back.begin)
 
 
-def refuse_inherited(execution: TaskExecution) -> None:
+def refuse_inherited(execution: Execution) -> None:
     """Raise MissingContextError in a process forked from that of this submitted run, which does not go on here."""
-    pool = execution.flow.pool if execution.flow is not None else None
+    around = execution.around
+    pool = None if around is None else around.pool
     if pool is not None and pool.process != os.getpid():
         raise MissingContextError(
-            f"Task run {execution.run_name!r} belongs to a flow run of the process that this one was forked from.",
+            f"{execution.definition.kind} run {execution.run_name!r} belongs to a flow run of the process that this "
+            "one was forked from.",
             do=f"Call {execution.definition.name}() directly here, or submit it, and wait for it, in that process.",
         )
 
@@ -197,7 +199,7 @@ def _slot_here() -> Lender | None:
     """
     execution: Any = current()
     while execution is not None:
-        if execution.is_task and execution.slot is not None:
+        if execution.slot is not None:
             break
         execution = execution.parent
     slot: Slot | None = HERE.slot if execution is None else execution.slot
@@ -209,25 +211,40 @@ def _slot_here() -> Lender | None:
 def _refuse_circle(waitable: Waitable) -> None:
     """Raise WouldDeadlock if `waitable` waits for this very thread. Called while no thread begins or ends a wait."""
     try:
-        culprit = _awaits(waitable.needs(), threading.get_ident(), set())
+        here = threading.get_ident()
+        culprit = _awaits(waitable.needs(), lambda execution: execution.thread == here, set())
     except RecursionError:
         return  # hundreds of waits for any one of several, within each other: no mistake looks like that
     if culprit is not None:
         where = "runs on the event loop that" if HERE.lane else "waits, itself or through others, for the task that"
         raise WouldDeadlock(
-            f"Task run {culprit.run_name!r} {where} this wait would hold.",
+            f"{culprit.definition.kind} run {culprit.run_name!r} {where} this wait would hold.",
             do="Write `await future` instead of `future.result()` or `.wait()`, or pass the future on as an input.",
         )
 
 
-def _awaits(needs: Needs, thread: int, seen: set[TaskExecution]) -> TaskExecution | None:
-    """A run that is needed, and is on `thread`, so that it cannot end before that thread goes on;
-    None if there is none.
-    """
+def circle_of(execution: Execution, futures: Iterable[Waitable]) -> WouldDeadlock | None:
+    """What is wrong if a run returned futures of runs that wait, themselves or through others, for this very run."""
+    needed = [future.execution for future in futures if future.execution is not None]
+    with while_nobody_enters():
+        try:
+            culprit = _awaits(Needs(needed), lambda other: other is execution, set())
+        except RecursionError:
+            return None
+    if culprit is None:
+        return None
+    return WouldDeadlock(
+        f"{execution.definition.kind} run {execution.run_name!r} returned a future that waits for the run itself.",
+        do="Return a value, or the future of a run that does not wait for this one.",
+    )
+
+
+def _awaits(needs: Needs, is_it: Callable[[Execution], bool], seen: set[Execution]) -> Execution | None:
+    """A run that is needed, and is one that cannot end before whoever asks goes on; None if there is none."""
     if needs.any_one:
         culprit = None
         for execution in needs.executions:
-            culprit = _awaits(Needs([execution]), thread, set(seen))
+            culprit = _awaits(Needs([execution]), is_it, set(seen))
             if culprit is None:
                 break
         return culprit
@@ -237,9 +254,9 @@ def _awaits(needs: Needs, thread: int, seen: set[TaskExecution]) -> TaskExecutio
         if execution in seen:
             continue
         seen.add(execution)
-        its_thread = execution.thread
-        if its_thread == thread:
+        if is_it(execution):
             return execution
+        its_thread = execution.thread
         if its_thread is None:
             stack += [future.execution for future in execution.unfinished() if future.execution is not None]
             continue
@@ -249,6 +266,6 @@ def _awaits(needs: Needs, thread: int, seen: set[TaskExecution]) -> TaskExecutio
         further = shelter.waits_for.needs()
         if not further.any_one:
             stack += further.executions
-        elif (culprit := _awaits(further, thread, seen)) is not None:
+        elif (culprit := _awaits(further, is_it, seen)) is not None:
             return culprit
     return None

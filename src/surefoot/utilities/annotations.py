@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from surefoot.annotations import allow_failure, quote, unmapped
+from surefoot.annotations import allow_failure, flatten, freeze, opaque, quote, unmapped
 
-__all__ = ["allow_failure", "quote", "unmapped"]
+__all__ = ["allow_failure", "flatten", "freeze", "opaque", "quote", "unmapped"]

@@ -278,10 +278,10 @@ def _removed(place: str) -> int:
 def clean(
     max_age_days: float | None, budget_bytes: int | None, storage: tuple[str, ...], yes: bool, output: Output
 ) -> None:
-    """Remove results kept for resuming that are too old, then the oldest of those that are too many; and stored results
-    whose time (`result_ttl`) is over.
+    """Remove results that are too old or too many.
 
-    Runs that go on are left alone, and so are stored results without such a time.
+    Those kept for resuming that are too old, then the oldest of those that are too many; and stored results whose time
+    (`result_ttl`) is over. Runs that go on are left alone, and so are stored results without such a time.
     """
     current = settings.refresh()
     age = current.results.max_age_days if max_age_days is None else max_age_days

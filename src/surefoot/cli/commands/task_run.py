@@ -117,7 +117,7 @@ def delete(yes: bool, output: Output, **which: Any) -> None:
         delete_runs(task_runs_of(client), Asked(**which), yes=yes, output=output)
 
 
-@task_run.command("retry", examples=["surefoot task-run retry upload-0"])
+@task_run.command("retry", examples=["surefoot task-run retry upload-0", "surefoot task-run retry 0192f0c1"])
 @click.argument("run")
 def retry(run: str) -> Exit | int:
     """Go on with the flow run that a task run is part of, since it failed, crashed or was cancelled.

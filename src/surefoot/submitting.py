@@ -1,0 +1,152 @@
+"""Submitting: what `.submit` and `.map` of tasks and flows have in common.
+
+May import: core, engine, futures, annotations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from surefoot.annotations import Annotation, allow_failure, flatten, quote, unmapped
+from surefoot.core.errors import MappingLengthMismatch, MappingMissingIterable, MissingContextError
+from surefoot.core.ids import new_id
+from surefoot.engine.definition import Definition
+from surefoot.engine.flow_execution import FlowExecution
+from surefoot.engine.interrupts import GateShut
+from surefoot.engine.progress import MapProgress
+from surefoot.engine.scope import current
+from surefoot.engine.sketching import sketcher
+from surefoot.engine.telling import map_ended
+from surefoot.futures import Future, FutureList
+
+__all__ = ["flow_here", "submit", "submit_each"]
+
+
+def flow_here(definition: Definition, verb: str) -> FlowExecution:
+    """The flow run that code is in. Raises MissingContextError outside of any."""
+    execution = current()
+    flow = None if execution is None else execution.flow
+    if flow is None:
+        raise MissingContextError(
+            f"{definition.kind} {definition.name!r} was given to .{verb}() outside of a flow, so no task runner is "
+            "there to run it.",
+            do=f"Call it directly, {definition.name}(...), or from within a function that is decorated with @flow.",
+        )
+    return flow
+
+
+def submit(flow: FlowExecution, future: Future[Any], return_state: bool = False) -> Any:
+    """Begin the life of a run in the pool of a flow run, and give its future; or, if asked for, its final state."""
+    execution = future.execution
+    assert execution is not None
+    (flow.pool or flow.open_pool()).submit(execution)
+    if return_state:
+        future.wait()
+        return future.state
+    return future
+
+
+def submit_each(
+    definition: Definition,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    wait_for: Any,
+    begin: Callable[[tuple[Any, ...], dict[str, Any], bytes], Future[Any]],
+    return_state: bool,
+) -> Any:
+    """Submit once for each element of the iterable arguments. `begin` makes the run of one, and its future."""
+    if (sketch := sketcher()) is not None:
+        return sketch.mapped(definition, args, kwargs, wait_for, return_state, partial(_rows, definition))
+    flow = flow_here(definition, "map")
+    rows = _rows(definition, args, kwargs)
+    if rows and not definition.fits(*rows[0]):
+        definition.bind(*rows[0])  # a call that does not fit is refused before the first run
+    (flow.pool or flow.open_pool()).check(definition, rows)
+    map_id = new_id()
+    progress = MapProgress(definition.name, len(rows))
+    futures: FutureList[Any] = FutureList()
+    for row_args, row_kwargs in rows:
+        future = submit(flow, begin(row_args, row_kwargs, map_id))
+        with GateShut():
+            future.add_done_callback(lambda done: map_ended(flow, progress, done.state))
+        futures.append(future)
+    if return_state:
+        futures.wait()
+        return [future.state for future in futures]
+    return futures
+
+
+def _rows(
+    definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The arguments of each run of a map."""
+    given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+    columns: dict[int | str, list[Any]] = {}
+    repeated: dict[int | str, Any] = {}
+    for place, value in given:
+        column = _column(value)
+        if column is None:
+            repeated[place] = value.value if isinstance(value, unmapped) else value
+        else:
+            columns[place] = column
+    if not columns:
+        raise MappingMissingIterable(
+            f"{definition.name}.map() got no iterable to map over.",
+            do=f"Pass a list, range, generator ..., or call {definition.name}.submit() for a single run.",
+        )
+    lengths = {place: len(column) for place, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{_place(definition, place)} has {length}" for place, length in lengths.items())
+        raise MappingLengthMismatch(
+            f"{definition.name}.map() got iterables of unequal length: {told}.",
+            do="Make them equal, or wrap what every run should get whole in unmapped(...).",
+        )
+    count = next(iter(lengths.values()))
+    names = list(kwargs)
+    positions = range(len(args))
+    if not kwargs and len(columns) == len(args) == 1:
+        return [((value,), {}) for value in columns[0]]
+    return [
+        (
+            tuple(columns[place][i] if place in columns else repeated[place] for place in positions),
+            {name: columns[name][i] if name in columns else repeated[name] for name in names},
+        )
+        for i in range(count)
+    ]
+
+
+def _place(definition: Definition, place: int | str) -> str:
+    return repr(definition.name_at(place) if isinstance(place, int) else place)
+
+
+def _column(value: Any) -> list[Any] | None:
+    """The elements of an argument of `.map`; None for one that every run gets whole."""
+    if isinstance(value, (unmapped, quote)):
+        return None
+    if isinstance(value, allow_failure):
+        inner = _column(value.value)
+        return None if inner is None else [allow_failure(item) for item in inner]
+    if isinstance(value, flatten):
+        outer = _column(value.value)
+        return None if outer is None else [item for part in outer for item in _elements(part)]
+    if isinstance(value, Future):
+        return _column(value.result())
+    if isinstance(value, (str, bytes, bytearray, Annotation)) or not _is_iterable(value):
+        return None
+    return list(value)
+
+
+def _elements(part: Any) -> list[Any]:
+    """The elements of one element of what is flattened; it itself, if it has none."""
+    if isinstance(part, Annotation):
+        return [part.rewrap(item) for item in _elements(part.value)]
+    found = _column(part)
+    return [part.result() if isinstance(part, Future) else part] if found is None else found
+
+
+def _is_iterable(value: Any) -> bool:
+    if isinstance(value, type):
+        return False
+    return hasattr(value, "__iter__") or (hasattr(value, "__getitem__") and hasattr(value, "__len__"))
