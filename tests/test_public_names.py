@@ -59,11 +59,15 @@ KNOWN: dict[str, set[str]] = {
         "all_failed", "all_finished", "all_successful", "always_run", "any_failed", "any_successful",
         "not_all_skipped", "some_failed", "some_successful",
     },
-    "surefoot.locking": {"FileSystemLockManager", "LockManager", "MemoryLockManager"},
+    "surefoot.locking": {"FileSystemLockManager", "LedgerLockManager", "LockManager", "MemoryLockManager"},
     "surefoot.locking.filesystem": {"FileSystemLockManager"},
+    "surefoot.locking.ledger": {"LedgerLockManager"},
     "surefoot.locking.memory": {"MemoryLockManager"},
     "surefoot.locking.protocol": {"LockManager"},
-    "surefoot.transactions": {"CommitMode", "IsolationLevel", "TransactionState"},
+    "surefoot.transactions": {
+        "AsyncTransaction", "CommitMode", "IsolationLevel", "Transaction", "TransactionState", "atransaction",
+        "get_transaction", "transaction",
+    },
     "surefoot.results": {
         "Record", "ResultRecord", "ResultStore", "get_result_store", "load_result", "resolve_serializer",
         "should_persist_result",

@@ -50,6 +50,8 @@ DOORS: Final = {
     "src/surefoot/tasks.py": "a task that asks for no cache loads nothing of caches",
     "src/surefoot/engine/caching.py": "objects are wanted where a task asks for a cache",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise",
+    "src/surefoot/engine/task_execution.py": "transactions are wanted by the first run that is in one",
+    "src/surefoot/engine/transactions.py": "stores of results are wanted by transactions with a key",
     "src/surefoot/engine/session.py": "our logging imports the standard one, wanted by the first run only",
     "src/surefoot/task_runners/": "threads and queues are wanted by the first submit only",
     "src/surefoot/cli/": "the parser imports no room; a command imports its own",
@@ -68,6 +70,12 @@ TWINS: Final[dict[str, str]] = {
     "LockManager: await_for_lock": "likewise",
     "LinedLockManager: aacquire_lock": "takes the steps of the same generator as its twin",
     "LinedLockManager: await_for_lock": "likewise",
+    "LockedKeys: aacquire_lock": "hands on to the lock manager's",
+    "LockedKeys: await_for_lock": "likewise",
+    "AsyncTransaction: acommit": "takes the steps of the same generator",
+    "AsyncTransaction: arollback": "likewise",
+    "surefoot: atransaction": "makes the other kind of the same transaction",
+    "surefoot.engine: AsyncTransaction": "adds the protocol of `async with`; the rules stand in `transacting`",
     "surefoot.engine: AsyncRunGenerator": "Python has two protocols for generators; what they share is `Stream`",
 }
 # Modules that nothing in src imports, and who does.

@@ -16,4 +16,10 @@ def _earlier_runs() -> ports.EarlierRuns:
     return EmbeddedEarlierRuns.open()
 
 
-ports.fill(_earlier_runs)
+def _lines() -> ports.Lines:
+    from surefoot.client.locks import EmbeddedLines
+
+    return EmbeddedLines.open()
+
+
+ports.fill(_earlier_runs, _lines)

@@ -71,6 +71,7 @@ class Future(Generic[R]):
     def _complete(self, execution: Execution) -> None:
         with _lock:
             if self._callbacks is None:
+                self._state = execution.state  # what was Staged may have been committed or rolled back since
                 return
             callbacks, self._callbacks = self._callbacks, None
             self._state = execution.state

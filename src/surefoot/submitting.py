@@ -16,7 +16,7 @@ from surefoot.engine.definition import Definition
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.interrupts import GateShut
 from surefoot.engine.progress import MapProgress
-from surefoot.engine.scope import current
+from surefoot.engine.scope import current, transaction
 from surefoot.engine.sketching import sketcher
 from surefoot.engine.telling import map_ended
 from surefoot.futures import Future, FutureList
@@ -41,6 +41,9 @@ def submit(flow: FlowExecution, future: Future[Any], return_state: bool = False)
     """Begin the life of a run in the pool of a flow run, and give its future; or, if asked for, its final state."""
     execution = future.execution
     assert execution is not None
+    around = transaction()
+    if around is not None:
+        around.futures.append(future)  # it ends after that
     (flow.pool or flow.open_pool()).submit(execution)
     if return_state:
         future.wait()

@@ -41,7 +41,7 @@ class Task(Definition, Generic[P, R]):
     """A function decorated with `@task`. The arguments are those of `task`."""
 
     kind: ClassVar[str] = "Task"
-    hook_kinds: ClassVar[tuple[str, ...]] = ("completion", "failure", "running")
+    hook_kinds: ClassVar[tuple[str, ...]] = ("completion", "failure", "running", "commit", "rollback")
 
     def __init__(
         self,
@@ -72,8 +72,12 @@ class Task(Definition, Generic[P, R]):
         on_completion: Hooks = None,
         on_failure: Hooks = None,
         on_running: Hooks = None,
+        on_commit: Hooks = None,
+        on_rollback: Hooks = None,
         viz_return_value: Any = None,
     ) -> None:
+        hooks: dict[str, Hooks] = {"completion": on_completion, "failure": on_failure, "running": on_running}
+        hooks |= {"commit": on_commit, "rollback": on_rollback}
         super().__init__(
             fn,
             name=name,
@@ -87,7 +91,7 @@ class Task(Definition, Generic[P, R]):
             retry_condition_fn=retry_condition_fn,
             timeout_seconds=timeout_seconds,
             log_prints=log_prints,
-            hooks={"completion": on_completion, "failure": on_failure, "running": on_running},
+            hooks=hooks,
         )
         asks = (persist_result, cache_key_fn, cache_expiration, refresh_cache, result_storage_key)
         if cache_policy is not UNSET or any(option is not None for option in asks):
@@ -136,6 +140,14 @@ class Task(Definition, Generic[P, R]):
     def on_running(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Call `fn(task, task_run, state)` before each attempt. To be used as a decorator."""
         return self._add_hook("running", fn)
+
+    def on_commit(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(transaction)` when a run that completed is committed. To be used as a decorator."""
+        return self._add_hook("commit", fn)
+
+    def on_rollback(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Call `fn(transaction)` when a run that completed is rolled back. To be used as a decorator."""
+        return self._add_hook("rollback", fn)
 
     # -- calling
 
@@ -256,6 +268,8 @@ def task(
     on_completion: Hooks = None,
     on_failure: Hooks = None,
     on_running: Hooks = None,
+    on_commit: Hooks = None,
+    on_rollback: Hooks = None,
     viz_return_value: Any = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
@@ -297,6 +311,7 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         cache_result_in_memory: False takes a result that is stored, or kept for resuming, out of memory when the run
             has completed; it is read again each time that it is used.
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
+        on_commit, on_rollback: lists of hooks `(transaction)`: see docs/transactions.md.
         viz_return_value: what the body of a flow gets for it while the flow is drawn (`flow.visualize()`).
 
     >>> @task(retries=3, retry_delay_seconds=exponential_backoff(10))

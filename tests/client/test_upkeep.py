@@ -113,7 +113,7 @@ def test_it_folds_all_then_deletes_and_removes_what_is_too_old(place: Home, cloc
     record(place)
     clock.by_us = 0
     record(place)
-    old = [home / "damaged" / "piece", home / "ledger.db.before-0003"]
+    old = [home / "damaged" / "piece", home / "ledger.db.before-0004"]
     young = home / "damaged" / "another"
     (home / "damaged").mkdir()
     for path in (*old, young):

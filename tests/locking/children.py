@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from surefoot.locking import FileSystemLockManager, LockManager
+from surefoot.locking import FileSystemLockManager, LedgerLockManager, LockManager
 
 
 def manager_of(kind: str, place: str) -> LockManager:
-    return FileSystemLockManager(place)
+    return FileSystemLockManager(place) if kind == "files" else LedgerLockManager()
 
 
 def say(word: str) -> None:

@@ -13,15 +13,17 @@ import pytest
 
 from surefoot import State, flow, task
 from surefoot.core.errors import BadInput, LockNotHeld
-from surefoot.locking import FileSystemLockManager, LockManager, MemoryLockManager
+from surefoot.locking import FileSystemLockManager, LedgerLockManager, LockManager, MemoryLockManager
 from surefoot.locking.protocol import LockManager as LockManagerByItsOtherName
 from tests.locking.watching import until
 
 
-@pytest.fixture(params=["memory", "files"])
+@pytest.fixture(params=["memory", "files", "ledger"])
 def locks(request: pytest.FixtureRequest, tmp_path: Path) -> LockManager:
     if request.param == "memory":
         return MemoryLockManager()
+    if request.param == "ledger":
+        return LedgerLockManager()
     return FileSystemLockManager(tmp_path / "locks")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from surefoot.locking.filesystem import FileSystemLockManager
+from surefoot.locking.ledger import LedgerLockManager
 from surefoot.locking.memory import MemoryLockManager
 from surefoot.locking.protocol import LockManager
 from tests.reference.rows import at, row
@@ -40,12 +41,13 @@ def test_lock_files_tell_the_holder_and_when_it_ends(row: str, tmp_path: Path) -
     assert not file.exists()
 
 
-MANAGERS = [at("4.21", "memory"), at("4.21", "files")]
+MANAGERS = [at("4.21", "memory"), at("4.21", "files"), at("4.21", "ledger")]
 
 
 @pytest.mark.parametrize("kind", MANAGERS)
 def test_the_interface_is_whole(kind: str, tmp_path: Path) -> None:
-    locks = MemoryLockManager() if kind == "memory" else FileSystemLockManager(tmp_path)
+    kinds = {"memory": MemoryLockManager, "files": lambda: FileSystemLockManager(tmp_path), "ledger": LedgerLockManager}
+    locks = kinds[kind]()
     assert isinstance(locks, LockManager)
     assert locks.acquire_lock(key=kind, holder="ann", acquire_timeout=1, hold_timeout=60)
     assert locks.is_locked(kind)

@@ -25,7 +25,7 @@ class Place(msgspec.Struct, omit_defaults=True):
     has_it: bool = False
     watches: str | None = None  # it does not want the lock: the ticket whose end it waits for
     lease_us: int | None = None  # when its process has to have renewed it, where nobody can look whether that lives
-    boot: str = ""  # which start of which machine the process is on, where there are several
+    origin: str = ""  # the home that its process is in, where there are several: who is there too can look at its pulse
 
 
 class Answer(NamedTuple):

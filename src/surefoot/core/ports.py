@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from surefoot.core.errors import Defect
 from surefoot.core.facts import ResultAt, RunStart
+from surefoot.core.lines import Line, Place
 from surefoot.core.states import StateType
 
-__all__ = ["Earlier", "EarlierRuns", "Retryable", "earlier_runs", "fill"]
+__all__ = ["Earlier", "EarlierRuns", "Lines", "Retryable", "earlier_runs", "fill", "lines"]
+
+
+T = TypeVar("T")
 
 
 class Earlier(msgspec.Struct, frozen=True, gc=False):
@@ -81,6 +85,29 @@ class EarlierRuns(Protocol):
         ...
 
 
+class Lines(Protocol):
+    """The lines of locks that are kept in the ledger."""
+
+    lease_s: float  # how long a place lasts that is not renewed, in seconds
+    origin: str  # the home, where several share the ledger
+    processes: str  # the folder in which processes of this home show that they live
+
+    def change(
+        self, key: str, step: Callable[[Line, int], T], proof: Callable[[Place], bool | None]
+    ) -> tuple[T, list[Place]]:
+        """Do a step with a line while nobody else can. Answers what it gave, and whose places are to be woken."""
+        ...
+
+    def renew(self, owner: str) -> bool:
+        """Let the places of a process last longer. False if it has none."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+_lines: Callable[[], Lines] | None = None
 _earlier_runs: Callable[[], EarlierRuns] | None = None
 
 
@@ -93,7 +120,16 @@ def earlier_runs() -> EarlierRuns:
     return _earlier_runs()
 
 
-def fill(earlier_runs: Callable[[], EarlierRuns]) -> None:
+def lines() -> Lines:
+    """Open what the settings in force name. Close it when done."""
+    if _lines is None:
+        import_module("surefoot._doors")
+    if _lines is None:
+        raise Defect("The port for the lines of locks is not filled.")
+    return _lines()
+
+
+def fill(earlier_runs: Callable[[], EarlierRuns], lines: Callable[[], Lines]) -> None:
     """Fill the ports."""
-    global _earlier_runs
-    _earlier_runs = earlier_runs
+    global _earlier_runs, _lines
+    _earlier_runs, _lines = earlier_runs, lines

@@ -59,7 +59,7 @@ NAMES: Final[dict[StateType, tuple[str, ...]]] = {
     PAUSED: ("Paused", "Suspended"),
     CANCELLING: ("Cancelling",),
     CANCELLED: ("Cancelled",),
-    COMPLETED: ("Completed", "Cached", SKIPPED, "RolledBack"),
+    COMPLETED: ("Completed", "Cached", SKIPPED, "Staged", "RolledBack"),
     FAILED: ("Failed", "TimedOut", "NotReady"),
     CRASHED: ("Crashed", "Lost", "Abandoned"),
 }
@@ -121,7 +121,7 @@ LEGAL: Final[dict[StateType | None, dict[StateType, _Names]]] = {
     # A crash that was presumed (a lease ran out), not observed, is the one final state that its own epoch may leave:
     # only under the name Lost, see `is_legal`.
     CRASHED: dict.fromkeys(StateType, _ANY),
-    COMPLETED: {COMPLETED: _only("RolledBack")},
+    COMPLETED: {COMPLETED: _ANY},  # rolled back; or committed, if it was Staged: see `is_legal`
     FAILED: {},
     CANCELLED: {},
 }
@@ -140,7 +140,8 @@ def is_legal(before: StateType | None, before_name: str | None, after: StateType
     """Whether a run in state `before` may enter state `after` in the same epoch.
 
     `before` is None for the first state of an epoch. Names matter in a few cells only: a PENDING run may end FAILED
-    only as NotReady (its function was never called), and CRASHED may be left only when it was presumed (Lost).
+    only as NotReady (its function was never called), CRASHED may be left only when it was presumed (Lost), and
+    COMPLETED by a rollback, or by the commit of what was Staged.
 
     >>> is_legal(StateType.PENDING, "Pending", StateType.FAILED, "NotReady")
     True
@@ -150,6 +151,8 @@ def is_legal(before: StateType | None, before_name: str | None, after: StateType
     False
     """
     if before is CRASHED and before_name != "Lost":
+        return False
+    if before is COMPLETED and after_name != "RolledBack" and (before_name != "Staged" or after_name == "Staged"):
         return False
     row = LEGAL[before]
     if after not in row:

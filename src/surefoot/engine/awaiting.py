@@ -21,6 +21,7 @@ from surefoot.engine.calling import out_of_time, stopped_by
 from surefoot.engine.effects import (
     AskRetry,
     Call,
+    Conclude,
     Effect,
     FindCached,
     Finish,
@@ -36,6 +37,7 @@ from surefoot.engine.effects import (
     Skipped,
     Sleep,
     Stopped,
+    Undo,
     Verdict,
 )
 from surefoot.engine.execution import Execution, stop_of
@@ -272,6 +274,18 @@ async def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
     return outcome if type(outcome) is Stopped else execution.settle(effect, found)
 
 
+async def _conclude(execution: Any, effect: Conclude) -> Verdict | Stopped:
+    concluded: Verdict | Stopped = await execution.transaction.conclude_in_loop(
+        effect.stop, effect.verdict, guarded_await
+    )
+    return concluded
+
+
+async def _undo(execution: Any, effect: Undo) -> Stopped | None:
+    stop: Stopped | None = await execution.transaction.undo_in_loop(effect.why, guarded_await)
+    return stop
+
+
 async def _sleep(execution: Execution, effect: Sleep) -> Stopped | None:
     clock = get_clock()
     outcome = await guarded_await(execution, asyncio.sleep(clock.wait_s(clock.pause_s(effect.seconds))))
@@ -329,6 +343,8 @@ perform: dict[type[Effect], Callable[[Any, Any], Awaitable[Any]]] = {
     Resolve: _resolve,
     Call: _call,
     Settle: _settle,
+    Conclude: _conclude,
+    Undo: _undo,
     AskRetry: _ask_retry,
     Sleep: _sleep,
     Hook: _hook,

@@ -13,10 +13,11 @@ from surefoot.core.clock import get_clock
 from surefoot.core.os.threads import SHUT, THIS_THREAD
 from surefoot.core.states import COMPLETED
 from surefoot.engine import telling
-from surefoot.engine.calling import guarded, run_coroutine
+from surefoot.engine.calling import guarded, guarded_by, run_coroutine
 from surefoot.engine.effects import (
     AskRetry,
     Call,
+    Conclude,
     Effect,
     Enter,
     FindCached,
@@ -35,6 +36,7 @@ from surefoot.engine.effects import (
     Skipped,
     Sleep,
     Stopped,
+    Undo,
     Verdict,
 )
 from surefoot.engine.execution import Execution
@@ -110,7 +112,7 @@ def _wait_all(futures: list[Any]) -> None:
 def called(execution: Execution, timeout_s: float | None) -> Outcome:
     """Call the user's function once."""
     args, kwargs = execution.call_arguments()
-    return guarded(execution, timeout_s, execution.definition.fn, *args, **kwargs)
+    return guarded_by(execution.context.run, execution, timeout_s, execution.definition.fn, *args, **kwargs)
 
 
 def _call(execution: Execution, effect: Call) -> Outcome:
@@ -133,6 +135,16 @@ def _find_cached(execution: Execution, _effect: FindCached) -> Any:
 def _let_go(execution: Execution, _effect: LetGo) -> None:
     assert isinstance(execution, TaskExecution)
     execution.let_go()
+
+
+def _conclude(execution: Any, effect: Conclude) -> Verdict | Stopped:
+    concluded: Verdict | Stopped = execution.transaction.conclude(effect.stop, effect.verdict)
+    return concluded
+
+
+def _undo(execution: Any, effect: Undo) -> Stopped | None:
+    stop: Stopped | None = execution.transaction.undo(effect.why)
+    return stop
 
 
 def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
@@ -228,6 +240,8 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     LetGo: _let_go,
     Settle: _settle,
     Keep: Execution.keep,
+    Conclude: _conclude,
+    Undo: _undo,
     AskRetry: _ask_retry,
     Sleep: _sleep,
     Hook: _hook,

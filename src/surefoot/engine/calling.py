@@ -22,7 +22,7 @@ from surefoot.engine.reaching import heeded
 from surefoot.engine.telling import took
 from surefoot.engine.timers import call_later
 
-__all__ = ["guarded", "out_of_time", "run_coroutine", "stopped_by"]
+__all__ = ["guarded", "guarded_by", "out_of_time", "run_coroutine", "stopped_by"]
 
 
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -33,6 +33,19 @@ def guarded(
 ) -> Outcome:
     """Call `fn` in the run's context, and put whatever happens into an outcome."""
     __tracebackhide__ = True
+    return guarded_by(execution.context.run, execution, timeout_s, fn, *args, **kwargs)
+
+
+def guarded_by(
+    run: Callable[..., Any],
+    execution: Execution,
+    timeout_s: float | None,
+    fn: Callable[..., Any],
+    *args: Any,
+    **kwargs: Any,
+) -> Outcome:
+    """The same, called by `run`: in another context, or in that which the code is in already."""
+    __tracebackhide__ = True
     limit = None if timeout_s is None else _Limit(execution, timeout_s)
     gate = THIS_THREAD.gate
     before = SHUT if gate is None else gate.opened
@@ -41,11 +54,11 @@ def guarded(
         try:
             if gate is not None:
                 gate.open()
-            value = execution.context.run(fn, *args, **kwargs)
+            value = run(fn, *args, **kwargs)
             if type(value) is CoroutineType:
                 value = run_coroutine(execution, value)
             elif type(value) is GeneratorType:  # nobody is there to take its values one by one
-                value = execution.context.run(list, value)
+                value = run(list, value)
             outcome = Returned(value)
         except Exception as error:
             outcome = Raised(error)

@@ -16,6 +16,7 @@ from surefoot.core.states import StateType
 __all__ = [
     "AskRetry",
     "Call",
+    "Conclude",
     "Effect",
     "Enter",
     "FindCached",
@@ -36,6 +37,7 @@ __all__ = [
     "Skipped",
     "Sleep",
     "Stopped",
+    "Undo",
     "Verdict",
     "Yielded",
 ]
@@ -155,6 +157,23 @@ class Keep(Effect):
     """
 
     verdict: Verdict
+
+
+class Conclude(Effect):
+    """Bring the run's transaction to its end: stage what it completes with, and commit that, or leave it to the
+    transaction around it; or roll back.
+
+    Answer: `Verdict`, as it is then, or `Stopped` if that came in between: then it is rolled back.
+    """
+
+    stop: Stopped | None
+    verdict: Verdict
+
+
+class Undo(Effect):
+    """Roll back what a failed attempt left in the run's transaction: it is called again. Answer: None or `Stopped`."""
+
+    why: str | None
 
 
 class Held(msgspec.Struct, eq=False):

@@ -27,7 +27,7 @@ from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
 from surefoot.engine.tracebacks import cause_of, traceback_text
 from surefoot.engine.verdicts import judged, verdict_over
-from surefoot.results.asking import NOTHING_ASKED, Persistence, tell_here
+from surefoot.results.asking import NOTHING_ASKED, Persistence
 from surefoot.results.persistence import keep_for, stored_at
 from surefoot.states import NO_DATA, State, value_in
 
@@ -252,16 +252,23 @@ class Execution:
 
     def keep(self, effect: Keep) -> Verdict:
         """Keep the value that the run completes with."""
-        verdict = effect.verdict
-        definition, keeper = self.definition, None if self.flow is None else self.flow.keeper
-        if definition.isgenerator:
-            self.unkept = "it is a generator, whose values are handed on one by one"
-            return verdict
+        return self.keep_as(effect.verdict, *self.keepable())
+
+    def keepable(self) -> tuple[bytes | None, str | None]:
+        """What the value that is there now was made from; and why it cannot be taken for that, if so."""
+        if self.definition.isgenerator:
+            return None, "it is a generator, whose values are handed on one by one"
         inputs = self.made_from() if self.inputs or self.made_of else None
         if self.before is not None and self._fingerprint() != self.before:
-            self.unkept = "it changes its inputs in place, which others may rely on"
-            if not self.persistence.persist:
-                return verdict
+            return inputs, "it changes its inputs in place, which others may rely on"
+        return inputs, None
+
+    def keep_as(self, verdict: Verdict, inputs: bytes | None, unkept: str | None) -> Verdict:
+        """Keep it, as `keepable` says."""
+        definition, keeper = self.definition, None if self.flow is None else self.flow.keeper
+        self.unkept = unkept
+        if unkept is not None and (definition.isgenerator or not self.persistence.persist):
+            return verdict
         kept: ResultAt | str | None
         if not self.persistence.persist:
             assert keeper is not None
@@ -577,14 +584,6 @@ class Execution:
                 error = None if stop is None else stop.error
                 self.enter(Enter(CRASHED, "Crashed", f"{why}, while it was running", error))
             self.sealed = True
-
-
-def _persistence_here() -> Persistence | None:
-    here = scope.current()
-    return None if here is None else here.persistence
-
-
-tell_here(_persistence_here)
 
 
 def stop_of(error: BaseException) -> Stopped:

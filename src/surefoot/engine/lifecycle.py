@@ -7,7 +7,7 @@ as a state) stands here and nowhere else. Executed by: blocking.py, awaiting.py,
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Protocol
 
 from surefoot.core.delays import Delays
 from surefoot.core.errors import CancelledRun, Skip, SurefootError
@@ -26,6 +26,7 @@ from surefoot.engine.effects import (
     AskRetry,
     Call,
     Closed,
+    Conclude,
     Effect,
     Enter,
     FindCached,
@@ -45,11 +46,12 @@ from surefoot.engine.effects import (
     Skipped,
     Sleep,
     Stopped,
+    Undo,
     Verdict,
     Yielded,
 )
 
-__all__ = ["Life", "Rules", "flow_life", "task_life"]
+__all__ = ["Life", "Rules", "Transactional", "flow_life", "task_life"]
 
 Life = Generator[Effect, Any, Stopped | None]
 
@@ -57,7 +59,7 @@ Life = Generator[Effect, Any, Stopped | None]
 class Rules:
     """What one task or flow asks of its runs' lives. Made once, when the first run is."""
 
-    __slots__ = ("attempts", "call", "conditional", "delays", "draw", "hooks")
+    __slots__ = ("attempts", "call", "conditional", "delays", "draw", "hooks", "transacts")
 
     def __init__(
         self,
@@ -74,6 +76,9 @@ class Rules:
         self.draw = draw  # a number in [0, 1), for jitter
         self.call = Call(timeout_s or None)
         self.hooks = hooks  # the kinds of hooks that there are
+        self.transacts = not hooks.isdisjoint(
+            ("commit", "rollback")
+        )  # every run is a transaction from its beginning on
         self.conditional = conditional  # there is a retry_condition_fn to ask
 
 
@@ -90,7 +95,20 @@ _FINISH = Finish()
 _CANCEL = Finish(True)
 
 
-def task_life(rules: Rules, keeps: bool = False, resumes: bool = False, caches: bool = False) -> Life:
+class Transactional(Protocol):
+    """A run that may have a transaction: from its beginning on, or from when its code asks for one."""
+
+    @property
+    def transaction(self) -> object | None: ...
+
+
+def task_life(
+    rules: Rules,
+    keeps: bool = False,
+    resumes: bool = False,
+    caches: bool = False,
+    run: Transactional | None = None,
+) -> Life:
     """The life of one task run. Returns the stop that is to be raised again, if one ended it.
 
     Args:
@@ -98,6 +116,7 @@ def task_life(rules: Rules, keeps: bool = False, resumes: bool = False, caches: 
         keeps: its value is to be kept.
         resumes: its flow run was started again, so it may have completed already.
         caches: its task asks for a cache, where its value may be.
+        run: asked whether it has a transaction: then that decides what is kept, and when.
     """
     yield _PENDING
     not_ready = yield _RESOLVE
@@ -116,8 +135,14 @@ def task_life(rules: Rules, keeps: bool = False, resumes: bool = False, caches: 
         if type(found) is not str:
             return (yield from _never_ran(found))
         first = _not_cached(first, found)
-    stop, verdict = yield from _attempts(rules, first)
-    if keeps and stop is None and _gives_a_value(verdict):
+    stop, verdict = yield from _attempts(rules, first, run)
+    if run is not None and run.transaction is not None:
+        concluded = yield Conclude(stop, verdict)
+        if type(concluded) is Stopped:
+            stop = stop or concluded
+        else:
+            verdict = concluded
+    elif keeps and stop is None and _gives_a_value(verdict):
         verdict = yield Keep(verdict)
     if caches:
         yield _LET_GO
@@ -206,7 +231,9 @@ def _never_ran(why: NotReady | Skipped | Raised | Stopped) -> Life:
     return None
 
 
-def _attempts(rules: Rules, first: Enter) -> Generator[Effect, Any, tuple[Stopped | None, Verdict]]:
+def _attempts(
+    rules: Rules, first: Enter, run: Transactional | None = None
+) -> Generator[Effect, Any, tuple[Stopped | None, Verdict]]:
     """Call until it completes, fails for good, or is stopped."""
     attempt = 0
     why = None  # the last attempt failed: told by the state before the next, whichever that is
@@ -243,14 +270,24 @@ def _attempts(rules: Rules, first: Enter) -> Generator[Effect, Any, tuple[Stoppe
                 return again, _STOPPED
             if not again:
                 return None, verdict
-        delay_s = rules.delays.delay_s(attempt, rules.draw)
-        why = verdict.message
-        if delay_s > 0:
-            why = None
-            yield Enter(SCHEDULED, "AwaitingRetry", verdict.message, verdict.data, verdict.cause_id, delay_s)
-            stop = yield Sleep(delay_s)
-            if stop is not None:
-                return stop, _STOPPED
+        stop, why = yield from _pause(rules, attempt, verdict, run)
+        if stop is not None:
+            return stop, _STOPPED
+
+
+def _pause(
+    rules: Rules, attempt: int, verdict: Verdict, run: Transactional | None
+) -> Generator[Effect, Any, tuple[Stopped | None, str | None]]:
+    """Between an attempt that failed and the next. Answers what is still to be told of the failure."""
+    if run is not None and run.transaction is not None:
+        stop = yield Undo(verdict.message)
+        if stop is not None:
+            return stop, None
+    delay_s = rules.delays.delay_s(attempt, rules.draw)
+    if delay_s <= 0:
+        return None, verdict.message
+    yield Enter(SCHEDULED, "AwaitingRetry", verdict.message, verdict.data, verdict.cause_id, delay_s)
+    return (yield Sleep(delay_s)), None
 
 
 _STOPPED = Verdict(CRASHED, "Crashed")

@@ -1,4 +1,5 @@
-"""What is running here: one context variable that holds the innermost run, and one that holds the tags in force.
+"""What is running here: context variables that hold the innermost run, the innermost transaction, and the tags in
+force.
 
 May import: core.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from surefoot.core.errors import BadInput
 
@@ -20,9 +21,14 @@ __all__ = ["adopt", "check_tags", "current", "tags", "tags_in", "tags_in_force"]
 _scope: ContextVar[Execution | None] = ContextVar("surefoot_run", default=None)
 _tags: ContextVar[frozenset[str]] = ContextVar("surefoot_tags", default=frozenset())
 
+_transaction: ContextVar[Any] = ContextVar("surefoot_transaction", default=None)
+
 current = _scope.get  # bound once: asked for at every call of a task
 enter = _scope.set
 leave = _scope.reset
+transaction = _transaction.get  # the innermost one, if there is any
+transact = _transaction.set
+transacted = _transaction.reset
 tags_in_force = _tags.get
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from surefoot.core.facts import ResultAt, RunFact, TaskRunCreated
+from surefoot.core.states import COMPLETED
+from surefoot.engine import scope
 from surefoot.engine.effects import Enter, Held, Verdict
 from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
@@ -13,10 +15,12 @@ from surefoot.engine.lifecycle import Life, task_life
 from surefoot.engine.runs import Run, TaskRun
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
-from surefoot.results.persistence import CachedAt
+from surefoot.results.asking import Persistence, tell_here
+from surefoot.results.persistence import CachedAt, forget
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
+    from surefoot.engine.transactions import TaskTransaction
     from surefoot.results.cached import Hit
 
 __all__ = ["TaskExecution"]
@@ -28,7 +32,7 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = ("cache", "index", "map_id", "retries", "task_key")
+    __slots__ = ("cache", "index", "map_id", "retries", "task_key", "transaction")
 
     retries: int
 
@@ -44,9 +48,12 @@ class TaskExecution(Execution):
         if not task.fits(args, kwargs):
             task.bind(args, kwargs)
         parent = current()
+        self.transaction: TaskTransaction | None = None  # if it is in one, has hooks for that, or asks for it
         super().__init__(task, args, kwargs, parent, session() if parent is None else parent.session)
         self.task_key = key
         self.map_id = map_id
+        if self.transaction is not None:
+            self.context.run(scope.transact, self.transaction)
         flow = self.flow
         self.index = 0
         if flow is not None:
@@ -65,13 +72,50 @@ class TaskExecution(Execution):
     def begin(self) -> Life:
         flow = self.flow
         rules = self.definition.rules(self.session.settings)
+        around = scope.transaction()
+        if around is not None or rules.transacts:
+            from surefoot.engine.transactions import TaskTransaction
+
+            self.transaction = TaskTransaction(self, around)
         self.retries = rules.attempts - 1
         caching = self.definition.caching
         self.cache = None if caching is None else caching.use(self)
-        caches = caching is not None
-        if flow is None:
-            return task_life(rules, self.persistence.persist, caches=caches)
-        return task_life(rules, flow.keys is not None or self.persistence.persist, flow.resuming is not None, caches)
+        return task_life(
+            rules, self._keeps(), flow is not None and flow.resuming is not None, caching is not None, self
+        )
+
+    def _keeps(self) -> bool:
+        flow = self.flow
+        return (flow is not None and flow.keys is not None) or self.persistence.persist
+
+    # -- in a transaction
+
+    def keep_committed(self, verdict: Verdict) -> Verdict:
+        """Keep the value, now that it is committed. Its verdict is FAILED if that was asked for and cannot be done."""
+        assert self.transaction is not None
+        return self.keep_as(verdict, *self.transaction.keepable) if self._keeps() else verdict
+
+    def forget_kept(self, why: str) -> None:
+        """What was kept counts for nothing, and is removed where somebody asked for it to be stored."""
+        at, self.result, self.unkept = self.result, None, why
+        if at is not None and self.persistence.persist:
+            forget(at)
+
+    def settled_late(self, name: str, message: str | None, data: Any) -> None:
+        """The transaction around it was committed or rolled back, after it had ended itself."""
+        self.enter(Enter(COMPLETED, name, message, data))
+        super().finished()
+
+    def finished(self) -> None:
+        if self.cache is not None:
+            self.cache.let_go()  # if it broke off before it came to that itself
+        transaction = self.transaction
+        if transaction is None or not transaction.is_left_to_others():
+            Execution.finished(self)
+        elif self.ended is not None:  # its arguments and its context may be needed yet
+            self.ended(self)
+
+    # -- in a cache
 
     def find_cached(self) -> Verdict | Held | str:
         """The value that the cache of its task has for it; else why there is none."""
@@ -129,3 +173,11 @@ class TaskExecution(Execution):
             None,
             self.unkeyed,
         )
+
+
+def _persistence_here() -> Persistence | None:
+    here = current()
+    return None if here is None else here.persistence
+
+
+tell_here(_persistence_here)

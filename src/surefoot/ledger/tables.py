@@ -35,6 +35,7 @@ __all__ = [
     "flow_runs",
     "flows",
     "leases",
+    "lock_places",
     "logs",
     "meta",
     "metadata",
@@ -48,7 +49,7 @@ __all__ = [
     "writers",
 ]
 
-HEAD: Final = "0004"  # the newest revision in migrations/versions
+HEAD: Final = "0005"  # the newest revision in migrations/versions
 WORKSPACE: Final = 0  # the default workspace, the only one until there are teams
 
 metadata = MetaData()
@@ -296,6 +297,26 @@ requests = Table(
     _us("asked_us"),
     _text("asked_by"),
     PrimaryKeyConstraint("workspace_id", "run_id", "kind"),
+)
+
+# Locks: who holds one and who waits for it, in the order of `number`. Of live processes only: see core/lines.py.
+lock_places = Table(
+    "lock_places",
+    metadata,
+    _workspace(),
+    _text("key"),
+    _count("number"),
+    Column("ticket", String(32), nullable=False),
+    _text("holder"),
+    _text("owner"),  # its process, as it shows in the home
+    _text("origin"),  # that home, if several share the ledger: who is there too can look whether the process lives
+    _us("lease_us"),  # elsewhere it counts as dead from then on, by the ledger's clock
+    _us("hold_us", null=True),
+    _us("until_us", null=True),
+    Column("has_it", SmallInteger, nullable=False),
+    Column("watches", String(32), nullable=True),
+    PrimaryKeyConstraint("workspace_id", "key", "number"),
+    CheckConstraint("has_it IN (0, 1)", name="has_it_is_yes_or_no"),
 )
 
 tombstones = Table(

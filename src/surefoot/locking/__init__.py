@@ -1,4 +1,4 @@
-"""Locks by key: in this process, or among the processes of a machine.
+"""Locks by key: in this process, among those of a machine, or of all that share a ledger.
 
     from surefoot.locking.memory import MemoryLockManager
 
@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from surefoot.core.locking import LockManager
     from surefoot.locking.filesystem import FileSystemLockManager
+    from surefoot.locking.ledger import LedgerLockManager
     from surefoot.locking.memory import MemoryLockManager
 
-__all__ = ["FileSystemLockManager", "LockManager", "MemoryLockManager"]
+__all__ = ["FileSystemLockManager", "LedgerLockManager", "LockManager", "MemoryLockManager"]
 
 _DOOR = {
     "FileSystemLockManager": "surefoot.locking.filesystem",
+    "LedgerLockManager": "surefoot.locking.ledger",
     "LockManager": "surefoot.core.locking",
     "MemoryLockManager": "surefoot.locking.memory",
 }

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+from msgspec.structs import replace
+
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import BadInput, LockNotHeld
 from surefoot.core.ids import new_id
@@ -133,7 +135,10 @@ class LinedLockManager(ABC):
         is_done = is_waiting = False
 
         def step(line: Line, now_us: int) -> tuple[Answer, int]:
-            return ask(line, place, now_us), now_us
+            asked = replace(place)  # as it was before: whoever keeps the line may add to it, and try again
+            answer = ask(line, asked, now_us)
+            place.watches = asked.watches
+            return answer, now_us
 
         try:
             while True:

@@ -15,7 +15,7 @@ from surefoot.core.os import space
 from surefoot.core.os.bells import BELL, Bell, ring
 from surefoot.core.os.files import remove
 from surefoot.core.os.forks import after_fork_in_child
-from surefoot.journal.pulse import BORN, PULSE, Pulse, is_beating
+from surefoot.journal.pulse import BORN, PULSE, Pulse, is_beating, proof_of_life
 from surefoot.locking.waiters import Waiter
 
 __all__ = ["Presence", "presence_in"]
@@ -45,6 +45,12 @@ class Presence:
     def is_dead(self, name: str) -> bool:
         """Whether the process that goes by this name in the folder is certainly no more."""
         return name != self.name and not is_beating(os.path.join(self._folder, name), is_local=self._is_local)
+
+    def proof(self, name: str) -> bool | None:
+        """Whether that process lives (True), is no more (False), or neither is certain (None)."""
+        if name == self.name:
+            return True
+        return proof_of_life(os.path.join(self._folder, name), is_local=self._is_local)
 
     def begin_waiting(self, ticket: str, waiter: Waiter) -> None:
         """From here on this waiter is woken."""

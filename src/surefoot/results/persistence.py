@@ -19,7 +19,7 @@ from surefoot.results.asking import Asked, Persistence
 from surefoot.results.keeping import Keeper
 from surefoot.results.pickling import why_not
 
-__all__ = ["CachedAt", "default_storage", "default_ttl_us", "filled", "keep_for", "storage_of", "stored_at"]
+__all__ = ["CachedAt", "default_storage", "default_ttl_us", "filled", "forget", "keep_for", "storage_of", "stored_at"]
 
 
 class CachedAt(NamedTuple):
@@ -100,6 +100,13 @@ def keep_for(
     except BaseException as error:
         raise _not_stored(error, name) from error
     return ResultAt(path, 0, record.length, name_of(serializer), source, epoch, inputs)
+
+
+def forget(at: ResultAt) -> None:
+    """Remove a result that was stored a moment ago, and is not to count after all. Raises OSError."""
+    from surefoot.results import places
+
+    places.remove(at.place)
 
 
 def stored_at(at: ResultAt, settings: Settings, run_id: bytes) -> Stored:

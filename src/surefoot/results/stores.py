@@ -8,10 +8,12 @@ from typing import Any, Generic, TypeVar
 from surefoot.core import settings as core_settings
 from surefoot.core.facts import ResultAt
 from surefoot.core.ids import new_id, to_text
+from surefoot.core.locking import LockManager
 from surefoot.core.wire import RunResult
 from surefoot.results import places
 from surefoot.results.asking import Persistence, persistence_here
 from surefoot.results.loading import load
+from surefoot.results.locked_keys import LockedKeys, check_lock_manager
 from surefoot.results.objects import Record, object_path, read_object, read_record, remove_expired, write_object
 from surefoot.results.persistence import default_storage, default_ttl_us
 from surefoot.results.serializing import Serializer, resolve_serializer
@@ -34,7 +36,7 @@ class ResultRecord(Generic[T]):
         return f"<ResultRecord {self.metadata.key!r} by {self.metadata.serializer['type']!r}>"
 
 
-class ResultStore:
+class ResultStore(LockedKeys):
     """Stored results of a folder or object store, each found by its key.
 
     Args:
@@ -42,6 +44,7 @@ class ResultStore:
             storage object with `read_path` and `write_path`. By default that of the settings `results.default_storage`
             and `results.local_storage_path`.
         serializer: what new results are written with; by default the setting `results.default_serializer`.
+        lock_manager: keeps locks on the keys, for transactions that are SERIALIZABLE.
 
     >>> import tempfile
     >>> store = ResultStore(tempfile.mkdtemp(), "json")
@@ -51,7 +54,14 @@ class ResultStore:
     ({'rows': 3}, False)
     """
 
-    def __init__(self, result_storage: Any = None, serializer: Serializer | str | None = None) -> None:
+    def __init__(
+        self,
+        result_storage: Any = None,
+        serializer: Serializer | str | None = None,
+        lock_manager: LockManager | None = None,
+    ) -> None:
+        check_lock_manager(lock_manager)
+        self.lock_manager = lock_manager
         settings = core_settings.refresh()
         self.storage = default_storage(settings) if result_storage is None else places.address_of(result_storage)
         self._ttl_us = default_ttl_us(settings)
@@ -61,11 +71,19 @@ class ResultStore:
         """The result with that key. Raises MissingResult, which says why it is not to be had."""
         return ResultRecord(*read_object(object_path(self.storage, key)))
 
-    def write(self, obj: Any, key: str | None = None) -> ResultRecord[Any]:
+    def write(self, obj: Any, key: str | None = None, holder: str | None = None) -> ResultRecord[Any]:
         """Store a value, over what had that key; without a key under a new one.
 
-        Raises OSError of the disk, and whatever the serializer raises.
+        Args:
+            obj: the value.
+            key: what it is found by.
+            holder: on whose behalf, where the store has a lock manager.
+
+        Raises LockedByOther if somebody else has locked the key, OSError of the disk, and whatever the serializer
+        raises.
         """
+        if key is not None:
+            self._check_free(key, holder)
         key = to_text(new_id()) if key is None else key
         _, record = write_object(self.storage, key, obj, self.serializer, ttl_us=self._ttl_us)
         return ResultRecord(obj, record)

@@ -88,6 +88,15 @@ class Gate:
         error, self.pending = self.pending, None
         return error
 
+    def set_aside(self) -> BaseException | None:
+        """Take the one that waits, or is under way, out of the way of what is called now. The gate is shut."""
+        return self.take()
+
+    def put_back(self, error: BaseException | None) -> None:
+        """It waits again, before what came since. The gate is shut."""
+        if error is not None:
+            self.pending = error
+
     def shut(self) -> int:
         """From here on exceptions wait. Answers how it was opened, to `open` it so again."""
         opened = self.opened
@@ -196,6 +205,14 @@ class ThreadGate(Gate):
                 if level == self.level and (self.pending is None or isinstance(self.pending, OutOfTime)):
                     self.pending = error
             self._covered = [each for each in self._covered if each[0] < self.level]
+
+    def set_aside(self) -> BaseException | None:
+        with self._lock:
+            return super().set_aside()
+
+    def put_back(self, error: BaseException | None) -> None:
+        with self._lock:
+            super().put_back(error)
 
     def disown(self, owner: object) -> None:
         with self._lock:
