@@ -326,7 +326,11 @@ MATRIX: dict[str, Case] = {
         r"needs-two\(a: 'int', b: 'int'\)",
     ),
     "an argument too much": Case(
-        lambda: fail(1), ParameterBindError, TypeError, "Task 'fail' .* too many positional", r"fail\(\)"
+        lambda: fail(1),  # type: ignore[call-overload]
+        ParameterBindError,
+        TypeError,
+        "Task 'fail' .* too many positional",
+        r"fail\(\)",
     ),
     "a value of the wrong type": Case(
         lambda: needs_two_flow(1, "two"),

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import gc
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -298,7 +298,7 @@ def test_a_generator_flow_that_is_not_exhausted(how: str, end: str, home: Path) 
     cleaned: list[str] = []
 
     @flow
-    def numbers() -> Iterator[int]:
+    def numbers() -> Generator[int, None, None]:
         try:
             yield 1
             yield 2
@@ -513,7 +513,7 @@ def test_run_names_come_from_templates_over_checked_parameters(home: Path) -> No
         return f"{parameters['n'] + 1}"
 
     for template in ("load-{n:03d}", lambda: "now", by_parameters):
-        flow(flow_run_name=template)(load)("7")
+        flow(flow_run_name=template)(load)("7")  # type: ignore[call-overload]
     assert [run.name for run in record(home).flow_runs] == ["load-007", "now", "8"]
 
 

@@ -339,9 +339,9 @@ def test_an_annotation_for_the_type_checker_alone_accepts_anything_and_spares_it
     def load(x: NotThere, n: int) -> Any:
         return x, n
 
-    assert load("anything", "3") == ("anything", 3)
+    assert load("anything", "3") == ("anything", 3)  # type: ignore[call-overload]
     with pytest.raises(ParameterTypeError, match="n='x'"):
-        load("anything", "x")
+        load("anything", "x")  # type: ignore[call-overload]
 
 
 def test_parameters_without_annotations_accept_anything() -> None:
@@ -350,7 +350,7 @@ def test_parameters_without_annotations_accept_anything() -> None:
         return x, n, rest, more
 
     value = object()
-    assert load(value, "3", value, y=value) == (value, 3, (value,), {"y": value})
+    assert load(value, "3", value, y=value) == (value, 3, (value,), {"y": value})  # type: ignore[call-overload]
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, Literal, Never, ParamSpec, TypeVar, overload
 
 from surefoot.core import ports, settings
 from surefoot.core.delays import DelaySpec
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Flow", "flow", "load_flow_from_script", "load_flows_from_script", "select_flow"]
 
 P = ParamSpec("P")
-R = TypeVar("R")
+Q = ParamSpec("Q")
+R = TypeVar("R", covariant=True)  # a coroutine of any kind is one
 T = TypeVar("T")
 
 
@@ -53,6 +54,7 @@ class GeneratorRefused(BadInput, TypeError):
 class Flow(Definition, Generic[P, R]):
     """A function decorated with `@flow`. The arguments are those of `flow`."""
 
+    fn: Callable[P, R]
     kind: ClassVar[str] = "Flow"
     hook_kinds: ClassVar[tuple[str, ...]] = ("completion", "failure", "cancellation", "crashed", "running")
 
@@ -191,9 +193,39 @@ class Flow(Definition, Generic[P, R]):
         found: dict[str, Any] = json_values(given, self._checked_by()[1])
         return found
 
+    if TYPE_CHECKING:  # a method, bound to its object or class
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Flow[P, R]: ...
+        @overload
+        def __get__(self: Flow[Concatenate[Any, Q], R], instance: object, owner: type | None = None) -> Flow[Q, R]: ...
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
+
     # -- calling
 
-    def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+    # A call with the function's own arguments is exact. What is ours besides cannot be told of together with those
+    # (PEP 612), so a call with it takes any; so does `.submit`, where a future may stand for any value.
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload  # of a function whose return type is not known
+    def __call__(
+        self: Flow[P, Never], *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any
+    ) -> State: ...
+    @overload
+    def __call__(
+        self: Flow[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, State]: ...
+    @overload
+    def __call__(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Any, return_state: Literal[False] = False, **kwargs: Any) -> R: ...
+    def __call__(  # type: ignore[misc]  # a function's own parameters are never called like ours: that is refused
+        self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any
+    ) -> Any:
         """Run the flow here and now, and give its value; for an asynchronous one a coroutine.
 
         Raises ParameterBindError before a run exists if the call does not fit the signature, ParameterTypeError if a

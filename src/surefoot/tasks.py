@@ -8,7 +8,7 @@ May import: core, engine, futures, results.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, Literal, Never, ParamSpec, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -33,13 +33,15 @@ if TYPE_CHECKING:
 __all__ = ["Task", "exponential_backoff", "task", "task_input_hash"]
 
 P = ParamSpec("P")
-R = TypeVar("R")
+Q = ParamSpec("Q")
+R = TypeVar("R", covariant=True)  # a coroutine of any kind is one
 T = TypeVar("T")
 
 
 class Task(Definition, Generic[P, R]):
     """A function decorated with `@task`. The arguments are those of `task`."""
 
+    fn: Callable[P, R]
     kind: ClassVar[str] = "Task"
     hook_kinds: ClassVar[tuple[str, ...]] = ("completion", "failure", "running", "commit", "rollback")
 
@@ -149,9 +151,39 @@ class Task(Definition, Generic[P, R]):
         """Call `fn(transaction)` when a run that completed is rolled back. To be used as a decorator."""
         return self._add_hook("rollback", fn)
 
+    if TYPE_CHECKING:  # a method, bound to its object or class
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Task[P, R]: ...
+        @overload
+        def __get__(self: Task[Concatenate[Any, Q], R], instance: object, owner: type | None = None) -> Task[Q, R]: ...
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
+
     # -- calling
 
-    def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+    # A call with the function's own arguments is exact. What is ours besides cannot be told of together with those
+    # (PEP 612), so a call with it takes any; so does `.submit`, where a future may stand for any value.
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload  # of a function whose return type is not known
+    def __call__(
+        self: Task[P, Never], *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any
+    ) -> State: ...
+    @overload
+    def __call__(
+        self: Task[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, State]: ...
+    @overload
+    def __call__(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Any, return_state: Literal[False] = False, **kwargs: Any) -> R: ...
+    def __call__(  # type: ignore[misc]  # a function's own parameters are never called like ours: that is refused
+        self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any
+    ) -> Any:
         """Run the task here and now, and give its value; for an asynchronous one a coroutine.
 
         With `return_state=True` the final `State` comes back instead, and failures do not raise. `wait_for` takes

@@ -80,6 +80,7 @@ def test_it_shows_first_and_writes_nothing(surefoot: Surefoot, project: Path) ->
 
 def test_what_it_writes_runs_and_a_second_time_changes_nothing(surefoot: Surefoot, project: Path, home: Path) -> None:
     before = texts(project)
+    mode = (project / "sub" / "flow.py").stat().st_mode
     done = surefoot("migrate", "prefect", str(project), "--write")
     assert done.exit_code == 0
     assert "5 files changed." in done.stdout
@@ -92,8 +93,7 @@ def test_what_it_writes_runs_and_a_second_time_changes_nothing(surefoot: Surefoo
     assert after["surefoot.toml"].decode().splitlines() == [
         "[logging]", 'level = "DEBUG"', "# [server.api]", "# port = 1"
     ]  # fmt: skip
-    if os.access(project, os.X_OK) and sys.executable.endswith(("python", "python3")):
-        assert (project / "sub" / "flow.py").stat().st_mode & 0o777 == 0o755
+    assert (project / "sub" / "flow.py").stat().st_mode == mode
 
     ran = subprocess.run(
         [sys.executable, str(project / "sub" / "flow.py")],
@@ -132,3 +132,29 @@ def test_nothing_is_written_where_a_file_would_go_over_another(surefoot: Surefoo
     assert refused.exit_code == 3
     assert "surefoot.toml is there already, beside" in refused.stderr
     assert texts(project) == before
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_goes_on(surefoot: Surefoot, project: Path) -> None:
+    for name, raw in {
+        "null.py": b"from prefect import flow\x00",
+        "bad.py": b"import prefect\n\xff\xfe",
+        "strange.py": b"# coding: nowhere\nimport prefect",
+        "prefect.toml": b"a = [",
+    }.items():
+        (project / "sub" / name).write_bytes(raw)
+    before = texts(project / "sub")
+    out = json.loads(surefoot("migrate", "prefect", str(project / "sub"), "--write", "-o", "json").stdout)
+    told = {os.path.basename(look["path"]): look["what"] for look in out["looks"]}
+    assert set(told) == {"null.py", "bad.py", "strange.py", "prefect.toml"}
+    assert all("left alone" in what for what in told.values())
+    after = texts(project / "sub")
+    assert {name: after[name] for name in told} == {name: before[name] for name in told}
+    assert b"from surefoot import flow" in after["flow.py"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+def test_pipes_and_links_are_passed_over(surefoot: Surefoot, project: Path) -> None:
+    getattr(os, "mkfifo")(project / "pipe.py")  # noqa: B009  # not every system has it
+    (project / "link.py").symlink_to(project / "own" / "flow.py")
+    out = json.loads(surefoot("migrate", "prefect", str(project), "-o", "json").stdout)
+    assert not {"pipe.py", "link.py"} & {os.path.basename(file["path"]) for file in out["files"]}

@@ -143,7 +143,7 @@ def test_a_generator_that_raises_fails_with_that_very_exception(kind: Kind, home
 
 def test_a_generator_that_cannot_be_closed_fails(home: Path) -> None:
     @task
-    def stubborn() -> Iterator[int]:
+    def stubborn() -> Generator[int, None, None]:
         try:
             yield 1
         finally:
@@ -299,7 +299,7 @@ def test_two_generators_taken_in_turn_each_know_their_own_run() -> None:
         return "none" if context is None else str(context.parameters["label"])
 
     @task
-    def who(label: str) -> Iterator[str]:
+    def who(label: str) -> Generator[str, None, None]:
         while True:
             yield name()
 

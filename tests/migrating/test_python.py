@@ -50,6 +50,10 @@ CASES = [
         "os.getenv('PREFECT_LOGGING_TO_API_MAX_LOG_SIZE')",
         "os.getenv('SUREFOOT_LOGGING_MAX_LOG_SIZE')",
     ),
+    (
+        "import prefect\ndef hook(state: 'prefect.State | None', n: int) -> list['prefect.Flow']: ...",
+        "import surefoot\ndef hook(state: 'surefoot.State | None', n: int) -> list['surefoot.Flow']: ...",
+    ),
     ("mock.patch('prefect.flows.Flow')", "mock.patch('surefoot.flows.Flow')"),
     ("logging.getLogger('prefect.flow_runs')", "logging.getLogger('surefoot.flow_runs')"),
     ("import prefect\r\nprefect.flow\r\n", "import surefoot\r\nsurefoot.flow\r\n"),
@@ -76,6 +80,7 @@ def test_what_names_prefect_names_surefoot_after(before: str, after: str) -> Non
         "os.environ['PREFECT_SERVER_API_PORT']",
         "from prefect import (",
         "import prefect.states\nprefect = 1",
+        "x: Literal['prefect.flow'] = 'my prefect.flow'",
     ],
 )
 def test_what_is_not_surely_meant_stays(text: str) -> None:
@@ -90,6 +95,11 @@ def test_what_is_not_surely_meant_stays(text: str) -> None:
             "1: Surefoot has no `surefoot.blocks.system.Secret`: blocks are not",
         ),
         ("\nfrom prefect import get_client", "2: Surefoot has no `surefoot.get_client`: there is no server to ask"),
+        (
+            "from prefect.deployments import run_deployment",
+            "1: Surefoot has no `surefoot.deployments.run_deployment`: depl",
+        ),
+        ("from prefect import Parameter", "1: Surefoot has no `surefoot.Parameter`: the parameters of a flow are"),
         ("import prefect\nprefect.serve()", "2: Surefoot has no `surefoot.serve`: deployments"),
         ("import prefect.blocks", "1: Surefoot has no module `surefoot.blocks`: blocks are not"),
         (
@@ -174,6 +184,7 @@ LINES = st.sampled_from(
         "{'PREFECT_API_URL': 'prefect.flows', 'x': 'prefect'}",
         "mock.patch('prefect.flows')  # prefect.flows é",
         '"""é prefect."""',
+        "def k(a: 'list[prefect.Flow]', b: Literal['prefect.x']) -> 'prefect.State': ...",
         "\f\n# \u2028 prefect",
         "x = 1",
     ]

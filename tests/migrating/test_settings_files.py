@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from surefoot.core.settings.layers import Layer, flatten, judge
 from surefoot.core.settings.table import TABLE
+from surefoot.migrating.edits import Rewritten
 from surefoot.migrating.mentions import find_mentions, rewrite_yaml
 from surefoot.migrating.settings_files import rewrite_dotenv, rewrite_toml
 
@@ -62,7 +63,7 @@ home = "prefect"
 def test_a_table_of_pyproject_is_rewritten_and_nothing_beside_it() -> None:
     new = rewrite_toml(PROJECT, "tool.prefect")
     assert new.text == MOVED
-    assert rewrite_toml(MOVED, "tool.prefect") == (MOVED, [])
+    assert rewrite_toml(MOVED, "tool.prefect") == Rewritten(MOVED, [])
     assert [look.line for look in new.looks] == [9, 14, 16]
     assert new.looks[1].what.startswith("logging.to_api.enabled is not needed here: log lines are appended")
 
@@ -115,7 +116,7 @@ def test_variables_of_a_dotenv_are_renamed_where_they_mean_something() -> None:
 
 @given(st.text().filter(lambda text: "PREFECT" not in text and "prefect" not in text))
 def test_files_without_prefect_stay_as_they_are(text: str) -> None:
-    assert rewrite_dotenv(text) == (text, [])
+    assert rewrite_dotenv(text) == Rewritten(text, [])
     assert rewrite_toml(text, "tool.prefect").text == text
     assert rewrite_yaml(text).text == text
     assert find_mentions(text) == []

@@ -166,7 +166,7 @@ def test_an_input_that_cannot_be_compared_makes_its_task_run_again_and_why_says_
 
     @flow
     def program() -> None:
-        uses(reads.submit(number for number in [1, 2]))
+        uses(reads.submit(number for number in [1, 2]))  # type: ignore[call-overload]
         broken.check(1)
 
     with pytest.raises(ValueError, match="1 is broken"):

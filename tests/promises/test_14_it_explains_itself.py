@@ -115,7 +115,7 @@ SITUATIONS: list[tuple[Callable[[], object], str, list[str]]] = [
     (upstream_failed, "upstream-failed", ["breaks", "no rows from the source"]),
     (some_of_a_map_failed, "some-of-a-map-failed", ["odd_breaks", "5", "odd numbers are not allowed"]),
     (took_too_long, "took-too-long", ["took longer than", "100 ms"]),
-    (lambda: wrong_parameter("many"), "wrong-parameter", ["count", "many", "valid integer"]),
+    (lambda: wrong_parameter("many"), "wrong-parameter", ["count", "many", "valid integer"]),  # type: ignore[call-overload]
     (exits, "exits", ["sys.exit(3)"]),
     (stops_itself, "stops-itself", ["nothing to do on Sundays"]),
     (says_so_itself, "says-so-itself", ["three sensors are silent"]),

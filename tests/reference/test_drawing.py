@@ -259,7 +259,7 @@ def test_methods_parameters_and_tags(row: str) -> None:
     with pytest.raises(ParameterTypeError, match="day='x'"):
         Job().run.visualize("x")
     with pytest.raises(ParameterBindError, match="too many positional"):
-        drawn(lambda: numbers(1))
+        drawn(lambda: numbers(1))  # type: ignore[call-overload]
 
 
 @row("1.88")

@@ -423,7 +423,7 @@ def test_with_options_keeps_hooks_methods_and_subclasses_and_refuses_what_the_de
             return cls.day
 
     assert Job().load.with_options(name="other")() == "sunday"
-    assert Job.of_class.with_options(name="other")() == "sunday"
+    assert Job.of_class.with_options(name="other")() == "sunday"  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="flow 'load-all' has no option 'retrys'") as caught:
         one.with_options(retrys=3)
     assert "retries" in str(caught.value)

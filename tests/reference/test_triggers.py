@@ -362,12 +362,11 @@ def test_a_skip_goes_on_downstream_and_names_where_it_began(row: str, home: Path
         return f"loaded: {value}"
 
     @flow
-    def main() -> list[str]:
+    def main() -> tuple[str, str, str | None]:
         first = load.submit(look.submit())
         second = load.submit(1, wait_for=[first])
         third = load.submit(allow_failure(second))
-        result: list[str] = report.submit(second).result(), third.result(), second.state.message  # type: ignore[assignment]
-        return result
+        return report.submit(second).result(), third.result(), second.state.message
 
     assert main() == ("loaded: None", "loaded", "`look` was skipped: nothing new")
     with closing(get_client()) as client:

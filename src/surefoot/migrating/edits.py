@@ -16,10 +16,11 @@ class Look(NamedTuple):
 
 
 class Rewritten(NamedTuple):
-    """A text after rewriting."""
+    """A text after rewriting, or one that was left alone since nobody could read it."""
 
     text: str
     looks: list[Look]
+    left_alone: bool = False
 
 
 class Edit(NamedTuple):

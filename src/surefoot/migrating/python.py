@@ -214,6 +214,7 @@ class _Script:
     # -- texts
 
     def _texts(self) -> None:
+        types = {id(node) for node in _texts_of_types(self.nodes)}
         modules, variables = set(), set()
         for node in self.nodes:
             if isinstance(node, ast.Call) and node.args:
@@ -228,7 +229,9 @@ class _Script:
                 variables.add(id(node.left))
         for node in self.nodes:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if is_variable(node.value):
+                if id(node) in types:
+                    self._type(node, node.value)
+                elif is_variable(node.value):
                     self._variable(node, node.value, id(node) in variables)
                 elif re.fullmatch(r"prefect(\.\w+)+", node.value):
                     self._module(node, node.value, id(node) in modules)
@@ -248,6 +251,11 @@ class _Script:
             self._inside(node, name, new)
         else:
             self.looks.append(Look(node.lineno, f"If this text names a part of Prefect, write {new!r}."))
+
+    def _type(self, node: ast.Constant, text: str) -> None:
+        new = re.sub(r"(?<![\w.])prefect(?=\.\w)", self.moved.get(_OLD, _OLD), text)
+        if new != text:
+            self._inside(node, text, new)
 
     def _inside(self, node: ast.Constant, old: str, new: str) -> None:
         start = self._offset(node.lineno, node.col_offset)
@@ -289,6 +297,18 @@ def _bound_otherwise(nodes: list[ast.AST]) -> Iterator[str]:
             yield from (alias.asname or alias.name.partition(".")[0] for alias in aliases)
         elif isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").partition(".")[0] not in _ROOTS):
             yield from (alias.asname or alias.name for alias in node.names)
+
+
+def _texts_of_types(nodes: list[ast.AST]) -> Iterator[ast.Constant]:
+    """Texts that stand for types: `flow_run: "prefect.client.schemas.objects.FlowRun"`."""
+    for node in nodes:
+        for name in ("annotation", "returns"):
+            inner = getattr(node, name, None)
+            for each in ast.walk(inner) if isinstance(inner, ast.expr) else ():
+                if isinstance(each, ast.Subscript) and ast.unparse(each.value).endswith("Literal"):
+                    break  # those are values
+                if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                    yield each
 
 
 def _shown(node: ast.expr) -> str:

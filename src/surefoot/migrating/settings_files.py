@@ -51,7 +51,7 @@ def rewrite_toml(text: str, table: str = "") -> Rewritten:
     try:
         tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        return Rewritten(text, [Look(1, f"This is not valid TOML, and was left alone: {error}.")])
+        return Rewritten(text, [Look(1, f"This is not valid TOML, and was left alone: {error}.")], left_alone=True)
     return _Toml(text, table).rewrite()
 
 

@@ -119,7 +119,9 @@ def _files(folder: str) -> Iterator[str]:
             for name in folders
             if name not in _SKIPPED and not os.path.exists(os.path.join(place, name, "pyvenv.cfg"))
         )
-        yield from (path for name in sorted(found) if not os.path.islink(path := os.path.join(place, name)))
+        for path in (os.path.join(place, name) for name in sorted(found)):
+            if os.path.isfile(path) and not os.path.islink(path):  # no pipes, and nothing that stands elsewhere
+                yield path
 
 
 def _moved(path: str) -> Moved:
@@ -139,7 +141,7 @@ def _moved(path: str) -> Moved:
         return Moved(path, path, b"", b"", [Look(1, f"This cannot be read, and was left alone: {error}.")])
     new = rewrite(text)
     after = raw if new.text == text else new.text.encode(encoding)
-    return Moved(path, target, raw, after, new.looks)
+    return Moved(path, path if new.left_alone else target, raw, after, new.looks)
 
 
 def _notebook(text: str) -> Rewritten:
