@@ -5,6 +5,7 @@ May import: core, tables.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ def asked_again(connection: Connection, flow_run_id: bytes, run_name: str, name:
 
 def _named(tasks: list[Any], name: str) -> set[bytes]:
     digits = name.replace("-", "").lower()
-    ways = [
+    ways: list[Callable[[Any], bool]] = [
         lambda row: row.task_name == name,
         lambda row: row.name == name,
         lambda row: len(digits) >= _PREFIX_MIN and bytes(row.id).hex().startswith(digits),
