@@ -27,3 +27,27 @@ def test_a_command_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr(bootstrap, "bring_up_environment", lambda: bootstrap.run(sys.executable, "-c", "exit(7)"))
     assert bootstrap.main([]) == 1
     assert f"exit code 7, see above, from this command:\n  {sys.executable} -c exit(7)" in capsys.readouterr().err
+
+
+def test_what_renews_the_environment_takes_the_project_out_so_it_is_installed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bin/python", "bin/uv", "requirements/dev.txt", "pyproject.toml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "pyvenv.cfg").write_text(f"command = python -m venv {tmp_path}")
+    told: list[str] = []
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path)
+    monkeypatch.setattr(bootstrap, "PYTHON", tmp_path / "bin/python")
+    monkeypatch.setattr(bootstrap, "UV", tmp_path / "bin/uv")
+    monkeypatch.setattr(bootstrap, "LOCK", tmp_path / "requirements/dev.txt")
+    monkeypatch.setattr(bootstrap, "run", lambda *command: told.append(command[-2]))
+    monkeypatch.setattr(bootstrap, "succeeds", lambda *command: not told.append(command[2]))  # type: ignore[func-returns-value]
+    bootstrap.bring_up_environment()
+    assert told == ["sync", "-qq", "--editable"]
+    bootstrap.bring_up_environment()
+    assert len(told) == 3
+    (tmp_path / "requirements/dev.txt").write_text("another lock")
+    bootstrap.bring_up_environment()
+    assert told[3:] == ["sync", "-qq", "--editable"]
