@@ -183,7 +183,6 @@ def test_a_clock_refuses_what_clocks_do_not() -> None:
         Clock().advance(hours=-1)
 
 
-@pytest.mark.timeout(400)  # two test runs of a user's own
 def test_the_fixtures_are_there_by_themselves(tmp_path: Path) -> None:
     (tmp_path / "test_users.py").write_text(
         "from surefoot import flow, task\n"
@@ -191,15 +190,17 @@ def test_the_fixtures_are_there_by_themselves(tmp_path: Path) -> None:
         "def flickers(): raise ConnectionError\n"
         "@flow\n"
         "def load(): return flickers(return_state=True)\n"
+        "@flow\n"
+        "def fails(): raise ValueError\n"
         "def test_a_run(surefoot_harness):\n"
-        "    load(return_state=True)\n"
+        "    fails(return_state=True)\n"
         "    assert [run.state_name for run in surefoot_harness.flow_runs()] == ['Failed']\n"
         "def test_alone_again(surefoot_harness, surefoot_clock):\n"
         "    assert surefoot_harness.flow_runs() == []\n"
         "    load(return_state=True)\n"
         "    assert surefoot_clock.pauses == [3600]\n"
         "def test_isolated():\n"
-        "    load(return_state=True)\n"
+        "    fails(return_state=True)\n"
     )
     environment = {**os.environ, "SUREFOOT_HOME": str(tmp_path / "home")}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
