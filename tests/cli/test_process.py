@@ -94,7 +94,7 @@ def files(tmp_path: Path) -> None:
         (["flows.py:parts", "-p", "n=abc"], 2, "[parameter-type]"),
         (["flows.py:waiting", "-p", "y=1"], 2, "[parameter-bind]"),
         (["flows.py:goood"], 2, "Did you mean flows.py:good?"),
-        (["flows.py"], 2, "[entrypoint]"),
+        (["flows.py"], 2, "[unspecified-flow]"),
         (["flows.py:number"], 2, "[entrypoint]"),
         (["flow.py:good"], 2, "Did you mean flows.py?"),
         (["leaves.py:main"], 2, "called sys.exit(1) while it was loaded"),
