@@ -49,6 +49,7 @@ def bring_up_environment() -> None:
             bring_uv()
         else:
             say(f"bootstrap: renewing .venv from {LOCK.relative_to(ROOT)}")
+        (VENV / ".installed").unlink(missing_ok=True)  # what is not in the lock is taken out, the project too
         if not succeeds(UV, "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, LOCK):
             run(PYTHON, *PIP, "install", "--no-deps", "--require-hashes", "-r", LOCK)
         run(PYTHON, *PIP, "check")
