@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> int:
 def bring_up_environment() -> None:
     """Install the lock when it changed, or the folder was moved; the project when its metadata changed."""
     locked = Stamp(VENV / ".locked", str(ROOT).encode(), LOCK.read_bytes())
+    installed = Stamp(VENV / ".installed", str(ROOT).encode(), (ROOT / "pyproject.toml").read_bytes())
     if not (locked.holds() and PYTHON.exists()):
         if not is_of_here():
             python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
@@ -49,12 +50,11 @@ def bring_up_environment() -> None:
             bring_uv()
         else:
             say(f"bootstrap: renewing .venv from {LOCK.relative_to(ROOT)}")
-        (VENV / ".installed").unlink(missing_ok=True)  # what is not in the lock is taken out, the project too
+        installed.forget()  # the project itself is not in the lock, so what renews from it takes it out
         if not succeeds(UV, "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, LOCK):
             run(PYTHON, *PIP, "install", "--no-deps", "--require-hashes", "-r", LOCK)
         run(PYTHON, *PIP, "check")
         locked.set()
-    installed = Stamp(VENV / ".installed", str(ROOT).encode(), (ROOT / "pyproject.toml").read_bytes())
     if not installed.holds():
         run(PYTHON, *PIP, "install", "--no-deps", "--no-index", "--no-build-isolation", "--editable", ROOT)
         installed.set()
@@ -111,6 +111,10 @@ class Stamp:
     def holds(self) -> bool:
         """Whether the result was made from just these sources."""
         return self.path.exists() and self.path.read_text() == self.digest
+
+    def forget(self) -> None:
+        """Have the result made again."""
+        self.path.unlink(missing_ok=True)
 
     def set(self) -> None:
         """Remember that it was; called only after all went well."""

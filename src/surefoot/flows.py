@@ -336,7 +336,14 @@ class Flow(Definition, Generic[P, R]):
 
         return draw(self, args, kwargs).mermaid
 
-    def retry(self, run: str | UUID, *, parameters: Mapping[str, Any] | None = None, return_state: bool = False) -> Any:
+    def retry(
+        self,
+        run: str | UUID,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        from_task: str | None = None,
+        return_state: bool = False,
+    ) -> Any:
         """Go on with a run of this flow that failed, crashed or was cancelled: what completed in it is not done again.
 
         The run keeps its id, name and parameters. A task that completed with the same inputs gives the value that was
@@ -346,6 +353,8 @@ class Flow(Definition, Generic[P, R]):
         Args:
             run: id or name of the run.
             parameters: values to take in place of the recorded ones.
+            from_task: a task's name, or a task run's name or id: that and whatever rests on its result is called again
+                although it completed. Then the run itself may have completed too.
             return_state: whether the final `State` comes back, and failures do not raise.
 
         Gives what a call gives: for an asynchronous flow a coroutine. Raises NotFound, Ambiguous, and Refused before
@@ -353,7 +362,7 @@ class Flow(Definition, Generic[P, R]):
         """
         runs = ports.earlier_runs()
         try:
-            retryable = runs.retryable(str(run))
+            retryable = runs.retryable(str(run), from_task)
         finally:
             runs.close()
         home = settings.refresh().get("home")

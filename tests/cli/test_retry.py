@@ -86,6 +86,19 @@ if __name__ == "__main__":
 """
 
 
+def test_a_run_that_completed_runs_again_from_a_chosen_task(home: Path, tmp_path: Path) -> None:
+    file = written(tmp_path, GUARDED)
+    mend(file)
+    assert start(tmp_path, "job.py", "7").returncode == 0
+    again = surefoot(tmp_path, "flow-run", "retry", runs()[0].name, "--from-task", "save")
+    assert (again.returncode, again.stdout) == (0, "save 7\n"), again.stderr
+    (run,) = runs()
+    assert (run.epoch, run.state_type) == (1, StateType.COMPLETED)
+    refused = surefoot(tmp_path, "flow-run", "retry", run.name, "--from-task", "save-it")
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert "Did you mean 'save'? Its tasks: " in refused.stderr
+
+
 def test_a_script_goes_on_in_a_new_process(home: Path, tmp_path: Path) -> None:
     file = written(tmp_path, GUARDED)
     failed = start(tmp_path, "job.py", "7")

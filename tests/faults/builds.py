@@ -26,6 +26,7 @@ class Remark(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="
     at_us: int
     text: str
     flow_run_id: bytes | None = None
+    mono_us: int = 0
 
 
 Fact = Fact | Remark

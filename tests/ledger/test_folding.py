@@ -192,7 +192,7 @@ def test_of_two_states_with_one_number_the_same_is_kept_in_any_order(ledger: Led
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_writer_is_told_by_its_first_segment(ledger: Ledger, turned: bool) -> None:
     pen = Pen(pid=4711)
-    later = SegmentOpened(pen.id, "runs", 1, T0 + SECOND, 0, "box", "boot-1", 4712, "0.1.0")
+    later = SegmentOpened(pen.id, "runs", 1, T0 + SECOND, T0 + SECOND, "box", "boot-1", 4712, "0.1.0")
     batches = [*pen.batches(), Batch(pen.id, "runs", 1, 0, FRAME, [(0, later)])]
     for batch in reversed(batches) if turned else batches:
         ledger.fold([batch])

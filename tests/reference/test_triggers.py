@@ -347,6 +347,22 @@ def test_a_skip_without_a_word_and_a_skip_of_a_generator(row: str) -> None:
     assert (values.state.name, values.state.message) == ("Skipped", "that was it")
 
 
+@row("21.04")
+def test_what_was_skipped_on_purpose_is_not_told_as_blocked_by_a_failure_elsewhere(row: str) -> None:
+    @task
+    def look() -> None:
+        raise Skip("nothing new")
+
+    @flow
+    def main() -> None:
+        look.submit()
+        raise ValueError("of its own")
+
+    main(return_state=True)
+    with closing(get_client()) as client:
+        assert client.why(client.flow_runs(limit=1).results[0].id).blocked == []
+
+
 @row("21.04", "21.05")
 def test_a_skip_goes_on_downstream_and_names_where_it_began(row: str, home: Path) -> None:
     @task

@@ -25,11 +25,11 @@ from surefoot.restarting import check, start_again
 __all__ = ["retry", "retry_task_run"]
 
 
-def retry(run: str | None, *, last: bool, pairs: tuple[str, ...], here: bool) -> Exit | int:
+def retry(run: str | None, *, last: bool, pairs: tuple[str, ...], from_task: str | None, here: bool) -> Exit | int:
     """Start a run again: in this process, or in one that is made for it."""
     if run is None and not last:
         raise BadInput("No run is named.", do="Name one, or take the newest: surefoot flow-run retry --last")
-    retryable = _found(run, last)
+    retryable = _found(run, last, from_task)
     given = parameters_of(pairs, None)
     start = check(retryable, given)
     if here:
@@ -40,6 +40,8 @@ def retry(run: str | None, *, last: bool, pairs: tuple[str, ...], here: bool) ->
         interpreter = sys.executable
     click.echo(f"Going on with {retryable.run.name} of {retryable.flow_name}.", err=True)
     command = [interpreter, "-P", "-m", "surefoot", "flow-run", "retry", to_text(retryable.run.run_id), "--here"]
+    if from_task is not None:
+        command += ["--from-task", from_task]
     return become([*command, *(part for pair in pairs for part in ("-p", pair))], start.cwd)
 
 
@@ -50,19 +52,19 @@ def retry_task_run(reference: str) -> Exit | int:
     if run.state_type is StateType.COMPLETED:
         raise Refused(
             f"Task run {run.name!r} completed: there is nothing left to do in it.",
-            do="Start a new run by calling its flow.",
+            do=f"To run it again all the same: surefoot flow-run retry {run.flow_run_id} --from-task {run.name}",
         )
     if run.flow_run_id is None:
         raise Refused(f"Task run {run.name!r} was called outside of any flow.", do="Call the task again.")
-    return retry(run.flow_run_id, last=False, pairs=(), here=False)
+    return retry(run.flow_run_id, last=False, pairs=(), from_task=None, here=False)
 
 
-def _found(run: str | None, last: bool) -> Retryable:
+def _found(run: str | None, last: bool, from_task: str | None) -> Retryable:
     runs = ports.earlier_runs()
     try:
         if last:
-            return runs.last_retryable(run)
+            return runs.last_retryable(run, from_task)
         assert run is not None
-        return runs.retryable(run)
+        return runs.retryable(run, from_task)
     finally:
         runs.close()

@@ -60,18 +60,18 @@ class EmbeddedEarlierRuns:
         finally:
             self._ledger.close()
 
-    def retryable(self, reference: str) -> Retryable:
+    def retryable(self, reference: str, from_task: str | None = None) -> Retryable:
         self._fold()
         with self._ledger.read() as tx:
-            return self._checked(tx, queries.flow_run_id_of(tx, reference))
+            return self._checked(tx, queries.flow_run_id_of(tx, reference), from_task)
 
-    def last_retryable(self, flow_name: str | None) -> Retryable:
+    def last_retryable(self, flow_name: str | None, from_task: str | None = None) -> Retryable:
         self._fold()
         with self._ledger.read() as tx:
             found = queries.last_unsuccessful(tx, flow_name)
             if found is None:
                 raise _none_left(tx, flow_name)
-            return self._checked(tx, found)
+            return self._checked(tx, found, from_task)
 
     def open_epoch(self, retryable: Retryable, writer_id: bytes) -> None:
         run_id, epoch = retryable.run.run_id, retryable.epoch
@@ -98,7 +98,7 @@ class EmbeddedEarlierRuns:
                 )
             before = behind
 
-    def _checked(self, tx: Any, flow_run_id: bytes) -> Retryable:
+    def _checked(self, tx: Any, flow_run_id: bytes, from_task: str | None) -> Retryable:
         found, parent_id = queries.retryable_of(tx, flow_run_id)
         run = found.run
         if parent_id is not None:
@@ -106,17 +106,18 @@ class EmbeddedEarlierRuns:
                 f"Flow run {run.name!r} is a part of another, with which it is started again.",
                 do=f"Retry that one: surefoot flow-run retry {to_text(parent_id)}",
             )
-        if run.state_type is COMPLETED:
+        if run.state_type is COMPLETED and from_task is None:
             raise Refused(
                 f"Flow run {run.name!r} completed: there is nothing left to do in it.",
-                do="Start a new run by calling the flow.",
+                do="Start a new run by calling the flow, or name a task to run again from: --from-task NAME.",
             )
         if run.state_type not in FINAL:
             raise Refused(
                 f"Flow run {run.name!r} is {run.state_name}: it has not ended.",
                 do=f"Wait for its end: surefoot flow-run watch {run.name}",
             )
-        return replace(found, epoch=next_epoch(tx, flow_run_id, self._proof))
+        again = {} if from_task is None else queries.asked_again(tx, flow_run_id, run.name, from_task)
+        return replace(found, epoch=next_epoch(tx, flow_run_id, self._proof), again=again)
 
 
 def _none_left(tx: Any, flow_name: str | None) -> NotFound:

@@ -39,10 +39,11 @@ class Earlier(msgspec.Struct, frozen=True, gc=False):
     unkeyed: str | None = None  # why it cannot be told from another run of the same task
     is_task: bool = True
     parent_id: bytes | None = None  # the task run within which it was called
+    asked: str | None = None  # why it is to be called again although it completed
 
 
 class Retryable(msgspec.Struct, frozen=True):
-    """A flow run that ended without completing, and all that is needed to start it again."""
+    """A flow run that ended, and all that is needed to start it again."""
 
     run: Earlier
     flow_name: str
@@ -52,19 +53,21 @@ class Retryable(msgspec.Struct, frozen=True):
     parameters_at: ResultAt | None = None  # where those are that JSON cannot give back
     unkept: Mapping[str, str] = {}  # those that could not be kept, each with the reason
     start: RunStart | None = None
+    again: Mapping[bytes, str] = {}  # runs in it that are to be called again although they completed, and why
 
 
 class EarlierRuns(Protocol):
     """What the ledger knows of runs that are to be started again. Every call may take a while, and a lock."""
 
-    def retryable(self, reference: str) -> Retryable:
+    def retryable(self, reference: str, from_task: str | None = None) -> Retryable:
         """The flow run that goes by an id, a prefix of one, or a name.
 
-        Raises NotFound, Ambiguous, and Refused if it completed, has not ended, or is part of another run.
+        With `from_task`, a task's name or a task run's name or id, those runs of it are to be called again. Raises
+        NotFound, Ambiguous, and Refused if it has not ended, is part of another run, or completed and no task is named.
         """
         ...
 
-    def last_retryable(self, flow_name: str | None) -> Retryable:
+    def last_retryable(self, flow_name: str | None, from_task: str | None = None) -> Retryable:
         """The newest flow run (of that flow) that ended without completing. Raises NotFound if there is none."""
         ...
 

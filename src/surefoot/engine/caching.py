@@ -193,6 +193,9 @@ class CacheUse:
 
     def _looked_up(self, settings: Settings) -> Verdict | str:
         execution, caching = self._execution, self.caching
+        asked = None if execution.earlier is None else execution.earlier.asked
+        if asked is not None:
+            return f"the result under {_told(self.key)} is made anew: {asked}"
         refresh = caching.refresh
         if refresh or (refresh is None and settings.get("tasks.refresh_cache")):
             asked_by = "refresh_cache" if refresh else "tasks.refresh_cache"

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from surefoot.core import ports
 from surefoot.core.errors import MissingResult, Refused
@@ -98,15 +99,19 @@ class Resuming:
         runs: who knows its earlier runs.
         values: where those are that were kept.
         made: takes, of runs whose values are taken over, the epoch that made these.
+        again: runs that are to be called again although they completed, and why.
     """
 
-    __slots__ = ("_by_parent", "_runs", "_values", "epoch", "made")
+    __slots__ = ("_again", "_by_parent", "_runs", "_values", "epoch", "made")
 
-    def __init__(self, epoch: int, runs: Runs, values: Loader, made: dict[bytes, int]) -> None:
+    def __init__(
+        self, epoch: int, runs: Runs, values: Loader, made: dict[bytes, int], again: Mapping[bytes, str] | None = None
+    ) -> None:
         self.epoch = epoch
         self.made = made
         self._runs = runs
         self._values = values
+        self._again = again or {}
         self._by_parent: dict[bytes, dict[bytes, dict[bytes, Earlier]]] = {}
 
     @classmethod
@@ -118,11 +123,15 @@ class Resuming:
         except BaseException:
             runs.close()
             raise
-        return cls(restart.retryable.epoch, runs, Loader(session.settings.get("home"), restart.module), {})
+        values = Loader(session.settings.get("home"), restart.module)
+        return cls(restart.retryable.epoch, runs, values, {}, restart.retryable.again)
 
     def runs_of(self, flow_run_id: bytes) -> Mapping[bytes, Earlier]:
         """The earlier task runs and subflow runs of a flow run, by their keys."""
-        return self._runs.runs_of(flow_run_id)
+        runs, again = self._runs.runs_of(flow_run_id), self._again
+        if not again:
+            return runs
+        return {key: replace(run, asked=again[run.run_id]) if run.run_id in again else run for key, run in runs.items()}
 
     def within(self, flow_run_id: bytes, runs: Mapping[bytes, Earlier], task_run_id: bytes) -> RunsTold:
         """The earlier runs within a task run of a flow run, however deep, for another process to know.
@@ -173,6 +182,8 @@ class Resuming:
         if earlier.state_name == SKIPPED:  # whether it is skipped is decided anew
             return "it had been skipped" if earlier.run_count else None
         at = earlier.result
+        if earlier.asked is not None:
+            return earlier.asked
         if unkeyed is not None:
             return f"it had completed, but {unkeyed}"
         if at is None or earlier.unkept is not None:

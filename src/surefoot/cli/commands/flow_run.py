@@ -143,21 +143,27 @@ def delete(yes: bool, output: Output, **which: Any) -> None:
         "surefoot flow-run retry brave-otter",
         "surefoot flow-run retry --last nightly-load",
         "surefoot flow-run retry brave-otter -p token=...",
+        "surefoot flow-run retry brave-otter --from-task load",
     ],
 )
 @click.argument("run", required=False)
 @click.option("--last", is_flag=True, help="The newest run that did not complete, of the flow that RUN names if given.")
 @click.option("-p", "--param", "pairs", metavar="KEY=VALUE", multiple=True, help="A parameter to take instead.")
+@click.option(
+    "--from-task",
+    metavar="NAME",
+    help="Call this task again, and what rests on its result, though completed: a task, or one run of it.",
+)
 @click.option("--here", is_flag=True, hidden=True, help="In this process.")
-def retry(run: str | None, last: bool, pairs: tuple[str, ...], here: bool) -> Exit | int:
+def retry(run: str | None, last: bool, pairs: tuple[str, ...], from_task: str | None, here: bool) -> Exit | int:
     """Go on with a run that failed, crashed or was cancelled: what completed in it is not done again.
 
     The file that defines its flow is loaded in a new process, in the folder where the run was started. The exit code is
-    0 if the run completes now.
+    0 if the run completes now. With --from-task the run may have completed.
     """
     from surefoot.cli.retrying import retry as retry_run
 
-    return retry_run(run, last=last, pairs=pairs, here=here)
+    return retry_run(run, last=last, pairs=pairs, from_task=from_task, here=here)
 
 
 def outcome_line(run: FlowRun) -> str:

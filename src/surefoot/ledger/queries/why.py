@@ -157,7 +157,7 @@ def _blocked(found: Evidence) -> Iterator[str]:
                 ("was skipped" if count == 1 else "were skipped") if found.node.state_name == SKIPPED else "did not run"
             )
             yield f"{plural(count, 'task run', 'task runs')} of {task_name} {were}"
-    if found.skipped:
+    if found.skipped and found.node.state_type is COMPLETED:  # of a run that failed it is no consequence
         yield f"{plural(found.skipped, 'task run was', 'task runs were')} skipped"
     if found.unstarted:
         yield f"{plural(found.unstarted, 'task run was', 'task runs were')} cancelled"
