@@ -164,9 +164,10 @@ def checked(call: Callable[[], Any]) -> None:
         for handler in handlers:
             assert "surefoot" not in type(getattr(handler, "__self__", None)).__module__, handlers
         signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio's stays if it is interrupted at the very end
-    except (RuntimeError, AttributeError) as error:
-        # asyncio breaks if it is hit in the midst before a run, or after it.
-        if "/asyncio/" not in traceback.extract_tb(error.__traceback__)[-1].filename:
+    except (RuntimeError, AttributeError, asyncio.CancelledError) as error:
+        # asyncio breaks if it is hit in the midst before a run, or after it; or it tells its own cancellation.
+        frames = traceback.extract_tb(error.__traceback__)
+        if "/asyncio/" not in frames[-1].filename and any("/surefoot/" in frame.filename for frame in frames):
             raise
         signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.collect()
