@@ -24,10 +24,11 @@ __all__ = ["replay"]
 @click.option("--break", "stops", is_flag=True, help="Open the debugger at the first line of the task.")
 @click.option("--here", is_flag=True, hidden=True, help="In this process.")
 def replay(task_run: str, pairs: tuple[str, ...], post_mortem: bool, stops: bool, here: bool) -> Exit | int:
-    """Call the task of one recorded run again, with the inputs that it had. Nothing is recorded.
+    """Call the task of one recorded run again.
 
-    The body of its flow runs again up to there, in a new process; other tasks give the values that were kept. The
-    result, or the traceback, is printed. The exit code is 0 if the task returns, and 1 if it raises.
+    It gets the inputs that it had, and nothing is recorded. The body of its flow runs again up to there, in a new
+    process; other tasks give the values that were kept. The result, or the traceback, is printed. The exit code is 0
+    if the task returns, and 1 if it raises.
     """
     from surefoot.cli.replaying import replay as replay_run
 
