@@ -27,7 +27,7 @@ from surefoot.core.os.nursery import Birth, die_with, tend
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import LOOP, OPEN, SHUT
 from surefoot.core.states import RUNNING
-from surefoot.engine import messages, scope
+from surefoot.engine import messages, scope, spans
 from surefoot.engine.blocking import called, perform
 from surefoot.engine.calling import guarded
 from surefoot.engine.commands import obey
@@ -400,4 +400,6 @@ def _borrowed_task(
     task.place = 0
     task.context = Context()
     task.context.run(scope.adopt, task, frozenset(told.tags_in_force))
+    if told.trace is not None:
+        task.context.run(spans.adopt, task, told.trace)
     return task

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
+from sys import modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from surefoot.core.clock import read_clock
@@ -25,6 +26,7 @@ from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
 from surefoot.engine.session import Session
+from surefoot.engine.spans import LIBRARY, RunSpan
 from surefoot.engine.tracebacks import cause_of, traceback_text
 from surefoot.engine.verdicts import judged, verdict_over
 from surefoot.results.asking import NOTHING_ASKED, Persistence
@@ -99,6 +101,7 @@ class Execution:
         "sealed",
         "session",
         "slot",
+        "span",
         "start_us",
         "state_name",
         "state_type",
@@ -155,6 +158,7 @@ class Execution:
         self.inputs: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
         self.new_name: str | None = None  # from the template; recorded with the first RUNNING
         self.sealed = False
+        self.span: RunSpan | None = RunSpan() if LIBRARY in modules else None
         tags = scope.tags_in_force()
         self.tags = tags | definition.tags if definition.tags else tags
         self.ended: Callable[[Execution], None] | None = None
@@ -362,8 +366,6 @@ class Execution:
                     self.new_name = None
             elif kind is not COMPLETED and isinstance(data, BaseException):
                 traceback = self._told_by(data, kind)
-            if message is not None and len(message) > MESSAGE_CHARS_MAX:
-                message = message[:MESSAGE_CHARS_MAX] + " [cut]"
             self.session.recorder.run(
                 StateEntered(
                     self.run_id,
@@ -374,7 +376,7 @@ class Execution:
                     mono_us,
                     kind,
                     state_name,
-                    message,
+                    message and _cut(message),
                     self.run_count,
                     self.start_us,
                     self.ran_us,
@@ -393,6 +395,8 @@ class Execution:
         finally:
             if reached is not None:
                 reached.release()
+            if self.span is not None:
+                self.span.entered(self)
         # First the state was set, now this is looked at; whoever tells it to stop does the reverse.
         if self.stop is not None and kind in FINAL:
             reaching.withdraw(self)
@@ -586,6 +590,10 @@ class Execution:
                 error = None if stop is None else stop.error
                 self.enter(Enter(CRASHED, "Crashed", f"{why}, while it was running", error))
             self.sealed = True
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= MESSAGE_CHARS_MAX else f"{message[:MESSAGE_CHARS_MAX]} [cut]"
 
 
 def stop_of(error: BaseException) -> Stopped:

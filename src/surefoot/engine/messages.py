@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from surefoot.core.errors import SurefootError
-from surefoot.engine import scope
+from surefoot.engine import scope, spans
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.resuming import RunsTold
 from surefoot.engine.task_execution import TaskExecution
@@ -113,6 +113,7 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
     timeout_s: float | None
     may_repeat: bool  # it has attempts left
     resumes: bytes | None = None  # `Within`, where there is something to say
+    trace: dict[str, str] | None = None  # the span of the run, where there is one
 
     @classmethod
     def of(
@@ -142,6 +143,7 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
             timeout_s,
             execution.attempt < attempts,
             None if within is None else pickle.dumps(tuple(within), pickle.HIGHEST_PROTOCOL),
+            spans.carried(execution),
         )
 
 

@@ -23,6 +23,7 @@ from surefoot.engine.calling import STOP_GRACE_S
 from surefoot.engine.commands import listen
 from surefoot.engine.execution import Execution, stop_of
 from surefoot.engine.forking import is_inherited
+from surefoot.engine.spans import flush
 
 __all__ = ["await_surrounded", "call_step", "call_surrounded", "is_surrounded"]
 
@@ -97,6 +98,7 @@ def _die(execution: Execution, error: TerminationSignal) -> None:
     except (AttributeError, OSError, ValueError):
         pass  # there is no stdout, or it was closed
     execution.session.recorder.close()
+    flush(execution)
     die_of(error.signal)
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "key_failed",
     "map_ended",
     "not_stored",
+    "spans_failed",
     "took",
     "why_stopped",
 ]
@@ -146,6 +147,16 @@ def cache_unusable(execution: Execution, why: str) -> None:
 def not_stored(execution: Execution, why: str) -> None:
     """Its result could not be stored, and it goes on all the same, as the settings say."""
     _say(execution, WARNING, f"goes on, but {why}")
+
+
+_span_errors: set[type[Exception]] = set()
+
+
+def spans_failed(execution: Execution, error: Exception) -> None:
+    """A span of the run could not be made or ended, for a reason that is the user's provider's: told once of a kind."""
+    level = DEBUG if type(error) in _span_errors else WARNING
+    _span_errors.add(type(error))
+    _say(execution, level, f"goes on, but its OpenTelemetry span is not as it should be:\n{traceback_text(error)}")
 
 
 def map_ended(flow: Execution, progress: MapProgress, state: State) -> None:
