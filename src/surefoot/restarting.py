@@ -22,7 +22,7 @@ from surefoot.core.ports import Retryable
 from surefoot.engine.definition import Definition
 from surefoot.engine.importable import as_script
 from surefoot.engine.loading import load_file
-from surefoot.engine.resuming import Restart, loading, refuse_other, restart_of
+from surefoot.engine.resuming import Replay, Restart, loading, refuse_other, restart_of
 from surefoot.engine.running import exhaust
 from surefoot.flows import Flow
 from surefoot.states import State
@@ -30,8 +30,8 @@ from surefoot.states import State
 __all__ = ["check", "start_again"]
 
 
-def check(retryable: Retryable, given: Mapping[str, Any]) -> RunStart:
-    """How a run is to be started again. Raises Refused, with the way out, where that cannot be done from a file."""
+def check(retryable: Retryable, given: Mapping[str, Any], command: str | None = None) -> RunStart:
+    """How a run is to be started again, by that command. Raises Refused, with the way out, where that cannot be."""
     run, start = retryable.run, retryable.start
     by_hand = f"in Python: {_call_of(retryable)}"
     if start is None or start.file is None:
@@ -55,7 +55,7 @@ def check(retryable: Retryable, given: Mapping[str, Any]) -> RunStart:
         if name not in given:
             raise Refused(
                 f"Parameter {name!r} of flow run {run.name!r} could not be kept: {why}.",
-                do=f"Pass it: surefoot flow-run retry {run.name} -p {name}=VALUE",
+                do=f"Pass it: {command or f'surefoot flow-run retry {run.name}'} -p {name}=VALUE",
             )
     return start
 
@@ -66,10 +66,11 @@ def _call_of(retryable: Retryable) -> str:
     return f'{name}.retry("{to_text(retryable.run.run_id)}")'
 
 
-def start_again(retryable: Retryable, given: Mapping[str, Any]) -> State:
+def start_again(retryable: Retryable, given: Mapping[str, Any], replay: Replay | None = None) -> State:
     """Load the file of a run's flow and go on with the run. Its final state; what it raised is in there.
 
-    To be called in a process of its own, in the folder that the run was started in.
+    To be called in a process of its own, in the folder that the run was started in. With `replay` one task of it is
+    called, and nothing is recorded.
 
     Raises Refused, EntrypointError and errors about parameters before anything runs.
     """
@@ -82,6 +83,7 @@ def start_again(retryable: Retryable, given: Mapping[str, Any]) -> State:
     def make(flow: Definition) -> Restart:
         refuse_other(flow, retryable)
         made.append(restart_of(flow, retryable, home, given, sys.modules.get(str(flow.fn.__module__))))
+        made[0].replay = replay
         return made[0]
 
     with loading(make):
@@ -95,6 +97,7 @@ def start_again(retryable: Retryable, given: Mapping[str, Any]) -> State:
         assert module is not None
         flow = _find(module, retryable)
         made.append(restart_of(flow, retryable, home, given, module))
+        made[0].replay = replay
         _run(flow, made[0])
     execution = made[0].execution
     assert execution is not None

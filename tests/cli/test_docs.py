@@ -67,7 +67,8 @@ EXAMPLES = [
     for example in getattr(command, "examples", ())
     # These stand in a home of their own.
     if not path.startswith(("surefoot config", "surefoot profile"))
-    and not path.endswith((" cancel", " retry"))  # no such run is on, or really was: test_cancel.py, test_retry.py
+    # No such run is on, or really was: test_cancel.py, test_retry.py, test_replay.py.
+    and not path.endswith((" cancel", " retry", " replay"))
 ]
 
 

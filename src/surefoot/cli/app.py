@@ -23,6 +23,7 @@ __all__ = ["app", "main"]
 _COMPLETION: Final = "_SUREFOOT_COMPLETE"  # set by the shell's completion script
 _PLACES: Final = {
     "run": Place("surefoot.cli.commands.run", "run", "Run a flow of a file, and record it."),
+    "replay": Place("surefoot.cli.commands.replay", "replay", "Call the task of one recorded run again."),
     "flow-run": Place("surefoot.cli.commands.flow_run", "flow_run", "Look at flow runs."),
     "task-run": Place("surefoot.cli.commands.task_run", "task_run", "Look at task runs."),
     "why": Place("surefoot.cli.commands.why", "why", "Say why a run is as it is, and what to do."),

@@ -73,6 +73,25 @@ class EmbeddedEarlierRuns:
                 raise _none_left(tx, flow_name)
             return self._checked(tx, found, from_task)
 
+    def replayable(self, reference: str) -> tuple[Retryable, bytes, frozenset[bytes]]:
+        self._fold()
+        with self._ledger.read() as tx:
+            task_run = queries.find_task_run(tx, reference)
+            if task_run.flow_run_id is None:
+                raise Refused(
+                    f"Task run {task_run.name!r} was called outside of any flow, so its inputs are not known.",
+                    do="Call the task again.",
+                )
+            task_run_id = bytes.fromhex(task_run.id.replace("-", ""))
+            root, between = queries.above(tx, task_run_id)
+            found, _ = queries.retryable_of(tx, root)
+            if found.run.state_type not in FINAL:
+                raise Refused(
+                    f"Flow run {found.run.name!r}, which {task_run.name!r} is part of, has not ended.",
+                    do=f"Wait for its end: surefoot flow-run watch {found.run.name}",
+                )
+            return found, task_run_id, between
+
     def open_epoch(self, retryable: Retryable, writer_id: bytes) -> None:
         run_id, epoch = retryable.run.run_id, retryable.epoch
         holder = holder_here(writer_id, self._ledger)

@@ -71,6 +71,12 @@ class EarlierRuns(Protocol):
         """The newest flow run (of that flow) that ended without completing. Raises NotFound if there is none."""
         ...
 
+    def replayable(self, reference: str) -> tuple[Retryable, bytes, frozenset[bytes]]:
+        """Of the task run that goes by an id, a prefix of one, or a name: the outermost flow run that it is part of,
+        its id, and the ids of the runs between. Raises NotFound, Ambiguous, and Refused if that has not ended.
+        """
+        ...
+
     def open_epoch(self, retryable: Retryable, writer_id: bytes) -> None:
         """Decide that this writer starts it again, now. Raises Refused if somebody else was faster."""
         ...

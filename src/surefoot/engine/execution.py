@@ -218,6 +218,8 @@ class Execution:
         flow = self.flow
         assert flow is not None
         resuming = flow.resuming
+        if resuming is not None and resuming.replay is not None:
+            return resuming.replay.look_up(self, resuming)
         if self.earlier is None or resuming is None:
             return None
         if self.is_mutable:

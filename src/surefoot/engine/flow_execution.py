@@ -138,7 +138,10 @@ class FlowExecution(Execution):
             self.keeper = found.keeper(self.run_id)
             if self.keeper is not None:
                 self._keep_parameters(self.keeper)
-        if self.keeper is not None:
+        replay = None if self.resuming is None else self.resuming.replay
+        if replay is not None:
+            self.runner = replay.runner
+        if self.keeper is not None or replay is not None:
             self.keys = Keys(self.links)
         if self.resuming is not None and self.earlier is not None:
             self._earlier_runs = self.resuming.runs_of(self.run_id)
@@ -146,6 +149,8 @@ class FlowExecution(Execution):
 
     def begin(self) -> Life:
         is_part = self.parent is not None and self.parent.flow is not None
+        if self.resuming is not None and self.resuming.replay is not None:
+            return flow_life(self.resuming.replay.rules, resumes=is_part)
         rules = self.definition.rules(self.session.settings)
         keeps = self.persistence.persist or (is_part and self.keeper is not None)
         return flow_life(rules, keeps, is_part and self.resuming is not None)

@@ -179,7 +179,7 @@ def flow_life(rules: Rules, keeps: bool = False, resumes: bool = False) -> Life:
 
 
 def _had_completed(found: Verdict) -> Life:
-    yield Enter(COMPLETED, "Cached", found.message, found.data)
+    yield Enter(found.state_type, found.state_name, found.message, found.data)
     return None
 
 

@@ -106,6 +106,12 @@ def _tell_end(execution: Execution) -> None:
     kind = execution.state_type
     if kind not in FINAL or execution.parent is not None or is_inherited(execution):
         return
+    if (
+        execution.flow is not None
+        and execution.flow.resuming is not None
+        and execution.flow.resuming.replay is not None
+    ):
+        return  # nothing of it is there to be looked at
     if not execution.is_task:
         execution.session.recorder.flow_ended()
     if kind in (CANCELLED, CRASHED) or not (execution.is_task or kind is COMPLETED):

@@ -24,11 +24,13 @@ from surefoot.results.loading import Loader
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
+    from surefoot.engine.effects import Verdict
     from surefoot.engine.execution import Execution
     from surefoot.engine.session import Session
 
 __all__ = [
     "Kept",
+    "Replay",
     "Restart",
     "Resuming",
     "RunsTold",
@@ -49,6 +51,15 @@ class Kept(NamedTuple):
     at: ResultAt
 
 
+class Replay(Protocol):
+    """Runs one task of a flow run again; all else of it is only read. See `replaying.py`."""
+
+    rules: Any
+    runner: Any
+
+    def look_up(self, execution: Execution, resuming: Resuming) -> Verdict | str | None: ...
+
+
 class Restart:
     """That a flow run is to be started again, by the next call of its flow.
 
@@ -58,13 +69,14 @@ class Restart:
         module: stands in for the `__main__` that values of it were kept in.
     """
 
-    __slots__ = ("execution", "module", "parameters", "retryable")
+    __slots__ = ("execution", "module", "parameters", "replay", "retryable")
 
     def __init__(self, retryable: Retryable, parameters: Mapping[str, Any], module: ModuleType | None = None) -> None:
         self.retryable = retryable
         self.parameters = parameters
         self.module = module
         self.execution: Execution | None = None  # once it has begun
+        self.replay: Replay | None = None
 
 
 class Runs(Protocol):
@@ -102,13 +114,14 @@ class Resuming:
         again: runs that are to be called again although they completed, and why.
     """
 
-    __slots__ = ("_again", "_by_parent", "_runs", "_values", "epoch", "made")
+    __slots__ = ("_again", "_by_parent", "_runs", "_values", "epoch", "made", "replay")
 
     def __init__(
         self, epoch: int, runs: Runs, values: Loader, made: dict[bytes, int], again: Mapping[bytes, str] | None = None
     ) -> None:
         self.epoch = epoch
         self.made = made
+        self.replay: Replay | None = None
         self._runs = runs
         self._values = values
         self._again = again or {}
@@ -118,6 +131,10 @@ class Resuming:
     def begin(cls, restart: Restart, session: Session) -> Resuming:
         """Open the epoch. Raises Refused if another process was faster; nothing has been recorded then."""
         runs: EarlierRuns = ports.earlier_runs()
+        if restart.replay is not None:
+            found = cls(restart.retryable.run.epoch, runs, Loader(session.settings.get("home"), restart.module), {})
+            found.replay = restart.replay
+            return found
         try:
             runs.open_epoch(restart.retryable, session.recorder.writer_id)
         except BaseException:
@@ -192,6 +209,17 @@ class Resuming:
             return "its code was changed since it completed"
         if not made_alike(at.inputs, inputs):
             return "what it is made from was made anew"
+        return self._load(earlier, at)
+
+    def recorded(self, earlier: Earlier) -> Kept | str:
+        """The value that a run completed with, whatever its code and inputs are today; or why there is none."""
+        if earlier.state_type is not COMPLETED:
+            return _ENDS.get(earlier.state_type, "it had not ended")
+        if earlier.result is None or earlier.unkept is not None:
+            return f"it had completed, but {earlier.unkept or 'its result was not kept'}"
+        return self._load(earlier, earlier.result)
+
+    def _load(self, earlier: Earlier, at: ResultAt) -> Kept | str:
         try:
             value = self._values.load(at, to_text(earlier.run_id))
         except MissingResult as error:

@@ -20,7 +20,7 @@ from surefoot.journal import recorder as journal
 from surefoot.journal.commands import Command
 from surefoot.results.keeping import Keeper, Limits
 
-__all__ = ["Session", "adopt", "forget_session", "refusing_runs", "session"]
+__all__ = ["Session", "adopt", "forget_session", "record_nothing", "refusing_runs", "session"]
 
 _DEBUG: Final = 10  # logging.DEBUG
 
@@ -59,7 +59,7 @@ class Session:
         "tells_steps",
     )
 
-    def __init__(self, settings: Settings, *, lazily: bool = False) -> None:
+    def __init__(self, settings: Settings, *, lazily: bool = False, recorded: bool = True) -> None:
         from surefoot.logging import (  # a door: the standard `logging` is not wanted by a mere import of ours
             capture_prints,
             note_stdout,
@@ -72,7 +72,7 @@ class Session:
             sys.stderr.write(
                 f"surefoot: api.url is set, but this version sends nothing; recording in {settings.get('home')}.\n"
             )
-        self.recorder: RunRecorder = open_recorder(settings, lazily)
+        self.recorder: RunRecorder = open_recorder(settings, lazily) if recorded else _Nowhere()
         self._flow_voice, self._task_voice = set_up(settings)
         # What each task run asks, looked up once.
         self.tells_steps = self._task_voice.threshold <= _DEBUG  # lines about each task's steps
@@ -115,6 +115,10 @@ class Unrecorded:
         """Nothing to close."""
 
 
+class _Nowhere(Unrecorded):
+    """Where nothing is to be recorded, whether there is room or not."""
+
+
 def open_recorder(settings: Settings, lazily: bool = False, *, told: bool = False) -> RunRecorder:
     """The process's recorder in the home of `settings`. If there can be none, that is said, but if it was `told`."""
     try:
@@ -141,6 +145,7 @@ def open_recorder(settings: Settings, lazily: bool = False, *, told: bool = Fals
 
 _session: Session | None = None
 _refusal: SurefootError | None = None
+_records = True
 
 
 def session() -> Session:
@@ -151,7 +156,7 @@ def session() -> Session:
     settings = core_settings.refresh()
     found = _session
     if found is None or found.settings is not settings:
-        found = _session = Session(settings)
+        found = _session = Session(settings, recorded=_records)
     elif type(found.recorder) is Unrecorded:  # there may be room again
         found.recorder = open_recorder(settings, told=True)
     return found
@@ -171,6 +176,13 @@ def adopt(settings: Settings) -> Session:
     core_settings.adopt(settings)
     _session = Session(settings, lazily=True)
     return _session
+
+
+def record_nothing() -> None:
+    """Have runs of this process recorded nowhere from now on."""
+    global _records
+    forget_session()
+    _records = False
 
 
 @contextmanager

@@ -71,6 +71,9 @@ class TaskExecution(Execution):
 
     def begin(self) -> Life:
         flow = self.flow
+        if flow is not None and flow.resuming is not None and flow.resuming.replay is not None:
+            self.retries, self.cache = 0, None
+            return task_life(flow.resuming.replay.rules, resumes=True)
         rules = self.definition.rules(self.session.settings)
         around = scope.transaction()
         if around is not None or rules.transacts:

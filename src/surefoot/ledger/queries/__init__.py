@@ -4,7 +4,7 @@ Lists are paged by key: `after` of one page goes into the next call, and page 1,
 May import: core, tables, dialects, history.
 """
 
-from surefoot.ledger.queries.chosen import asked_again
+from surefoot.ledger.queries.chosen import above, asked_again
 from surefoot.ledger.queries.counts import count_task_runs
 from surefoot.ledger.queries.earlier import earlier_runs_of, last_unsuccessful, retryable_of
 from surefoot.ledger.queries.failures import list_failures
@@ -18,6 +18,7 @@ from surefoot.ledger.queries.task_runs import list_task_runs
 from surefoot.ledger.queries.why import explain
 
 __all__ = [
+    "above",
     "asked_again",
     "count_task_runs",
     "earlier_runs_of",

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from surefoot.core.errors import NotFound
 from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
 
-__all__ = ["asked_again"]
+__all__ = ["above", "asked_again"]
 
 _SHOWN: Final = 10
 _PREFIX_MIN: Final = 8  # hex digits of an id
@@ -46,6 +46,32 @@ def asked_again(connection: Connection, flow_run_id: bytes, run_name: str, name:
     if not chosen:
         raise _unknown(tasks, run_name, name)
     return _with_surroundings(chosen, parents, f"asked for by --from-task {name}")
+
+
+def above(connection: Connection, task_run_id: bytes) -> tuple[bytes, frozenset[bytes]]:
+    """The outermost flow run that a task run is part of, and the runs between the two."""
+    c, f = task_runs.c, flow_runs.c
+    between: list[bytes] = []
+    task, flow = bytes(task_run_id), b""
+    while True:
+        query = select(c.parent_task_run_id, c.flow_run_id).where(c.workspace_id == WORKSPACE, c.id == task)
+        row = connection.execute(query).one()
+        flow = bytes(row.flow_run_id)
+        if row.parent_task_run_id is not None:
+            task = bytes(row.parent_task_run_id)
+            between.append(task)
+            continue
+        while True:
+            up = select(f.parent_flow_run_id, f.parent_task_run_id).where(f.workspace_id == WORKSPACE, f.id == flow)
+            over = connection.execute(up).one()
+            if over.parent_flow_run_id is None:
+                return flow, frozenset(between)
+            between.append(flow)
+            flow = bytes(over.parent_flow_run_id)
+            if over.parent_task_run_id is not None:
+                task = bytes(over.parent_task_run_id)
+                between.append(task)
+                break
 
 
 def _named(tasks: list[Any], name: str) -> set[bytes]:

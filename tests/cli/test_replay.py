@@ -1,0 +1,194 @@
+"""`surefoot replay`: the task of one recorded run is called again, with its inputs, and nothing is recorded."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from surefoot.client import get_client
+from tests.cli.test_retry import start, surefoot
+
+PROGRAM = """
+import asyncio, pathlib, sys, threading
+from surefoot import flow, task
+from surefoot.task_runners import ProcessPoolTaskRunner
+
+BROKEN = pathlib.Path(__file__).with_name("broken").exists()
+
+@task
+def load(n):
+    print("load", n, flush=True)
+    return [n]
+
+@task(retries=2, on_failure=[lambda *_: print("hook", flush=True)])
+def save(rows, extra):
+    print("save", rows, extra, flush=True)
+    if BROKEN:
+        raise ValueError("broken")
+    return rows[0] + extra
+
+@task
+async def send(rows):
+    print("send", rows, flush=True)
+    return "sent"
+
+@task
+def hold(rows):
+    print("hold", flush=True)
+    return threading.Lock()
+
+@task
+def use(held):
+    return held.locked()
+
+@task
+def within(n):
+    print("within", flush=True)
+    return save(load(n), 5)
+
+@flow
+def inner(n):
+    print("inner", flush=True)
+    return within(n)
+
+@flow
+def direct(n=1):
+    print("body", flush=True)
+    total = save(load(n), 2)
+    print("after", flush=True)
+    return total
+
+@flow
+def submitted(n=1):
+    rows = load.submit(n)
+    runs = [save.submit(rows, extra) for extra in (7, 8)]
+    return [run.result() for run in runs]
+
+@flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+def processes(n=1):
+    return save.submit(load.submit(n), 2).result()
+
+@flow
+async def asynchronous(n=1):
+    await send(load(n))
+    print("after", flush=True)
+
+@flow
+def nested(n=1):
+    inner(n)
+    print("after", flush=True)
+
+@flow
+def unkept(n=1):
+    return use(hold(load(n)))
+
+if __name__ == "__main__":
+    ran = globals()[sys.argv[1]]
+    try:
+        asyncio.run(ran()) if ran.isasync else ran()
+    except ValueError:
+        pass
+"""
+
+
+def run(folder: Path, flow: str) -> Path:
+    file = folder / "job.py"
+    file.write_text(dedent(PROGRAM))
+    done = start(folder, "job.py", flow)
+    assert done.returncode == 0, done.stderr
+    return file
+
+
+def runs_of(task: str) -> list[str]:
+    with closing(get_client()) as client:
+        return [run.id for run in reversed(client.task_runs().results) if run.task_name == task]
+
+
+def rows(home: Path) -> dict[str, list[Any]]:
+    """All that the ledger holds of runs, and the names and sizes of the journals and results."""
+    (database,) = home.glob("*.db")
+    with closing(sqlite3.connect(database)) as ledger:
+        tables = ("flow_runs", "task_runs", "epochs", "logs")
+        found = {table: ledger.execute(f"select * from {table} order by 1, 2, 3, 4").fetchall() for table in tables}
+    for folder in ("writers", "results"):
+        files = (path for path in home.glob(f"{folder}/**/*") if path.is_file())
+        found[folder] = sorted((str(path), path.stat().st_size) for path in files)
+    return found
+
+
+def replay(folder: Path, *args: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    return start(folder, "-m", "surefoot", "replay", *args, text=text)
+
+
+@pytest.mark.parametrize(
+    ("flow", "task", "nth", "printed"),
+    [
+        ("direct", "load", 0, "body\nload 1\n[1]\n"),
+        ("direct", "save", 0, "body\nsave [1] 2\n3\n"),
+        ("submitted", "save", 1, "save [1] 8\n9\n"),
+        ("processes", "save", 0, "save [1] 2\n3\n"),
+        ("asynchronous", "send", 0, "send [1]\n'sent'\n"),
+        ("nested", "within", 0, "inner\nwithin\n6\n"),
+        ("nested", "save", 0, "inner\nwithin\nsave [1] 5\n6\n"),
+    ],
+)
+def test_only_that_task_is_called_and_nothing_is_recorded(
+    flow: str, task: str, nth: int, printed: str, home: Path, tmp_path: Path
+) -> None:
+    run(tmp_path, flow)
+    chosen = runs_of(task)[nth]
+    before = rows(home)
+    again = replay(tmp_path, chosen)
+    assert (again.returncode, again.stdout) == (0, printed), again.stderr
+    assert "nothing is recorded" in again.stderr
+    runs_of(task)  # whatever a journal holds is taken in
+    assert rows(home) == before
+
+
+def test_a_task_that_fails_again_shows_its_traceback_once_without_retries_and_hooks(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken").touch()
+    run(tmp_path, "direct")
+    again = replay(tmp_path, runs_of("save")[0])
+    assert (again.returncode, again.stdout) == (1, "body\nsave [1] 2\n")
+    assert again.stderr.rstrip().endswith("ValueError: broken")
+    (tmp_path / "broken").unlink()
+    mended = replay(tmp_path, runs_of("save")[0])
+    assert (mended.returncode, mended.stdout) == (0, "body\nsave [1] 2\n3\n")
+
+
+def test_the_debugger_opens_where_the_task_fails(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken").touch()
+    run(tmp_path, "direct")
+    again = replay(tmp_path, runs_of("save")[0], "--pdb", text="p ('seen', extra)\nq\n")
+    assert again.returncode == 1
+    assert "('seen', 2)" in again.stdout
+
+
+def test_the_debugger_opens_at_the_first_line(home: Path, tmp_path: Path) -> None:
+    run(tmp_path, "direct")
+    again = replay(tmp_path, runs_of("save")[0], "--break", text="rows = [40]\nc\n")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.rstrip().endswith("42")
+
+
+def test_an_input_that_was_not_kept_is_named(home: Path, tmp_path: Path) -> None:
+    run(tmp_path, "unkept")
+    again = replay(tmp_path, runs_of("use")[0])
+    assert (again.returncode, again.stdout) == (3, "")
+    assert "hold-" in again.stderr
+    assert "pickle" in again.stderr
+
+
+def test_what_is_not_there_or_has_no_file_is_refused(home: Path, tmp_path: Path) -> None:
+    file = run(tmp_path, "direct")
+    assert surefoot(tmp_path, "replay", "no-such-run").returncode == 4
+    file.unlink()
+    gone = replay(tmp_path, runs_of("save")[0])
+    assert (gone.returncode, gone.stdout) == (3, "")
+    assert "is gone" in gone.stderr
