@@ -40,11 +40,12 @@ from surefoot.engine.effects import (
     Undo,
     Verdict,
 )
-from surefoot.engine.execution import Execution, stop_of
+from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN, pending_in
 from surefoot.engine.reaching import ON, heeded, stop_over
 from surefoot.engine.task_execution import TaskExecution
+from surefoot.engine.telling import stop_of
 
 T = TypeVar("T")
 

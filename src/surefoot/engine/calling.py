@@ -16,10 +16,10 @@ from typing import Any, Final
 from surefoot.core.errors import FlowRunTimeoutError, TaskRunTimeoutError
 from surefoot.core.os.threads import SHUT, THIS_THREAD, Deadline, Gate, OutOfTime, ThreadGate
 from surefoot.engine.effects import Outcome, Raised, Returned, Stopped
-from surefoot.engine.execution import Execution, stop_of
+from surefoot.engine.execution import Execution
 from surefoot.engine.forking import is_inherited
 from surefoot.engine.reaching import heeded
-from surefoot.engine.telling import took
+from surefoot.engine.telling import stop_of, took
 from surefoot.engine.timers import call_later
 
 __all__ = ["guarded", "guarded_by", "out_of_time", "run_coroutine", "stopped_by"]

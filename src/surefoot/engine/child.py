@@ -33,7 +33,6 @@ from surefoot.engine.calling import guarded
 from surefoot.engine.commands import obey
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Call, Finish, Outcome, Raised, Returned, Stopped
-from surefoot.engine.execution import stop_of
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.importable import adopt_scripts, is_script
 from surefoot.engine.inputs import PLAIN, Reference, find_references, pending_in, replace_references
@@ -49,6 +48,7 @@ from surefoot.engine.resuming import Resuming, Told
 from surefoot.engine.session import Session, adopt, refusing_runs
 from surefoot.engine.sources import adopt_main
 from surefoot.engine.task_execution import TaskExecution
+from surefoot.engine.telling import stop_of
 from surefoot.engine.tracebacks import traceback_text
 from surefoot.results.asking import Persistence
 from surefoot.results.loading import Loader

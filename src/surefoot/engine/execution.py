@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from surefoot.engine.slots import Slot
     from surefoot.results.persistence import CachedAt
 
-__all__ = ["Execution", "stop_of"]
+__all__ = ["Execution"]
 
 _OVER = Context()
 _NONE_MADE: Mapping[bytes, int] = {}
@@ -594,8 +594,3 @@ class Execution:
 
 def _cut(message: str) -> str:
     return message if len(message) <= MESSAGE_CHARS_MAX else f"{message[:MESSAGE_CHARS_MAX]} [cut]"
-
-
-def stop_of(error: BaseException) -> Stopped:
-    """What a BaseException that left the user's function means."""
-    return Stopped(error, telling.why_stopped(error), bool(getattr(error, "asked", False)))

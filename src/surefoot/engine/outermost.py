@@ -21,9 +21,10 @@ from surefoot.core.os.wakeups import Wakeup
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FINAL
 from surefoot.engine.calling import STOP_GRACE_S
 from surefoot.engine.commands import listen
-from surefoot.engine.execution import Execution, stop_of
+from surefoot.engine.execution import Execution
 from surefoot.engine.forking import is_inherited
 from surefoot.engine.spans import flush
+from surefoot.engine.telling import stop_of
 
 __all__ = ["await_surrounded", "call_step", "call_surrounded", "is_surrounded"]
 

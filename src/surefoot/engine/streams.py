@@ -18,11 +18,12 @@ from surefoot.core.states import COMPLETED
 from surefoot.engine.blocking import perform
 from surefoot.engine.calling import guarded, out_of_time
 from surefoot.engine.effects import Call, Closed, Next, Outcome, Raised, Returned, Stopped, Yielded
-from surefoot.engine.execution import Execution, stop_of
+from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.lifecycle import Life
 from surefoot.engine.outermost import call_step
 from surefoot.engine.reaching import ON, heeded, withdraw
+from surefoot.engine.telling import stop_of
 from surefoot.engine.timers import call_later
 from surefoot.states import State
 

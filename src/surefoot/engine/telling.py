@@ -23,7 +23,7 @@ from surefoot.core.states import (
     SCHEDULED,
     SKIPPED,
 )
-from surefoot.engine.effects import Raised
+from surefoot.engine.effects import Raised, Stopped
 from surefoot.engine.tracebacks import traceback_text
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ __all__ = [
     "map_ended",
     "not_stored",
     "spans_failed",
+    "stop_of",
     "took",
     "why_stopped",
 ]
@@ -208,3 +209,8 @@ def why_stopped(error: BaseException) -> str:
         return "cancelled by the event loop" if GATE.arrived is None else why_stopped(GATE.arrived)
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def stop_of(error: BaseException) -> Stopped:
+    """What a BaseException that left the user's function means."""
+    return Stopped(error, why_stopped(error), bool(getattr(error, "asked", False)))

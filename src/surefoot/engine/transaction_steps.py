@@ -15,9 +15,9 @@ from surefoot.engine import scope
 from surefoot.engine.blocking import HOOK_S
 from surefoot.engine.calling import guarded_by, run_coroutine
 from surefoot.engine.effects import Outcome, Raised, Returned, Stopped
-from surefoot.engine.execution import stop_of
 from surefoot.engine.lifecycle import reason
 from surefoot.engine.reaching import stop_over
+from surefoot.engine.telling import stop_of
 from surefoot.engine.transacting import CallHook, Erase, Lock, Look, Settled, Step, Unlock, Wait, Write
 
 if TYPE_CHECKING:
