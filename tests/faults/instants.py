@@ -152,8 +152,8 @@ def checked(call: Callable[[], Any]) -> None:
             handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     except KeyboardInterrupt as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name != "look"]
-        # Where something is in the midst of being changed: in the journal, and where threads and signals are told apart.
-        # The pure rooms of core hold nothing that could be left half done; and a gate that is about to be shut is open.
+        # Where something is being changed: in the journal, and where threads and signals are told apart.
+        # The pure rooms of core leave nothing half done; and a gate that is about to be shut is open still.
         file, step = frames[-1].filename, frames[-1].name
         is_ours = "/surefoot/journal/" in file or ("/surefoot/core/os/" in file and step != "shut")
         # Until signals are taken over, and when they are given back, it is raised where it comes.
