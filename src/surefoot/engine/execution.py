@@ -246,8 +246,7 @@ class Execution:
             return None
         resuming = flow.resuming if flow is not None else None
         made = resuming.made if resuming is not None else _NONE_MADE
-        epoch = self.epoch
-        hashed = short_hash(b"".join([run_id + made.get(run_id, epoch).to_bytes(4, "big") for run_id in sorted(ids)]))
+        hashed = short_hash(b"".join([one + made.get(one, self.epoch).to_bytes(4, "big") for one in sorted(ids)]))
         if self.before is None or self.parent is None:
             return hashed
         return hashed + self.before + bytes.fromhex(self.parent.definition.source)
