@@ -151,11 +151,13 @@ def checked(call: Callable[[], Any]) -> None:
         finally:
             handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     except KeyboardInterrupt as error:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name != "look"]
-        # Where something is being changed: in the journal, and where threads and signals are told apart.
-        # The pure rooms of core leave nothing half done; and a gate that is about to be shut is open still.
-        file, step = frames[-1].filename, frames[-1].name
-        is_ours = "/surefoot/journal/" in file or ("/surefoot/core/os/" in file and step != "shut")
+        frames = traceback.extract_tb(error.__traceback__)
+        is_ours = "/surefoot/core/" in frames[-1].filename or "/surefoot/journal/" in frames[-1].filename
+        if frames[-1].name == "look":  # raised before a step that is about to be taken, or after one that was
+            frames.pop()
+            # The pure rooms of core leave nothing half done; and a gate that is about to be shut is open still.
+            file, step = frames[-1].filename, frames[-1].name
+            is_ours = "/surefoot/journal/" in file or ("/surefoot/core/os/" in file and step != "shut")
         # Until signals are taken over, and when they are given back, it is raised where it comes.
         is_on = any(frame.filename.endswith("/engine/outermost.py") for frame in frames)
         if is_ours and is_on and not {"install", "uninstall"} & {frame.name for frame in frames}:
