@@ -440,3 +440,11 @@ def test_of_more_folders_than_there_is_time_to_list_some_are_taken_in_and_the_an
     page = client.flow_runs()
     assert (len(page.results), page.behind) == (3, 0)
     client.close()
+
+
+def test_what_a_killed_reader_left_half_removed_goes_with_the_next_read(client: EmbeddedClient, home: Path) -> None:
+    left = home / "writers" / ".going-0a"
+    left.mkdir(parents=True)
+    (left / "runs-0.sfj").touch()
+    assert client.flow_runs().results == []
+    assert not left.exists()

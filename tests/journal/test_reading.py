@@ -199,11 +199,11 @@ def test_a_sealed_segment_is_removed_and_one_that_grows_is_not(place: Home) -> N
     assert states(only_writer(place))[-1] == 10_000
 
 
-def test_what_killed_processes_left_half_made_is_swept_after_an_hour(place: Home) -> None:
+def test_what_is_half_removed_is_swept_at_once_and_what_is_half_made_after_an_hour(place: Home) -> None:
     place.ensure()
     pulse = Pulse.begin(place.writers_path)
     an_hour_ago = time.time() - 3700  # as a file system counts
-    for name, old in ((".born-old", True), (".born-new", False), (".going-old", True), (BORN + "living", True)):
+    for name, old in ((".born-old", True), (".born-new", False), (".going-new", False), (BORN + "living", True)):
         path = Path(place.writers_path, name)
         path.mkdir()
         if name == BORN + "living":

@@ -265,6 +265,24 @@ def test_a_hit_need_not_stay_in_memory_either(row: str, home: Path) -> None:
     assert main() == [3, 4]
 
 
+@row("2.20")
+def test_what_another_run_stores_under_the_same_key_stands_for_a_result_that_is_not_in_memory(
+    row: str, home: Path
+) -> None:
+    @task(cache_policy=INPUTS, cache_result_in_memory=False)
+    def make(x: int) -> Heavy:
+        return Heavy(x)
+
+    @flow
+    def main() -> list[int]:
+        made, taken = make.submit(3), make.submit(3)
+        taken.wait()
+        make.with_options(refresh_cache=True)(3)
+        return [made.result().x, taken.result().x]
+
+    assert main() == [3, 3]
+
+
 @row("2.29")
 def test_task_input_hash_is_the_task_its_code_and_its_arguments(row: str, counted: Counted) -> None:
     one, other = counted.task("one", cache_key_fn=task_input_hash), counted.task("other", cache_key_fn=task_input_hash)

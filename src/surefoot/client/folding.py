@@ -256,16 +256,17 @@ class _Taking:
                 self._keep_aside(writer, segment)
         read = [writer for writer in self.writers if writer.is_read and writer.is_ended]
         sealed = [segment for writer in self.writers if writer.is_alive for segment in writer.finished]
-        if not (read or sealed) or self.is_over():
+        if self.is_over():
             return
-        self.ledger.make_durable()
+        if read or sealed:
+            self.ledger.make_durable()
         for segment in sealed:
             reading.remove_segment(segment)
         for writer in read:
             if self.is_over():
                 return
             reading.remove_writer(writer.folder)
-        reading.sweep(self.home)
+        reading.sweep(self.home)  # what others did not bring to an end is removed, too
 
     def _keep_aside(self, writer: _Writer, segment: SegmentFile) -> None:
         aside = os.path.join(self.home.path, ASIDE)

@@ -327,7 +327,7 @@ class CacheUse:
         told = f"under the key {_told(self.key)}: {by} at {instant(record.stored_us)}{until}"
         if execution.definition.cache_result_in_memory or execution.result is None:
             return Verdict(COMPLETED, "Cached", told, hit.value)
-        stored = stored_at(execution.result, execution.session.settings, execution.run_id)
+        stored = stored_at(execution.result, execution.session.settings, execution.run_id, self.key)
         return Verdict(COMPLETED, "Cached", told, stored)
 
 

@@ -304,7 +304,9 @@ class Execution:
         else:
             self.result = kept
             if kept is not None and not definition.cache_result_in_memory:
-                stored = stored_at(kept, self.session.settings, self.run_id)
+                cached = self.cached_at()
+                key = None if cached is None else cached.key
+                stored = stored_at(kept, self.session.settings, self.run_id, key)
                 return Verdict(COMPLETED, verdict.state_name, verdict.message, stored)
         return verdict
 

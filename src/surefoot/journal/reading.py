@@ -184,14 +184,13 @@ def remove_writer(folder: WriterFolder) -> None:
 
 
 def sweep(home: Home) -> int:
-    """Remove folders that a killed process left half made or half removed, an hour ago or earlier. Returns how many."""
+    """Remove folders that a killed process left half removed, or half made an hour ago or earlier. Returns how many."""
     swept = 0
     now_us = get_clock().now_us()
     for name in _names(home.writers_path):
         path = os.path.join(home.writers_path, name)
-        if not name.startswith((BORN, _GOING)) or now_us - _changed_us(path) < _LEFT_BEHIND_US:
-            continue
-        if name.startswith(_GOING) or not is_beating(path, is_local=True):
+        is_left = name.startswith(BORN) and now_us - _changed_us(path) >= _LEFT_BEHIND_US
+        if name.startswith(_GOING) or (is_left and not is_beating(path, is_local=True)):
             _remove_tree(path)
             swept += 1
     return swept

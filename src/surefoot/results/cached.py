@@ -20,7 +20,7 @@ from surefoot.results import places
 from surefoot.results.objects import Gone, Over, Record, Unreadable, object_path, read_object, read_record, write_object
 from surefoot.results.serializing import Serializer, name_of, serializer_from
 
-__all__ = ["Hit", "Miss", "find_cached", "instant", "object_name", "store_cached"]
+__all__ = ["Hit", "Miss", "find_cached", "instant", "object_name", "recorded_key", "store_cached"]
 
 _KEY_MAX: Final = 2000
 _NAME_MAX: Final = 200  # characters of a file's name; systems take 255 bytes
@@ -57,7 +57,7 @@ def object_name(key: str) -> str:
     return f"key-{blake2b(key.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
 
 
-def _recorded(key: str) -> str:
+def recorded_key(key: str) -> str:
     """A key as records have it: short enough, and a text that JSON can hold."""
     if len(key) > _KEY_MAX:
         key = f"{key[:_NAME_MAX]}… {object_name(key)}"
@@ -86,7 +86,7 @@ def find_cached(storage: str, key: str, *, name: str | None = None, key_storage:
         return Miss(error.what.rstrip("."))
     except MissingResult as error:
         return _unusable(error)
-    if record.cache_key != _recorded(key):
+    if record.cache_key != recorded_key(key):
         return Miss(f"what {path} holds was not stored for other runs to take, or under another key")
     if 0 < record.cache_until_us <= get_clock().now_us():
         return Miss(f"what was stored under it expired at {instant(record.cache_until_us)}")
@@ -139,7 +139,7 @@ def store_cached(
             serializer,
             run_id=run_id,
             name=run_name,
-            cache_key=_recorded(key),
+            cache_key=recorded_key(key),
             cache_until_us=until_us,
             ttl_us=ttl_us,
         )
@@ -150,7 +150,7 @@ def store_cached(
         record,
         length=0,
         crc32=0,
-        cache_key=_recorded(key),
+        cache_key=recorded_key(key),
         cache_until_us=until_us,
         value_at=path,
         key=name or object_name(key),

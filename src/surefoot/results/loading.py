@@ -39,15 +39,16 @@ class Loader:
         self._lock = Lock()
         self._files: OrderedDict[str, BinaryIO] = OrderedDict()
 
-    def load(self, at: ResultAt, run_id: str = "") -> Any:
+    def load(self, at: ResultAt, run_id: str = "", cache_key: str | None = None) -> Any:
         """The value at that place. Raises MissingResult, which says why it is not to be had.
 
-        With `run_id`, the id of the run whose it is, an object that another run has stored over it is a miss.
+        With `run_id`, the id of the run whose it is, an object that another run has stored over it is a miss, unless
+        it stored it under that cache key.
         """
         if not is_pack(at.place):
             from surefoot.results.objects import read_object
 
-            return read_object(at.place, run_id=_stored_by(at, run_id))[0]
+            return read_object(at.place, run_id=_stored_by(at, run_id), cache_key=cache_key)[0]
         if at.serializer != "pickle":
             raise missing(at.place, f"it was written by the serializer {at.serializer!r}, which is not known here")
         with self._lock:
@@ -94,7 +95,14 @@ def _stored_by(at: ResultAt, run_id: str) -> str:
     return run_id if at.by is None else to_text(at.by)
 
 
-def load(home_path: str, at: ResultAt, main_module: ModuleType | None = None, *, run_id: str = "") -> Any:
+def load(
+    home_path: str,
+    at: ResultAt,
+    main_module: ModuleType | None = None,
+    *,
+    run_id: str = "",
+    cache_key: str | None = None,
+) -> Any:
     """The value at that place of a home. Raises MissingResult, which says why it is not to be had."""
     with Loader(home_path, main_module) as loader:
-        return loader.load(at, run_id)
+        return loader.load(at, run_id, cache_key)

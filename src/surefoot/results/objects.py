@@ -177,12 +177,12 @@ def _record(path: str, line: bytes) -> Record:
         raise missing(path, "it is damaged: its first line is no record of a result") from None
 
 
-def read_object(path: str, *, run_id: str = "") -> tuple[Any, Record]:
+def read_object(path: str, *, run_id: str = "", cache_key: str | None = None) -> tuple[Any, Record]:
     """The value of an object and its record. Raises MissingResult, which says why it is not to be had.
 
-    With `run_id`, an object that another run stored over that one's is a miss.
+    With `run_id`, an object that another run stored over that one's is a miss, unless it is under that `cache_key`.
     """
-    record, payload = read_payload(path, run_id=run_id)
+    record, payload = read_payload(path, run_id=run_id, cache_key=cache_key)
     try:
         return serializer_from(record.serializer).loads(payload), record
     except (KeyboardInterrupt, TerminationSignal):
@@ -194,14 +194,15 @@ def read_object(path: str, *, run_id: str = "") -> tuple[Any, Record]:
         raise missing(path, f"the serializer {told!r} cannot read it: {why_not(error)}") from error
 
 
-def read_payload(path: str, *, run_id: str = "") -> tuple[Record, bytes]:
+def read_payload(path: str, *, run_id: str = "", cache_key: str | None = None) -> tuple[Record, bytes]:
     """The record of an object and the bytes behind it. Raises MissingResult, as `read_object`."""
     record, payload = read_whole(path)
     if record.is_over():
         until = datetime.fromtimestamp(record.kept_until_us / 1e6, UTC)
         told = f"it was stored until {until:%Y-%m-%d %H:%M} UTC, which has passed"
         raise Over(f"The result in {path} is not to be had: {told}.", do="Run it again.")
-    if run_id and record.run_id and run_id != record.run_id:
+    is_same = cache_key is not None and record.cache_key == cache_key
+    if run_id and record.run_id and run_id != record.run_id and not is_same:
         raise missing(path, f"the run {record.run_id} of {record.name!r} has stored its own result over it")
     return record, payload
 

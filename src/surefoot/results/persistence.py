@@ -109,11 +109,18 @@ def forget(at: ResultAt) -> None:
     places.remove(at.place)
 
 
-def stored_at(at: ResultAt, settings: Settings, run_id: bytes) -> Stored:
-    """A result that is not kept in memory: it is read again from there when it is asked for."""
+def stored_at(at: ResultAt, settings: Settings, run_id: bytes, cache_key: str | None = None) -> Stored:
+    """A result that is not kept in memory: it is read again from there when it is asked for.
+
+    With `cache_key`, that may be what another run has stored under the same key meanwhile: it stands for the same.
+    """
     from surefoot.results.loading import load
 
-    return Stored(partial(load, settings.get("home"), at, run_id=to_text(run_id)))
+    if cache_key is not None:
+        from surefoot.results.cached import recorded_key
+
+        cache_key = recorded_key(cache_key)
+    return Stored(partial(load, settings.get("home"), at, run_id=to_text(run_id), cache_key=cache_key))
 
 
 def default_storage(settings: Settings) -> str:
