@@ -96,7 +96,7 @@ def _refuse_circle(ticket: Ticket, answer: Answer, mine: Mine) -> None:
         held = mine(key)
         if held and held + ticket.asked.weight > slots:
             raise WouldDeadlock(
-                f"{ticket.asked.weight} of the {slots} slots of the limit {key.name!r} are asked for within a block that "
-                f"holds {held} of them, and cannot give them back before.",
+                f"{ticket.asked.weight} of the {slots} slots of the limit {key.name!r} are asked for within a block "
+                f"that holds {held} of them, and cannot give them back before.",
                 do="Take all that is needed at once, with occupy=, in the outer block.",
             )
