@@ -87,6 +87,7 @@ ENTRANCES: Final = {
     "surefoot.client.schemas": "users",
     "surefoot.drawing": "users",
     "surefoot.client.schemas.objects": "users",
+    "surefoot.client.schemas.sorting": "users",
     "surefoot.exceptions": "users",
     "surefoot.locking.protocol": "users",
     "surefoot.main": "users",
