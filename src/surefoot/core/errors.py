@@ -37,6 +37,7 @@
     │   │   ├── NotReadyRun           it never ran: an upstream did not complete, or parameters were refused
     │   │   ├── TaskRunTimeoutError   (also a TimeoutError)
     │   │   ├── FlowRunTimeoutError   (also a TimeoutError)
+    │   │   ├── MemoryLimitExceeded   (also a MemoryError)
     │   │   └── UnpicklableResult     what a task returned cannot be brought back from its process
     │   ├── CrashedRun
     │   │   └── ChildDied             the process in which a task was called ended in the midst of it
@@ -77,6 +78,7 @@ __all__ = [
     "LockedByOther",
     "MappingLengthMismatch",
     "MappingMissingIterable",
+    "MemoryLimitExceeded",
     "MissingContextError",
     "MissingFlowError",
     "MissingResult",
@@ -362,6 +364,12 @@ class FlowRunTimeoutError(FailedRun, TimeoutError):
     """A flow took longer than its `timeout_seconds`."""
 
     slug = "flow-run-timeout"
+
+
+class MemoryLimitExceeded(FailedRun, MemoryError):
+    """A task in a process of its own took more memory than its `memory_limit`."""
+
+    slug = "memory-limit"
 
 
 class UnpicklableResult(FailedRun, TypeError):
