@@ -145,7 +145,10 @@ class FlowExecution(Execution):
             self.keys = Keys(self.links)
         if self.resuming is not None and self.earlier is not None:
             self._earlier_runs = self.resuming.runs_of(self.run_id)
-        self.run_name = two_words(int.from_bytes(self.run_id[8:], "big") & 0x3FFFFFFFFFFFFFFF)
+        if self.earlier is None:
+            self.run_name = two_words(int.from_bytes(self.run_id[8:], "big") & 0x3FFFFFFFFFFFFFFF)
+        else:
+            self.run_name = self.earlier.name
 
     def begin(self) -> Life:
         is_part = self.parent is not None and self.parent.flow is not None

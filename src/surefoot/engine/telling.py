@@ -102,8 +102,9 @@ def _line(execution: Execution, effect: Enter) -> str:
         rules = execution.definition.rules(execution.session.settings)
         return f"failed{because}; retry {execution.attempt} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"
     if kind is COMPLETED and effect.state_name == "Cached":
-        how = "had completed" if (message or "").startswith(HAD_COMPLETED) else "took its result from the cache"
-        return f"{how}{because}"
+        if message and message.startswith(HAD_COMPLETED):
+            return message.removeprefix("it ")
+        return f"took its result from the cache{because}"
     if kind is COMPLETED and effect.state_name == SKIPPED:
         return f"was skipped{because}"
     if kind is COMPLETED:
