@@ -24,10 +24,15 @@ def test_a_number_is_so_many_bytes(number: int) -> None:
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_size_above_0_or_refused_with_its_name(text: str) -> None:
+    found = 1
     try:
-        assert parsed_size(text, "my limit") > 0
+        found = parsed_size(text, "my limit")
     except ValueError as error:
-        assert str(error).startswith("my limit is ")
+        told = str(error)
+    else:
+        told = "my limit is "
+    assert found > 0
+    assert told.startswith("my limit is ")
 
 
 @pytest.mark.parametrize("value", [0, -1, "0", "0.1B", "-2GiB", "2 G", "nanMB", "1e400GB", "1_0", "GiB", "2GiB2"])

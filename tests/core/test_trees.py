@@ -1,4 +1,4 @@
-"""Trees of processes: who belongs to one, what they hold, and their end. As on Linux, and as on macOS, which has `ps`."""
+"""Trees of processes: who belongs to one, what they hold, and their end; as here, and as on macOS, by `ps`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no gr
 # A shell that has started one process in its group, and one in a session of its own, which has started another.
 CODE = """
 import subprocess, sys
-inner = "import subprocess, sys; child = subprocess.Popen(['sleep', '1000']); print(child.pid, flush=True); child.wait()"
+inner = "import subprocess; child = subprocess.Popen(['sleep', '1000']); print(child.pid, flush=True); child.wait()"
 one = subprocess.Popen(["sleep", "1000"])
 other = subprocess.Popen([sys.executable, "-c", inner], start_new_session=True, stdout=subprocess.PIPE, text=True)
 print(one.pid, other.pid, other.stdout.readline().strip(), flush=True)

@@ -154,7 +154,7 @@ def test_it_knows_its_run_and_that_of_its_flow_and_its_lines_are_kept_in_order(h
     lines = [line for line in kept.messages() if line.startswith("line ")]
     assert lines == [f"line {number}" for number in range(50)]
     parent = kept.task_run("outer").created.run_id
-    assert {run.created.parent_task_run_id for run in kept.task_runs if run.of == "inner"} == {parent}  # type: ignore[union-attr]
+    assert {run.created.parent_task_run_id for run in kept.task_runs if run.of == "inner"} == {parent}
 
 
 def test_outside_of_flows_nothing_can_be_submitted_from_it_either() -> None:

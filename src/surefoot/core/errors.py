@@ -56,6 +56,8 @@ section in docs/errors.md and never changes. May import: nothing.
 
 from __future__ import annotations
 
+from typing import Self
+
 __all__ = [
     "Ambiguous",
     "BadInput",
@@ -370,6 +372,10 @@ class MemoryLimitExceeded(FailedRun, MemoryError):
     """A task in a process of its own took more memory than its `memory_limit`."""
 
     slug = "memory-limit"
+
+    def __new__(cls, *args: object, **_: object) -> Self:
+        """Made as every other: that of MemoryError, which would be found first, refuses to make one of these."""
+        return FailedRun.__new__(cls, *args)
 
 
 class UnpicklableResult(FailedRun, TypeError):
