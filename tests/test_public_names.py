@@ -36,6 +36,9 @@ KNOWN: dict[str, set[str]] = {
         "get_state_exception", "raise_state_exception", "return_value_to_state",
     },
     "surefoot.logging": {"disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger"},
+    "surefoot.logging.loggers": {
+        "disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger",
+    },
     "surefoot.context": {
         "FlowRunContext", "SettingsContext", "TagsContext", "TaskRunContext", "get_run_context", "tags",
     },

@@ -88,6 +88,7 @@ ENTRANCES: Final = {
     "surefoot.client.schemas.objects": "users",
     "surefoot.exceptions": "users",
     "surefoot.locking.protocol": "users",
+    "surefoot.logging.loggers": "users",
     "surefoot.main": "users",
     "surefoot.settings": "users",
     "surefoot.types": "users",
