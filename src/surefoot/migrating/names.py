@@ -62,7 +62,6 @@ _WHY: Final = {
     "server": "there is no server in this version",
     "settings.PREFECT_": "read it with `get_current_settings()`, and name it as a text in `temporary_settings`",
     "suspend_flow_run": "runs cannot be paused in this version",
-    "task_runners.ConcurrentTaskRunner": "`ThreadPoolTaskRunner` does the same",
     "task_runners.SequentialTaskRunner": "`ThreadPoolTaskRunner(max_workers=1)` does the same",
     "task.delay": "background tasks are not in this version",
     "task.serve": "background tasks are not in this version",
