@@ -40,6 +40,9 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.logging": {
         "JsonFormatter", "disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger",
     },
+    "surefoot.logging.loggers": {
+        "disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger",
+    },
     "surefoot.context": {
         "FlowRunContext", "SettingsContext", "TagsContext", "TaskRunContext", "get_run_context", "hydrated_context",
         "serialize_context", "tags",

@@ -17,11 +17,16 @@ __all__ = ["is_module", "missing", "options_of", "renamed"]
 
 # What is called otherwise here.
 _RENAMED: Final = {
-    "testing.utilities.prefect_test_harness": "surefoot_test_harness",
     "client.orchestration.PrefectClient": "SurefootClient",
     "client.orchestration.SyncPrefectClient": "SyncSurefootClient",
     "exceptions.ObjectNotFound": "NotFound",
     "exceptions.PrefectException": "SurefootError",
+    "futures.PrefectConcurrentFuture": "Future",
+    "futures.PrefectFlowRunFuture": "FlowRunFuture",
+    "futures.PrefectFuture": "Future",
+    "futures.PrefectFutureList": "FutureList",
+    "futures.PrefectWrappedFuture": "Future",
+    "testing.utilities.prefect_test_harness": "surefoot_test_harness",
 }
 _NO_DEPLOYMENTS: Final = "deployments, schedules and workers are not in this version"
 _NO_BLOCKS: Final = "blocks are not in this version; take secrets from the environment"
@@ -35,6 +40,8 @@ _WHY: Final = {
     "assets": "assets are not in this version",
     "automations": "automations are not in this version",
     "blocks": _NO_BLOCKS,
+    "cache_policies.CacheKeyFnPolicy": "`CachePolicy.from_cache_key_fn(fn)` makes one",
+    "cache_policies.CompoundCachePolicy": "`INPUTS + RUN_ID` makes one",
     "case": "write `if` in the flow, on the task's result",
     "client": _NO_SERVER,
     "concurrency": "limits across processes are not in this version",
@@ -62,6 +69,8 @@ _WHY: Final = {
     "task.delay": "background tasks are not in this version",
     "task.serve": "background tasks are not in this version",
     "task_worker": "background tasks are not in this version",
+    "states.get_state_result": "call `state.result()`",
+    "utilities": "it is a part of Prefect's inside; the standard library most often has it",
     "variables": "variables are not in this version; take them from the environment, or as parameters",
     "workers": _NO_DEPLOYMENTS,
 }
