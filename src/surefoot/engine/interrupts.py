@@ -175,7 +175,7 @@ class Undisturbed(GateShut):
 
     def __enter__(self) -> None:
         check_room()
-        super().__enter__()
+        GateShut.__enter__(self)
 
 
 def shelter_of(thread: int) -> Shelter | None:
