@@ -20,7 +20,7 @@ from surefoot.engine.task_execution import TaskExecution
 from surefoot.futures import Future, FutureList
 from surefoot.results.asking import asked
 from surefoot.states import State
-from surefoot.submitting import flow_here, submit, submit_each
+from surefoot.submitting import flow_here, submit, submit_each, submit_over_runner
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -228,6 +228,8 @@ class Task(Definition, Generic[P, R]):
         if (sketch := sketcher()) is not None:
             return sketch.submitted(self, args, kwargs, wait_for, return_state)
         flow = flow_here(self, "submit")
+        if flow.runner is not None and flow.runner.takes_over:
+            return submit_over_runner(flow, self, args, kwargs, wait_for, return_state)
         future: Future[R] = Future(self._execution(args, kwargs, wait_for))
         return submit(flow, future, return_state)
 

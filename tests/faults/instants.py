@@ -135,11 +135,22 @@ def stop_at_random(call: Callable[[], Any], count: int, shots: int) -> None:
             is_over.set()
         except KeyboardInterrupt:
             is_over.set()  # it came before the call, or after it
-        while shooter.is_alive():
-            try:
-                shooter.join(0.01)
-            except KeyboardInterrupt:
-                continue
+        wait_for(shooter)
+
+
+def wait_for(shooter: threading.Thread) -> None:
+    """Wait for its end, whatever it has sent still; then nothing is on its way."""
+    is_shut = False
+    while not is_shut:
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            is_shut = True
+        except KeyboardInterrupt:
+            continue
+    shooter.join()
+    while signal.sigtimedwait({signal.SIGINT}, 0) is not None:
+        pass
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def checked(call: Callable[[], Any]) -> None:

@@ -302,8 +302,7 @@ async def _finish(execution: Execution, effect: Finish) -> Stopped | None:
     outcome = await guarded_await(execution, pool.finish_async(effect.stop))
     if type(outcome) is Stopped:
         await guarded_await(execution, pool.finish_async(outcome))
-    pool.close()
-    execution.pool = None
+    execution.close_pool()
     return outcome if type(outcome) is Stopped else None
 
 

@@ -191,8 +191,7 @@ def _finish(execution: Execution, effect: Finish) -> Stopped | None:
         outcome = guarded(execution, None, pool.finish, effect.stop)
         if type(outcome) is Stopped:
             pool.finish(outcome)
-    pool.close()
-    execution.pool = None
+    execution.close_pool()
     return outcome if type(outcome) is Stopped else None
 
 

@@ -54,7 +54,7 @@ from surefoot.results.asking import Persistence
 from surefoot.results.loading import Loader
 from surefoot.states import NO_DATA, State
 
-__all__ = ["born", "command", "nurse"]
+__all__ = ["blank", "born", "borrowed_flow", "command", "nurse"]
 
 _REFUSAL: Final = MissingContextError(
     "A flow or task was called while its module was imported by a process that only wants a task from it.",
@@ -112,7 +112,7 @@ class _Child:
         if not faulthandler.is_enabled() and sys.stderr is not None:
             faulthandler.enable()
         session = self._be_as_owner(hello)
-        self._flow = _borrowed_flow(hello.flow, session)
+        self._flow = borrowed_flow(hello.flow, session)
         self._is_resumed = hello.flow.is_resumed
         try:
             self._answer_all(hello)
@@ -332,7 +332,7 @@ class _BorrowedFlow(FlowExecution):
         return self.pool
 
 
-def _blank(kind: type[Any]) -> Any:
+def blank(kind: type[Any]) -> Any:
     """A run without a life: its owner lives that."""
     execution = object.__new__(kind)
     names = _slots.get(kind)
@@ -367,12 +367,13 @@ def _stand_in_for_module(definition: Definition) -> None:
             setattr(module, part, value)
 
 
-def _borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
+def borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
+    """Another process's flow run, in this one."""
     definition = Definition.__new__(Definition)
     definition.__dict__.update(
         name=told.flow_name, version=told.flow_version, log_prints=told.log_prints, fn=None, _bound=(), hooks={}
     )
-    flow: _BorrowedFlow = _blank(_BorrowedFlow)
+    flow: _BorrowedFlow = blank(_BorrowedFlow)
     flow.definition, flow.session = definition, session
     flow.run_id, flow.run_name, flow.epoch = told.run_id, told.run_name, told.epoch
     flow.tags, flow.log_prints, flow.start_us = frozenset(told.tags), told.log_prints, told.start_us
@@ -388,7 +389,7 @@ def _borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
 def _borrowed_task(
     told: CallTold, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], flow: FlowExecution
 ) -> TaskExecution:
-    task: TaskExecution = _blank(TaskExecution)
+    task: TaskExecution = blank(TaskExecution)
     task.definition, task.args, task.kwargs = definition, args, kwargs
     task.parent = task.flow = flow
     task.session = flow.session
