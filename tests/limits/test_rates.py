@@ -62,7 +62,7 @@ def test_a_wait_that_would_be_too_long_is_refused_at_once_and_takes_nothing() ->
     with Clock() as clock:
         rate_limit("api", rate="1/minute")
         for _ in range(3):
-            with pytest.raises(AcquireConcurrencySlotTimeoutError, match="has room in .* s, and timeout_seconds is 1"):
+            with pytest.raises(AcquireConcurrencySlotTimeoutError, match=r"has room in .* s, and timeout_seconds is 1"):
                 limits_sync.rate_limit("api", rate="1/minute", timeout_seconds=1)
         rate_limit("api", rate="1/minute")
     assert [round(pause) for pause in clock.pauses] == [60]

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
 from surefoot.core.errors import Defect
 from surefoot.core.facts import ResultAt, RunStart
-from surefoot.core.limits import Answer, Asked, LimitKey, Rate, Reserved, Turn
-from surefoot.core.lines import Line, Place
 from surefoot.core.states import StateType
+
+if TYPE_CHECKING:
+    from surefoot.core.limits import Answer, Asked, LimitKey, Rate, Reserved, Turn
+    from surefoot.core.lines import Line, Place
 
 __all__ = [
     "Earlier",

@@ -41,6 +41,7 @@ __all__ = [
     "limit_unknown",
     "map_ended",
     "not_stored",
+    "runner_broke",
     "spans_failed",
     "stop_of",
     "took",
@@ -155,6 +156,11 @@ def not_stored(execution: Execution, why: str) -> None:
 def limit_unknown(execution: Execution, line: str) -> None:
     """A limit that its code names is not there: it goes on without."""
     _say(execution, WARNING, line)
+
+
+def runner_broke(execution: Execution, error: Exception) -> None:
+    """Say that the `__exit__` of the flow's own task runner raised: what it was to end may be on still."""
+    _say(execution, WARNING, f"its task runner raised when it ended: {type(error).__name__}: {error}")
 
 
 _span_errors: set[type[Exception]] = set()
