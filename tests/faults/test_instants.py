@@ -51,6 +51,11 @@ def test_ctrl_c_at_each_of_the_first_steps_of_a_run_leaves_none_open(what: str, 
     stop(home, what, "every", "1", "80")
 
 
+@pytest.mark.parametrize("what", ["direct", "submitted", "generated"])
+def test_ctrl_c_once_more_some_steps_later_leaves_no_run_open(what: str, home: Path) -> None:
+    stop(home, what, "twice", "23", "150")
+
+
 @pytest.mark.parametrize("what", WHAT)
 def test_a_cancel_at_any_step_leaves_no_run_open(what: str, home: Path) -> None:
     stop(home, what, "cancelled", "29")
@@ -74,3 +79,9 @@ def test_sigterm_at_any_time_leaves_no_run_open(what: str, home: Path) -> None:
 @pytest.mark.parametrize("what", WHAT)
 def test_signals_in_full(what: str, how: str, home: Path) -> None:
     stop(home, what, *how.split())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["direct", "submitted", "generated"])
+def test_signals_twice_in_full(what: str, home: Path) -> None:
+    stop(home, what, "twice", "1", "150")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Final
 
 from surefoot.core.clock import get_clock
-from surefoot.core.os.threads import THIS_THREAD
+from surefoot.core.os.threads import THIS_THREAD, can_start
 from surefoot.core.states import COMPLETED
 from surefoot.engine.blocking import perform
 from surefoot.engine.calling import guarded, out_of_time
@@ -128,8 +128,10 @@ class Stream:
         ON.pop(execution.run_id, None)
         if isinstance(execution, FlowExecution) and execution.pool is not None:
             # Its tasks have to end first: that takes locks, and time. A thread starts no other while it holds a lock of
-            # `threading`, as whoever collects garbage may do.
-            _thread.start_new_thread(_end_in_a_thread, (execution, close))
+            # `threading`, as whoever collects garbage may do. Where none can be started any more, whoever reads next
+            # ends the run.
+            if can_start():
+                _thread.start_new_thread(_end_in_a_thread, (execution, close))
             return
         try:
             call_step(execution, lambda _: _end_abandoned(execution, close))
