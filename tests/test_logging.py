@@ -35,6 +35,7 @@ from surefoot.logging import (
     task_run_logger,
 )
 from tests.recorded import record
+from tests.reference.rows import row
 
 FLOW_RUNS, TASK_RUNS = "surefoot.flow_runs", "surefoot.task_runs"
 
@@ -164,7 +165,8 @@ def test_a_thread_of_ones_own_takes_its_run_along_by_a_context(home: Path) -> No
     assert told(record(home).lines) == ["from a thread"]
 
 
-def test_hooks_log_for_the_run_that_they_were_called_for(home: Path) -> None:
+@row("7.01", "7.03")
+def test_hooks_log_for_the_run_that_they_were_called_for(row: str, home: Path) -> None:
     def flow_hook(flow: Any, flow_run: Any, state: Any) -> None:
         get_run_logger().info("hook of %s", flow_run.name)
         flow_run_logger(flow_run, flow).info("again")
@@ -198,14 +200,18 @@ def test_a_task_may_log_for_its_flow(home: Path) -> None:
     assert line.task_run_id is None
 
 
-def test_outside_of_runs_there_is_no_run_logger() -> None:
+@row("7.01")
+def test_outside_of_runs_there_is_no_run_logger(row: str) -> None:
     with pytest.raises(MissingContextError, match="get_run_logger") as caught:
         get_run_logger()
     assert isinstance(caught.value, RuntimeError)
     assert "disable_run_logger" in caught.value.do
 
 
-def test_the_run_logger_can_be_silenced_for_unit_tests(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@row("7.04")
+def test_the_run_logger_can_be_silenced_for_unit_tests(
+    row: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     @task
     def step(x: int) -> int:
         get_run_logger().warning("not to be heard")
@@ -224,7 +230,8 @@ def test_the_run_logger_can_be_silenced_for_unit_tests(home: Path, capsys: pytes
         step.fn(3)
 
 
-def test_loggers_beside_runs_have_names_under_ours() -> None:
+@row("7.02")
+def test_loggers_beside_runs_have_names_under_ours(row: str) -> None:
     names = ("surefoot", "surefoot", "surefoot.x", "surefoot.x")
     assert tuple(get_logger(name).name for name in (None, "surefoot", "x", "surefoot.x")) == names
 
@@ -311,7 +318,8 @@ def test_exceptions_are_kept_with_their_traceback_and_stacks_too(home: Path) -> 
     assert "Stack (most recent call last)" in line.message
 
 
-def test_a_huge_line_is_cut_with_a_mark(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@row("7.13")
+def test_a_huge_line_is_cut_with_a_mark(row: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUREFOOT_LOGGING_MAX_LOG_SIZE", "1000")
 
     @flow
@@ -325,7 +333,8 @@ def test_a_huge_line_is_cut_with_a_mark(home: Path, monkeypatch: pytest.MonkeyPa
     assert (whole.message, whole.cut) == ("y" * 1000, 0)
 
 
-def test_formatters_may_use_the_names_of_runs_and_fields_of_ones_own(home: Path) -> None:
+@row("7.10")
+def test_formatters_may_use_the_names_of_runs_and_fields_of_ones_own(row: str, home: Path) -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     names = "flow_name flow_run_name flow_run_id task_name task_run_name task_run_id customer batch".split()
@@ -387,8 +396,9 @@ def test_a_logging_configuration_that_is_loaded_during_a_run_silences_no_run(hom
 # -- levels and other libraries ----------------------------------------------------------------------------------------
 
 
+@row("7.07")
 def test_the_level_is_what_is_recorded_and_shown(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    row: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @flow
     def main() -> None:
@@ -404,7 +414,8 @@ def test_the_level_is_what_is_recorded_and_shown(
     assert "debug" in record(home).messages()
 
 
-def test_debug_mode_tells_all(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@row("7.07")
+def test_debug_mode_tells_all(row: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUREFOOT_LOGGING_LEVEL", "ERROR")
     monkeypatch.setenv("SUREFOOT_DEBUG_MODE", "true")
 
@@ -419,7 +430,8 @@ def test_debug_mode_tells_all(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert {line.logger for line in record(home).lines} == {FLOW_RUNS, TASK_RUNS}
 
 
-def test_other_loggers_can_be_kept_with_the_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@row("7.11", "7.14")
+def test_other_loggers_can_be_kept_with_the_run(row: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUREFOOT_LOGGING_EXTRA_LOGGERS", "library,library.part")
     library, part = logging.getLogger("library"), logging.getLogger("library.part")
 
@@ -499,7 +511,8 @@ def test_prints_can_be_switched_on_by_a_setting(home: Path, monkeypatch: pytest.
     assert told(record(home).lines) == ["from a task"]
 
 
-def test_every_form_of_print_reads_as_it_would_have(home: Path, tmp_path: Path) -> None:
+@row("7.05")
+def test_every_form_of_print_reads_as_it_would_have(row: str, home: Path, tmp_path: Path) -> None:
     @flow(log_prints=True)
     def main() -> None:
         print("a", 1, None, sep="-")
@@ -519,7 +532,8 @@ def test_every_form_of_print_reads_as_it_would_have(home: Path, tmp_path: Path) 
     assert (tmp_path / "file.txt").read_text() == "to a file\n"
 
 
-def test_prints_and_log_lines_stand_in_the_order_in_which_they_were_made(home: Path) -> None:
+@row("7.19")
+def test_prints_and_log_lines_stand_in_the_order_in_which_they_were_made(row: str, home: Path) -> None:
     @task
     def step(n: int) -> None:
         print(f"print {n}")

@@ -24,6 +24,7 @@ from surefoot.exceptions import BadInput, ParameterBindError, ParameterTypeError
 from surefoot.parameters import validator_of
 from surefoot.states import State
 from tests.recorded import record
+from tests.reference.rows import row
 
 if TYPE_CHECKING:
     from somewhere_else import NotThere  # type: ignore[import-not-found]
@@ -630,7 +631,8 @@ class Special(Job):
     kind = "special"
 
 
-def test_methods_are_flows_and_tasks_of_their_instance() -> None:
+@row("1.50")
+def test_methods_are_flows_and_tasks_of_their_instance(row: str) -> None:
     assert loose(Job(2)).run("3") == (2, 3, 6, [6], [6, 6])
     job = Job(5)
     assert loose(Job).run(job, "3")[:3] == (5, 3, 15)
@@ -656,7 +658,8 @@ def test_the_record_of_a_method_leaves_out_its_instance(home: Path) -> None:
     assert {run.of for run in found.task_runs} == {"step"}
 
 
-def test_two_instances_at_once_never_see_each_other() -> None:
+@row("1.50")
+def test_two_instances_at_once_never_see_each_other(row: str) -> None:
     jobs = [Job(n) for n in range(8)]
     start = threading.Barrier(len(jobs))
     got: dict[int, set[Any]] = {job.n: set() for job in jobs}

@@ -187,6 +187,25 @@ def test_subflows_that_completed_are_taken_over_and_others_go_on_within(home: Pa
         inner.retry(subs["inner"])
 
 
+def test_a_subflow_that_is_taken_over_goes_by_the_name_that_it_had(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @flow(flow_run_name="of-{number}")
+    def inner(number: int) -> int:
+        return number
+
+    @flow
+    def outer() -> None:
+        inner(7)
+        check()
+
+    run = fails(outer)
+    capsys.readouterr()
+    outer.retry(run.id)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "inner/" in line]
+    assert line.endswith("inner/of-7 | had completed in epoch 0")
+
+
 def test_tasks_within_tasks_are_found_in_the_task_around_them(home: Path) -> None:
     @task
     def around(number: int) -> Any:

@@ -38,6 +38,8 @@ LEDGER: Final = {
 DOORS: Final = {
     "src/surefoot/__init__.py": "the lazy namespace",
     "src/surefoot/flows.py": "what finds flows in files, and draws them, is wanted by those alone that ask for it",
+    "src/surefoot/engine/apart.py": "sockets and cloudpickle are wanted by tasks in processes of their own",
+    "src/surefoot/context.py": "what takes a context along is wanted by processes of the user's own",
     "src/surefoot/engine/child.py": "the awaiting driver imports asyncio, wanted by the first asynchronous task only",
     "src/surefoot/locking/__init__.py": "a lazy namespace: files and the ledger cost more than memory",
     "src/surefoot/results/__init__.py": "a lazy namespace: a run that stores nothing loads none of it",
@@ -88,6 +90,7 @@ ENTRANCES: Final = {
     "surefoot.client.schemas.objects": "users",
     "surefoot.exceptions": "users",
     "surefoot.locking.protocol": "users",
+    "surefoot.logging.loggers": "users",
     "surefoot.main": "users",
     "surefoot.settings": "users",
     "surefoot.types": "users",

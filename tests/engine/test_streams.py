@@ -29,6 +29,7 @@ from tests.engine.concurrency import (  # noqa: F401  # two are fixtures
     until,
 )
 from tests.recorded import RecordedRun, record
+from tests.reference.rows import row
 
 Kind = Callable[..., Callable[..., Any]]  # `flow` or `task`
 KINDS = pytest.mark.parametrize("kind", [flow, task], ids=["flow", "task"])
@@ -44,8 +45,9 @@ def the_run(home: Path) -> RecordedRun:
 # --- how they end -----------------------------------------------------------------------------------------------------
 
 
+@row("1.49")
 @KINDS
-def test_a_generator_that_is_exhausted_completes_and_gives_its_return_value(kind: Kind, home: Path) -> None:
+def test_a_generator_that_is_exhausted_completes_and_gives_its_return_value(row: str, kind: Kind, home: Path) -> None:
     @kind
     def counts(n: int) -> Generator[int, None, str]:
         yield from range(n)
@@ -60,8 +62,9 @@ def test_a_generator_that_is_exhausted_completes_and_gives_its_return_value(kind
     assert the_run(home).names == ["Pending", "Running", "Completed"]
 
 
+@row("1.49")
 @KINDS
-def test_a_generator_that_is_closed_completes_after_it_cleaned_up(kind: Kind, home: Path) -> None:
+def test_a_generator_that_is_closed_completes_after_it_cleaned_up(row: str, kind: Kind, home: Path) -> None:
     cleaned = []
 
     @kind
@@ -464,7 +467,8 @@ def test_a_submitted_generator_gives_the_list_of_its_values_under_one_time_limit
     assert program() == ([0, 1, 2], [0, 1, 2], "TimedOut")
 
 
-def test_a_value_that_a_generator_task_yielded_links_to_it(home: Path) -> None:
+@row("1.49")
+def test_a_value_that_a_generator_task_yielded_links_to_it(row: str, home: Path) -> None:
     @task
     def rows() -> Iterator[list[int]]:
         yield [1, 2]

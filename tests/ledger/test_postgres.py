@@ -309,7 +309,7 @@ def test_without_its_driver_the_error_tells_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "needs psycopg" in done.stdout
-    assert "pip install 'surefoot[postgres]'" in done.stdout
+    assert "pip install 'psycopg[binary]'" in done.stdout
     assert SECRET not in done.stdout + done.stderr
 
 

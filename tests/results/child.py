@@ -13,9 +13,6 @@ from surefoot.core.facts import ResultAt
 from surefoot.core.ids import new_id
 from surefoot.results.keeping import Keeper
 
-home, kind, flow_run, action = sys.argv[1:5] if len(sys.argv) > 4 else ("", "", "", "")  # searched for doctests
-keeper = Keeper(home, bytes.fromhex(flow_run), new_id(), may_map=kind == "mapped")
-
 
 def value(number: int) -> str:
     return f"{number}-" * 200
@@ -26,14 +23,14 @@ def say(number: int, at: ResultAt | str) -> None:
     os.write(1, f"{number} {told}\n".encode())
 
 
-def keep(count: int) -> None:
+def keep(keeper: Keeper, count: int) -> None:
     for number in range(count):
         say(number, keeper.keep(value(number)))
 
 
-def die() -> None:
+def die(keeper: Keeper) -> None:
     """Be killed right after the last result was kept, and in the middle of a large one."""
-    keep(500)
+    keep(keeper, 500)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -45,20 +42,26 @@ class Deadly:
         return ""
 
 
-def die_within() -> None:
+def die_within(keeper: Keeper) -> None:
     """Be killed in the middle of a large result."""
-    keep(3)
+    keep(keeper, 3)
     keeper.keep([b"x" * 3_000_000, Deadly()])
 
 
-def fill() -> None:
+def fill(keeper: Keeper) -> None:
     """Keep more than the disk takes, small and large, and close in order."""
-    keep(20_000)
+    keep(keeper, 20_000)
     say(20_000, keeper.keep(b"x" * 8_000_000))
     keeper.close()
 
 
-if action == "keep":
-    keep(500)
-elif action:
-    {"die": die, "die_within": die_within, "fill": fill}[action]()
+def main(home: str, kind: str, flow_run: str, action: str) -> None:
+    keeper = Keeper(home, bytes.fromhex(flow_run), new_id(), may_map=kind == "mapped")
+    if action == "keep":
+        keep(keeper, 500)
+    else:
+        {"die": die, "die_within": die_within, "fill": fill}[action](keeper)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -314,4 +314,4 @@ def test_a_missing_library_is_told_with_the_line_to_type() -> None:
         "except Exception as error: print(error)"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert "pip install 'surefoot[s3]'" in told
+    assert "pip install obstore" in told

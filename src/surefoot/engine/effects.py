@@ -82,6 +82,16 @@ class Call(Effect):
     timeout_s: float | None = None
 
 
+class CallApart(Effect):
+    """The same in a process of its own, which ends with the call, and by which no more memory is held than that.
+
+    Answer: as of `Call`.
+    """
+
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
+
+
 class Next(Effect):
     """Hand the value that the user's generator yielded to the consumer, and go on with what the consumer sends.
 

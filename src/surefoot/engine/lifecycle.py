@@ -25,6 +25,7 @@ from surefoot.core.states import (
 from surefoot.engine.effects import (
     AskRetry,
     Call,
+    CallApart,
     Closed,
     Conclude,
     Effect,
@@ -70,11 +71,13 @@ class Rules:
         timeout_s: float | None,
         hooks: frozenset[str],
         conditional: bool,
+        is_apart: bool = False,
+        memory_bytes: int | None = None,
     ) -> None:
         self.attempts = 1 + max(retries, 0)
         self.delays = delays
         self.draw = draw  # a number in [0, 1), for jitter
-        self.call = Call(timeout_s or None)
+        self.call = CallApart(timeout_s or None, memory_bytes) if is_apart else Call(timeout_s or None)
         self.hooks = hooks  # the kinds of hooks that there are
         self.transacts = not hooks.isdisjoint(
             ("commit", "rollback")

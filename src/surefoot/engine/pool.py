@@ -22,6 +22,7 @@ from surefoot.engine.blocking import perform
 from surefoot.engine.effects import (
     AskRetry,
     Call,
+    CallApart,
     Effect,
     Enter,
     FindCached,
@@ -62,7 +63,7 @@ _TOLD: Final = "its flow run ended first"
 
 PARKING: Final = frozenset({Resolve, Settle, Sleep})  # effects at which a life may be parked
 AWAY: Final = object()  # instead of an outcome: the life is in other hands now
-_CALLING: Final = frozenset({Call, Hook, AskRetry, FindCached, Prepare})  # effects that call the user's code
+_CALLING: Final = frozenset({Call, CallApart, Hook, AskRetry, FindCached, Prepare})  # effects that call the user's code
 
 
 class Pool:
@@ -90,6 +91,10 @@ class Pool:
 
     def check(self, definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
         """Raise an error if a task cannot be called here with one of these sets of arguments."""
+        if definition.isolation is not None:
+            from surefoot.engine.pickling import check_rows
+
+            check_rows(definition, rows)
 
     def submit(self, execution: Execution) -> None:
         """Begin a life. Returns at once; the life goes on when its inputs are there and a slot is free."""

@@ -74,6 +74,10 @@ class TaskExecution(Execution):
         if flow is not None and flow.resuming is not None and flow.resuming.replay is not None:
             self.retries, self.cache = 0, None
             return task_life(flow.resuming.replay.rules, resumes=True)
+        if self.definition.isolation is not None:
+            from surefoot.engine.pickling import check_rows
+
+            check_rows(self.definition, [(self.args, self.kwargs)])
         rules = self.definition.rules(self.session.settings)
         around = scope.transaction()
         if around is not None or rules.transacts:

@@ -40,6 +40,7 @@ __all__ = [
     "key_failed",
     "map_ended",
     "not_stored",
+    "runner_broke",
     "spans_failed",
     "stop_of",
     "took",
@@ -102,8 +103,9 @@ def _line(execution: Execution, effect: Enter) -> str:
         rules = execution.definition.rules(execution.session.settings)
         return f"failed{because}; retry {execution.attempt} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"
     if kind is COMPLETED and effect.state_name == "Cached":
-        how = "had completed" if (message or "").startswith(HAD_COMPLETED) else "took its result from the cache"
-        return f"{how}{because}"
+        if message and message.startswith(HAD_COMPLETED):
+            return message.removeprefix("it ")
+        return f"took its result from the cache{because}"
     if kind is COMPLETED and effect.state_name == SKIPPED:
         return f"was skipped{because}"
     if kind is COMPLETED:
@@ -148,6 +150,11 @@ def cache_unusable(execution: Execution, why: str) -> None:
 def not_stored(execution: Execution, why: str) -> None:
     """Its result could not be stored, and it goes on all the same, as the settings say."""
     _say(execution, WARNING, f"goes on, but {why}")
+
+
+def runner_broke(execution: Execution, error: Exception) -> None:
+    """Say that the `__exit__` of the flow's own task runner raised: what it was to end may be on still."""
+    _say(execution, WARNING, f"its task runner raised when it ended: {type(error).__name__}: {error}")
 
 
 _span_errors: set[type[Exception]] = set()

@@ -17,8 +17,13 @@ __all__ = ["is_module", "missing", "options_of", "renamed"]
 
 # What is called otherwise here.
 _RENAMED: Final = {
-    "testing.utilities.prefect_test_harness": "surefoot_test_harness",
     "exceptions.PrefectException": "SurefootError",
+    "futures.PrefectConcurrentFuture": "Future",
+    "futures.PrefectFlowRunFuture": "FlowRunFuture",
+    "futures.PrefectFuture": "Future",
+    "futures.PrefectFutureList": "FutureList",
+    "futures.PrefectWrappedFuture": "Future",
+    "testing.utilities.prefect_test_harness": "surefoot_test_harness",
 }
 _NO_DEPLOYMENTS: Final = "deployments, schedules and workers are not in this version"
 _NO_BLOCKS: Final = "blocks are not in this version; take secrets from the environment"
@@ -31,6 +36,8 @@ _WHY: Final = {
     "assets": "assets are not in this version",
     "automations": "automations are not in this version",
     "blocks": _NO_BLOCKS,
+    "cache_policies.CacheKeyFnPolicy": "`CachePolicy.from_cache_key_fn(fn)` makes one",
+    "cache_policies.CompoundCachePolicy": "`INPUTS + RUN_ID` makes one",
     "case": "write `if` in the flow, on the task's result",
     "client": _NO_SERVER,
     "concurrency": "limits across processes are not in this version",
@@ -55,11 +62,12 @@ _WHY: Final = {
     "server": "there is no server in this version",
     "settings.PREFECT_": "read it with `get_current_settings()`, and name it as a text in `temporary_settings`",
     "suspend_flow_run": "runs cannot be paused in this version",
-    "task_runners.ConcurrentTaskRunner": "`ThreadPoolTaskRunner` does the same",
     "task_runners.SequentialTaskRunner": "`ThreadPoolTaskRunner(max_workers=1)` does the same",
     "task.delay": "background tasks are not in this version",
     "task.serve": "background tasks are not in this version",
     "task_worker": "background tasks are not in this version",
+    "states.get_state_result": "call `state.result()`",
+    "utilities": "it is a part of Prefect's inside; the standard library most often has it",
     "variables": "variables are not in this version; take them from the environment, or as parameters",
     "workers": _NO_DEPLOYMENTS,
 }

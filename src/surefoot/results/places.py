@@ -118,7 +118,7 @@ def _address_of_text(text: str) -> str:
     if scheme in _CLOUDS and find_spec("obstore") is None:
         raise StorageError(
             f"result_storage is {text!r}, and the package 'obstore', which reaches it, is not installed.",
-            do=f"Run: pip install 'surefoot[{_CLOUDS[scheme]}]'",
+            do="Run: pip install obstore",
         )
     return f"{scheme}://{'/'.join(parts)}"
 

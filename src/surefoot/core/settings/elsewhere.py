@@ -24,6 +24,7 @@ _FOLDED: Final = "whoever reads folds first what was recorded; no service has to
 _ONE_URL: Final = "the database is named by one URL"
 _NO_BLOCKS: Final = "there are no blocks; name a folder or a URL"
 _NO_MODE: Final = "a test needs no mode, only a home of its own: SUREFOOT_HOME"
+_LOGGING: Final = "logging is Python's own: call `logging.config` in your script"
 _LOGS: Final = "log lines are appended to the journal on disk; none are sent in batches"
 
 
@@ -59,7 +60,12 @@ ELSEWHERE: Final = {
     "experiments.*": Elsewhere("what is there is finished; nothing is on trial that a warning could be about"),
     "flows.heartbeat_frequency": Elsewhere(_DEATH),
     "internal.*": Elsewhere("Surefoot keeps no log of itself; what concerns a run is in the run's log"),
-    "logging.config_path": Elsewhere("logging is Python's own: call `logging.config` in your script"),
+    "logging.config_path": Elsewhere(_LOGGING),
+    "logging.filters.*": Elsewhere(_LOGGING),
+    "logging.formatters.*": Elsewhere(_LOGGING),
+    "logging.handlers.*": Elsewhere(_LOGGING),
+    "logging.loggers.*": Elsewhere(_LOGGING),
+    "logging.root.*": Elsewhere(_LOGGING),
     "logging.markup": Elsewhere("log lines are shown as they were written, brackets and all"),
     "logging.internal_level": Elsewhere("Surefoot keeps no log of itself; what concerns a run is in the run's log"),
     "logging.server_level": Elsewhere(_NO_SERVER),

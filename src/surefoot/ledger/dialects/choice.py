@@ -192,7 +192,7 @@ def place_of(where: str | Path, busy_s: float) -> Place:
             raise
         raise BadInput(
             "A ledger on PostgreSQL needs psycopg, which is not installed, or does not find its library.",
-            do="Run: pip install 'surefoot[postgres]'",
+            do="Run: pip install 'psycopg[binary]'",
         ) from error
     return Server(url, busy_s)
 

@@ -7,10 +7,12 @@ Lines of a run reach the journal through a standard `logging` handler, so librar
 from __future__ import annotations
 
 import builtins
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.clock import get_clock
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from surefoot.engine.execution import Execution
 
 __all__ = [
+    "JsonFormatter",
     "RunLogger",
     "disable_run_logger",
     "flow_run_logger",
@@ -38,6 +41,7 @@ __all__ = [
 ROOT: Final = "surefoot"
 FLOW_RUNS: Final = "surefoot.flow_runs"
 TASK_RUNS: Final = "surefoot.task_runs"
+EXTRA: Final = "surefoot.extra"  # for code that may run outside of runs too; in a run its lines are the run's
 
 
 class RunLogger(logging.LoggerAdapter[logging.Logger]):
@@ -157,9 +161,11 @@ class JournalHandler(RunHandler):
         self.chars_max = chars_max
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Append one line. A line outside of any run is not the journal's."""
+        """Append one line. A line outside of any run is not the journal's; nor is one with `send_to_api` False."""
         execution: Execution | None = getattr(record, "surefoot_execution", None) or current()
         if execution is None or getattr(record, "surefoot_is_kept", False):
+            return
+        if getattr(record, "send_to_api", True) is False:
             return
         record.surefoot_is_kept = True  # it comes by again if the logger above is one of `extra_loggers` too
         try:
@@ -182,6 +188,41 @@ class JournalHandler(RunHandler):
             )
         except Exception:
             self.handleError(record)
+
+
+class JsonFormatter(logging.Formatter):
+    """Each line as one JSON object, for handlers of your own: time, level, logger, text, and the run that it is of.
+
+    What `extra={...}` and `get_run_logger(...)` add stands in it too; what JSON cannot hold, as its text.
+
+        handler.setFormatter(JsonFormatter())
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        told: dict[str, Any] = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info or record.stack_info:
+            told["traceback"] = full_text(record)[len(told["message"]) + 1 :]
+        known = _ordinary_fields()
+        told |= {name: value for name, value in vars(record).items() if name not in known and name not in told}
+        return json.dumps(told, default=str, ensure_ascii=False)
+
+
+_ordinary: frozenset[str] = frozenset()
+
+
+def _ordinary_fields() -> frozenset[str]:
+    """What every record of the standard library has, and what is ours alone."""
+    global _ordinary
+    if not _ordinary:
+        ours = {"surefoot_execution", "surefoot_is_kept", "send_to_api", "message", "asctime", "taskName"}
+        _ordinary = frozenset(vars(logging.makeLogRecord({}))) | ours
+    return _ordinary
 
 
 class Voice:
@@ -216,7 +257,7 @@ def set_up(settings: Settings) -> tuple[Voice, Voice]:
     for name in _extra:
         _remove(logging.getLogger(name), JournalHandler)
     _extra = tuple(wanted)
-    for name in (FLOW_RUNS, TASK_RUNS, *wanted):
+    for name in (FLOW_RUNS, TASK_RUNS, EXTRA, *wanted):
         logger = logging.getLogger(name)
         _replace(logger, JournalHandler, JournalHandler(chars_max))
         if name in wanted and logger.level == logging.NOTSET:
