@@ -125,6 +125,7 @@ class Flag:
         return self._lock.acquire(timeout=seconds)
 
 
+LEFT_BEHIND = "asyncio lost a step\n"  # said for each run that asyncio left for good: it ends with its process
 took_s = 0.0  # how long the call takes that is to be stopped
 came_to_a_shut_gate = False  # how the gate stood when the last signal was raised at a step
 comes_twice = False  # whether a second signal may come while asyncio is at what the first one asked for
@@ -290,13 +291,16 @@ def cancel_at_every_step(call: Callable[[], Any], stride: int) -> None:
 
 def be_killed(call: Callable[[], Any], count: int, shots: int) -> None:
     global took_s
-    began = time.perf_counter()
-    child = os.fork()
-    if not child:
-        call()
-        os._exit(0)
-    os.waitpid(child, 0)
-    took_s = time.perf_counter() - began  # the first run of a process takes longer
+    tries: list[float] = []
+    for _ in range(5):  # the machine may have been at something else meanwhile
+        began = time.perf_counter()
+        child = os.fork()
+        if not child:
+            call()
+            os._exit(0)
+        os.waitpid(child, 0)
+        tries.append(time.perf_counter() - began)
+    took_s = min(tries)  # the first run of a process takes longer
     for _ in range(count):
         child = os.fork()
         if not child:
@@ -325,6 +329,7 @@ def press_again() -> None:
     while True:
         stuck = _stuck_in(sys._current_frames()[ident])
         if stuck & before:
+            sys.stderr.write(LEFT_BEHIND)
             was_pressed_again.raise_it()
             signal.pthread_kill(ident, signal.SIGINT)
         before = stuck

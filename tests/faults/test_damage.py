@@ -197,6 +197,14 @@ def test_a_damaged_piece_of_the_journal_is_told_on_the_command_line(home: Path) 
     assert "Crashed" in told.stdout or "Abandoned" in told.stdout
 
 
+def test_a_row_whose_id_is_no_longer_what_it_was_is_damage(recorded: Path) -> None:
+    with closing(sqlite3.connect(recorded / "ledger.db")) as driver:
+        driver.execute("UPDATE flows SET id = randomblob(16)")
+        driver.commit()
+    with pytest.raises(LedgerDamaged, match="UNIQUE constraint failed"), closing(EmbeddedClient(recorded)) as client:
+        client.flow_runs()
+
+
 @pytest.mark.parametrize("runs", ["flow_runs", "task_runs"])
 @pytest.mark.parametrize("ask", ["id", "part of an id", "name", "states", "delete", "cancel"])
 def test_a_run_that_an_index_does_not_lead_to_is_damage_and_not_a_run_that_is_not_there(
