@@ -184,35 +184,32 @@ class Pool:
 
     def enters_call(self, execution: Execution, reach: Reach | None = None) -> bool:
         """Whether the user's code may be called: not if the run was told to stop."""
-        with self._lock:
-            if execution.stop is not None:
-                return False
-            execution.reach = reach
-            execution.place = CALLED
-            return True
+        if execution.stop is not None:
+            return False
+        execution.reach = reach  # without the lock: CPython lets nobody in between the look and these two
+        execution.place = CALLED
+        return True
 
     def leaves_call(self, execution: Execution) -> bool:
         """Whether the life still waits for what the call gave: not if it has been ended meanwhile."""
-        with self._lock:
-            execution.reach = None
-            if execution.place == GONE:
-                return False
-            execution.place = HELD
-            return True
+        execution.reach = None
+        if execution.place == GONE:
+            return False
+        execution.place = HELD
+        return True
 
     def end(self, execution: Execution) -> None:
         """A life is over."""
         try:
             execution.finished()
         finally:
-            drained: list[Drained] = []
-            with self._lock:
-                execution.resume = None
-                self._outstanding.pop(execution, None)
-                if not self._outstanding:
-                    drained, self._awaited = self._awaited, drained
-            for each in drained:
-                each.set()
+            execution.resume = None
+            self._outstanding.pop(execution, None)
+            if not self._outstanding:  # whoever is to be told is there before it looks itself
+                with self._lock:
+                    drained, self._awaited = self._awaited, []
+                for each in drained:
+                    each.set()
 
     def broke(self, execution: Execution, error: BaseException) -> None:
         """A life cannot go on for a reason that is not the user's, for example that it cannot be recorded:
