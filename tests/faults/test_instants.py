@@ -32,8 +32,8 @@ def stop(home: Path, what: str, *how: str) -> None:
     # What else stands there, Python says itself: of an exception in a finalizer, which it passes over.
     assert "It came where nothing may come" not in done.stderr, done.stderr
     if LEFT_BEHIND in done.stderr or (how[0] == "killed" and what.startswith("generated")):
-        # It may have come at the consumer's turn, which is the program's own: then the next reader ends the run. The same
-        # holds where asyncio lost a step of the run, and left it for good.
+        # It may have come at the consumer's turn, which is the program's own: then the next reader ends the run. The
+        # same holds where asyncio lost a step of the run, and left it for good.
         with closing(get_client()) as client:
             ends = {run.state_type for run in client.flow_runs(limit=10_000).results}
         assert ends <= FINAL

@@ -220,8 +220,8 @@ def is_foreign(error: DBAPIError) -> bool:
 
 def is_damaged(error: DBAPIError) -> bool:
     """Whether the file is no longer a whole database."""
-    # Text that is none any more is said by the driver: pages have no checksums. And a key that is there twice comes of a
-    # row whose other key is no longer what it was: whoever writes has looked up both, and nobody comes between.
+    # Text that is none any more is said by the driver: pages have no checksums. And a key that is there twice comes of
+    # a row whose other key is no longer what it was: whoever writes has looked up both, and nobody comes between.
     return _name_of(error).startswith(
         ("SQLITE_CORRUPT", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
     ) or "Could not decode to UTF-8" in str(error.orig)
