@@ -12,10 +12,12 @@ _DOOR = {
     "Skip": "exceptions",
     "State": "states",
     "Task": "tasks",
+    "Transaction": "transactions",
     "allow_failure": "annotations",
     "exponential_backoff": "tasks",
     "flatten": "annotations",
     "flow": "flows",
+    "get_client": "client.orchestration",
     "get_run_logger": "logging",
     "quote": "annotations",
     "tags": "context",
@@ -25,8 +27,8 @@ _DOOR = {
 
 # Modules that are there by their names alone.
 _ROOMS = frozenset(
-    "cache_policies client context exceptions flows futures locking logging results runtime serializers settings "
-    "states task_runners tasks testing transactions types utilities".split()
+    "cache_policies client concurrency context exceptions flows futures locking logging results runtime serializers "
+    "settings states task_runners tasks testing transactions types utilities".split()
 )
 
 __all__ = [
@@ -35,11 +37,13 @@ __all__ = [
     "Skip",
     "State",
     "Task",
+    "Transaction",
     "__version__",
     "allow_failure",
     "exponential_backoff",
     "flatten",
     "flow",
+    "get_client",
     "get_run_logger",
     "quote",
     "tags",
