@@ -14,7 +14,6 @@ from surefoot.core.ids import new_id
 from surefoot.results.keeping import Keeper
 
 
-
 def value(number: int) -> str:
     return f"{number}-" * 200
 
