@@ -18,8 +18,8 @@ import surefoot
 # What users of the field know, by the module that has it.
 KNOWN: dict[str, set[str]] = {
     "surefoot": {
-        "Flow", "Future", "Skip", "State", "Task", "__version__", "allow_failure", "exponential_backoff",
-        "flatten", "flow", "get_run_logger", "quote", "tags", "task", "unmapped",
+        "Flow", "Future", "Skip", "State", "Task", "Transaction", "__version__", "allow_failure",
+        "exponential_backoff", "flatten", "flow", "get_client", "get_run_logger", "quote", "tags", "task", "unmapped",
     },
     "surefoot.main": {"Flow", "Task", "flow", "task"},
     "surefoot.flows": {"Flow", "flow", "load_flow_from_script", "load_flows_from_script", "select_flow"},
@@ -28,16 +28,24 @@ KNOWN: dict[str, set[str]] = {
         "FlowRunFuture", "Future", "FutureList", "as_completed", "resolve_futures_to_results",
         "resolve_futures_to_states", "wait",
     },
-    "surefoot.task_runners": {"TaskRunner", "ThreadPoolTaskRunner"},
+    "surefoot.task_runners": {
+        "ConcurrentTaskRunner", "ProcessPoolTaskRunner", "TaskRunner", "ThreadPoolTaskRunner",
+    },
     "surefoot.states": {
         "AwaitingConcurrencySlot", "AwaitingRetry", "Cancelled", "Cancelling", "Completed", "Crashed", "Failed",
         "InfrastructurePending", "Late", "Paused", "Pending", "Retrying", "Running", "Scheduled", "Skipped", "State",
         "StateGroup", "StateType", "Submitting", "Suspended", "exception_to_crashed_state", "exception_to_failed_state",
         "get_state_exception", "raise_state_exception", "return_value_to_state",
     },
-    "surefoot.logging": {"disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger"},
+    "surefoot.logging": {
+        "JsonFormatter", "disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger",
+    },
+    "surefoot.logging.loggers": {
+        "disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger",
+    },
     "surefoot.context": {
-        "FlowRunContext", "SettingsContext", "TagsContext", "TaskRunContext", "get_run_context", "tags",
+        "FlowRunContext", "SettingsContext", "TagsContext", "TaskRunContext", "get_run_context", "hydrated_context",
+        "serialize_context", "tags",
     },
     "surefoot.runtime": {"deployment", "flow_run", "task_run"},
     "surefoot.testing": {"Clock", "Harness", "disable_run_logger", "test_harness"},
@@ -46,6 +54,12 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.utilities.annotations": {"allow_failure", "flatten", "freeze", "opaque", "quote", "unmapped"},
     "surefoot.client.schemas": {"FlowRun", "State", "StateType", "TaskRun"},
     "surefoot.client.schemas.objects": {"FlowRun", "State", "StateDetails", "StateType", "TaskRun"},
+    "surefoot.client.orchestration": {"SurefootClient", "SyncSurefootClient", "get_client"},
+    "surefoot.client.schemas.filters": {
+        "FlowFilter", "FlowFilterName", "FlowRunFilter", "FlowRunFilterState", "FlowRunFilterStateType", "LogFilter",
+        "TaskRunFilter", "TaskRunFilterState", "TaskRunFilterStateType",
+    },
+    "surefoot.client.schemas.sorting": {"FlowRunSort", "FlowSort", "LogSort", "TaskRunSort"},
     "surefoot.drawing": {"Drawing"},
     "surefoot.types": {"DateTime", "NonNegativeInteger", "PositiveInteger", "SecretStr"},
     "surefoot.exceptions": {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from surefoot.core.errors import MissingContextError
 from surefoot.core.settings import Settings, refresh
@@ -11,7 +13,16 @@ from surefoot.engine.scope import current, tags, tags_in_force
 if TYPE_CHECKING:
     from surefoot.engine.execution import Execution
 
-__all__ = ["FlowRunContext", "SettingsContext", "TagsContext", "TaskRunContext", "get_run_context", "tags"]
+__all__ = [
+    "FlowRunContext",
+    "SettingsContext",
+    "TagsContext",
+    "TaskRunContext",
+    "get_run_context",
+    "hydrated_context",
+    "serialize_context",
+    "tags",
+]
 
 
 class FlowRunContext:
@@ -100,3 +111,39 @@ def get_run_context() -> FlowRunContext | TaskRunContext:
             "get_run_context() was called outside of a flow or task run.", do="Call it inside one."
         )
     return context
+
+
+def serialize_context() -> dict[str, Any]:
+    """The run that this is called in, its tags and its settings, to be taken along to another process or thread.
+
+    It can be pickled, and is read by `hydrated_context`. Outside of runs there are tags and settings alone. Where a
+    process pool of your own is used, pass it with the call:
+
+        pool.submit(work, serialize_context(), item)
+    """
+    from surefoot.engine.carrying import written_down
+
+    return written_down()
+
+
+@contextmanager
+def hydrated_context(serialized_context: Mapping[str, Any] | None = None) -> Iterator[Any]:
+    """Be in the run that `serialize_context` was called in, for the length of a `with`.
+
+    What is logged in it is kept with that run, in the home of the settings that come along; tasks and flows that are
+    called in it are part of that run, and what is submitted is waited for at the end. The value of the `with` is the
+    TaskRunContext or FlowRunContext; None outside of runs. With None nothing is changed.
+
+        def work(context, item):
+            with hydrated_context(context):
+                get_run_logger().info("at %s", item)
+
+    Raises ValueError for what is no context, or one of another version of Surefoot.
+    """
+    if serialized_context is None:
+        yield None
+        return
+    from surefoot.engine.carrying import carried
+
+    with carried(serialized_context):
+        yield TaskRunContext.get() or FlowRunContext.get()

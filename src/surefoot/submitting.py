@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from surefoot.annotations import Annotation, allow_failure, flatten, quote, unmapped
-from surefoot.core.errors import MappingLengthMismatch, MappingMissingIterable, MissingContextError
+from surefoot.core.errors import BadInput, MappingLengthMismatch, MappingMissingIterable, MissingContextError
 from surefoot.core.ids import new_id
 from surefoot.engine.definition import Definition
 from surefoot.engine.flow_execution import FlowExecution
@@ -21,7 +21,14 @@ from surefoot.engine.sketching import sketcher
 from surefoot.engine.telling import map_ended
 from surefoot.futures import Future, FutureList
 
-__all__ = ["flow_here", "submit", "submit_each"]
+if TYPE_CHECKING:
+    from surefoot.engine.pool import Pool
+
+__all__ = ["begin", "flow_here", "rows_of", "submit", "submit_each", "submit_over_runner"]
+
+
+class FutureTypeError(BadInput, TypeError):
+    """A task runner of the user's own gives no future."""
 
 
 def flow_here(definition: Definition, verb: str) -> FlowExecution:
@@ -39,16 +46,53 @@ def flow_here(definition: Definition, verb: str) -> FlowExecution:
 
 def submit(flow: FlowExecution, future: Future[Any], return_state: bool = False) -> Any:
     """Begin the life of a run in the pool of a flow run, and give its future; or, if asked for, its final state."""
+    begin(flow.pool or flow.open_pool(), future)
+    if return_state:
+        future.wait()
+        return future.state
+    return future
+
+
+def begin(pool: Pool, future: Future[Any]) -> Future[Any]:
+    """Begin the life of a run in a pool."""
     execution = future.execution
     assert execution is not None
     around = transaction()
     if around is not None:
         around.futures.append(future)  # it ends after that
-    (flow.pool or flow.open_pool()).submit(execution)
-    if return_state:
+    pool.submit(execution)
+    return future
+
+
+def submit_over_runner(
+    flow: FlowExecution, task: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, state: bool
+) -> Any:
+    """Submit by way of a task runner that has a say in it."""
+    flow.pool or flow.open_pool()
+    runner: Any = flow.runner
+    future = runner.submit(task, task.bind(args, kwargs), wait_for=wait_for, dependencies=None)
+    if not isinstance(future, Future):
+        raise FutureTypeError(
+            f"submit() of {runner!r} gave {type(future).__name__}, which is no future of Surefoot.",
+            do="Have it return what super().submit(task, parameters, wait_for, dependencies) gives.",
+        )
+    if state:
         future.wait()
         return future.state
     return future
+
+
+def _map_over_runner(
+    flow: FlowExecution, task: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, state: bool
+) -> Any:
+    """Map by way of a task runner that has a say in it."""
+    flow.pool or flow.open_pool()
+    runner: Any = flow.runner
+    futures = FutureList(runner.map(task, task.bind(args, kwargs, defaults=False), wait_for=wait_for))
+    if state:
+        futures.wait()
+        return [future.state for future in futures]
+    return futures
 
 
 def submit_each(
@@ -61,9 +105,11 @@ def submit_each(
 ) -> Any:
     """Submit once for each element of the iterable arguments. `begin` makes the run of one, and its future."""
     if (sketch := sketcher()) is not None:
-        return sketch.mapped(definition, args, kwargs, wait_for, return_state, partial(_rows, definition))
+        return sketch.mapped(definition, args, kwargs, wait_for, return_state, partial(rows_of, definition))
     flow = flow_here(definition, "map")
-    rows = _rows(definition, args, kwargs)
+    if definition.kind == "Task" and flow.runner is not None and flow.runner.takes_over:
+        return _map_over_runner(flow, definition, args, kwargs, wait_for, return_state)
+    rows = rows_of(definition, args, kwargs)
     if rows and not definition.fits(*rows[0]):
         definition.bind(*rows[0])  # a call that does not fit is refused before the first run
     (flow.pool or flow.open_pool()).check(definition, rows)
@@ -81,7 +127,7 @@ def submit_each(
     return futures
 
 
-def _rows(
+def rows_of(
     definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
     """The arguments of each run of a map."""

@@ -20,7 +20,7 @@ from surefoot.engine.task_execution import TaskExecution
 from surefoot.futures import Future, FutureList
 from surefoot.results.asking import asked
 from surefoot.states import State
-from surefoot.submitting import flow_here, submit, submit_each
+from surefoot.submitting import flow_here, submit, submit_each, submit_over_runner
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -59,6 +59,8 @@ class Task(Definition, Generic[P, R]):
         retry_jitter_factor: float | None = None,
         retry_condition_fn: Callable[..., Any] | None = None,
         timeout_seconds: float | None = None,
+        isolation: Literal["process"] | None = None,
+        memory_limit: str | int | None = None,
         trigger: Trigger = "all_success",
         log_prints: bool | None = None,
         persist_result: bool | None = None,
@@ -120,9 +122,18 @@ class Task(Definition, Generic[P, R]):
         )
         self.cache_result_in_memory = cache_result_in_memory
         self.trigger = check_trigger(trigger, self)
+        self._isolate(isolation, memory_limit)
         self.viz_return_value = viz_return_value
-        inner = self.fn
-        self.task_key = f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', self.name)}"
+        self.task_key = f"{getattr(self.fn, '__module__', '?')}:{getattr(self.fn, '__qualname__', self.name)}"
+
+    def _isolate(self, isolation: str | None, memory_limit: str | int | None) -> None:
+        self.memory_limit = memory_limit
+        if isolation is None and memory_limit is None:
+            return
+        from surefoot.engine.isolation import check_isolation, check_memory_limit
+
+        self.isolation = check_isolation(isolation, self)
+        self.memory_bytes = check_memory_limit(memory_limit, self)
 
     @property
     def task_run_name(self) -> RunName:
@@ -228,6 +239,8 @@ class Task(Definition, Generic[P, R]):
         if (sketch := sketcher()) is not None:
             return sketch.submitted(self, args, kwargs, wait_for, return_state)
         flow = flow_here(self, "submit")
+        if flow.runner is not None and flow.runner.takes_over:
+            return submit_over_runner(flow, self, args, kwargs, wait_for, return_state)
         future: Future[R] = Future(self._execution(args, kwargs, wait_for))
         return submit(flow, future, return_state)
 
@@ -285,6 +298,8 @@ def task(
     retry_jitter_factor: float | None = None,
     retry_condition_fn: Callable[..., Any] | None = None,
     timeout_seconds: float | None = None,
+    isolation: Literal["process"] | None = None,
+    memory_limit: str | int | None = None,
     trigger: Trigger = "all_success",
     log_prints: bool | None = None,
     persist_result: bool | None = None,
@@ -319,7 +334,11 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         retry_jitter_factor: spreads a delay d over [d, d * (1 + factor)].
         retry_condition_fn: `(task, task_run, state) -> bool`, asked before each repetition.
         timeout_seconds: how long one call may take; then the run fails as TimedOut, and is retried if there are
-            retries.
+            retries. On a thread a call into C code is not interrupted, in a process of its own it is killed.
+        isolation: "process" has each call made in a process of its own, which is killed with all that it started when
+            its time is up or the run is cancelled. None: it is called where it is submitted to.
+        memory_limit: how much memory that process may hold, with all that it starts: "2GiB", "500MB", or a number of
+            bytes. Beyond it the run fails. It needs isolation="process".
         trigger: when it runs, judged by how its upstreams ended: the futures and states among its arguments and in
             `wait_for`. The name of a rule ("all_success", "all_done", "one_failed" ...), or a function of the list of
             their states. See docs/dependencies.md.

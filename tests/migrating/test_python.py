@@ -39,6 +39,11 @@ CASES = [
         "import prefect.testing.utilities as u\nu.prefect_test_harness()",
         "import surefoot.testing.utilities as u\nu.surefoot_test_harness()",
     ),
+    (
+        "from prefect.futures import PrefectFuture, wait\ndef f(x: PrefectFuture[int]) -> None: ...",
+        "from surefoot.futures import Future, wait\ndef f(x: Future[int]) -> None: ...",
+    ),
+    ("from prefect.logging.loggers import get_logger", "from surefoot.logging.loggers import get_logger"),
     ("import prefect\nsurefoot = 1\nprefect.flow", "import surefoot as prefect\nsurefoot = 1\nprefect.flow"),
     ("import os\nos.environ['PREFECT_HOME']", "import os\nos.environ['SUREFOOT_HOME']"),
     ("run(env={r'PREFECT_CLI_COLORS': '0'})", "run(env={r'SUREFOOT_CLI_COLORS': '0'})"),
@@ -94,7 +99,7 @@ def test_what_is_not_surely_meant_stays(text: str) -> None:
             "from prefect.blocks.system import Secret",
             "1: Surefoot has no `surefoot.blocks.system.Secret`: blocks are not",
         ),
-        ("\nfrom prefect import get_client", "2: Surefoot has no `surefoot.get_client`: there is no server to ask"),
+        ("\nfrom prefect import pause_flow_run", "2: Surefoot has no `surefoot.pause_flow_run`: runs cannot be paused"),
         (
             "from prefect.deployments import run_deployment",
             "1: Surefoot has no `surefoot.deployments.run_deployment`: depl",

@@ -55,8 +55,8 @@ class _Hook(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         inbox = cast(Any, self.server).inbox
         inbox.connections += 1
-        inbox.knocked.set()
         body = self.rfile.read(int(self.headers["content-length"]))
+        inbox.knocked.set()
         inbox.silent.wait(30)
         code = inbox.code()
         if code is None:

@@ -32,10 +32,10 @@ WORK = {
     "async that holds its loop": ("works_async", "time.sleep(1000)", 1),
 }
 TEXT = """
-from surefoot.engine import processes
+from surefoot.engine import remote_calls
 from surefoot.task_runners import ProcessPoolTaskRunner
-processes.STOP_GRACE_S = 0.5
-processes.LATE_GRACE_S = 0.3
+remote_calls.STOP_GRACE_S = 0.5
+remote_calls.LATE_GRACE_S = 0.3
 def swallow():
     while True:
         try: time.sleep(1000)

@@ -37,6 +37,7 @@
     │   │   ├── NotReadyRun           it never ran: an upstream did not complete, or parameters were refused
     │   │   ├── TaskRunTimeoutError   (also a TimeoutError)
     │   │   ├── FlowRunTimeoutError   (also a TimeoutError)
+    │   │   ├── MemoryLimitExceeded   (also a MemoryError)
     │   │   └── UnpicklableResult     what a task returned cannot be brought back from its process
     │   ├── CrashedRun
     │   │   └── ChildDied             the process in which a task was called ended in the midst of it
@@ -54,6 +55,8 @@ section in docs/errors.md and never changes. May import: nothing.
 """
 
 from __future__ import annotations
+
+from typing import Self
 
 __all__ = [
     "Ambiguous",
@@ -77,6 +80,7 @@ __all__ = [
     "LockedByOther",
     "MappingLengthMismatch",
     "MappingMissingIterable",
+    "MemoryLimitExceeded",
     "MissingContextError",
     "MissingFlowError",
     "MissingResult",
@@ -362,6 +366,16 @@ class FlowRunTimeoutError(FailedRun, TimeoutError):
     """A flow took longer than its `timeout_seconds`."""
 
     slug = "flow-run-timeout"
+
+
+class MemoryLimitExceeded(FailedRun, MemoryError):
+    """A task in a process of its own took more memory than its `memory_limit`."""
+
+    slug = "memory-limit"
+
+    def __new__(cls, *args: object, **_: object) -> Self:
+        """Made as every other: that of MemoryError, which would be found first, refuses to make one of these."""
+        return FailedRun.__new__(cls, *args)
 
 
 class UnpicklableResult(FailedRun, TypeError):

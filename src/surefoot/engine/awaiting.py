@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 from surefoot.core.clock import get_clock
 from surefoot.core.os.threads import STEP, THIS_THREAD, Gate
 from surefoot.core.states import COMPLETED
-from surefoot.engine import telling
+from surefoot.engine import apart, telling
 from surefoot.engine.blocking import HOOK_S
 from surefoot.engine.blocking import perform as perform_blocking
 from surefoot.engine.calling import out_of_time, stopped_by
 from surefoot.engine.effects import (
     AskRetry,
     Call,
+    CallApart,
     Conclude,
     Effect,
     FindCached,
@@ -43,6 +44,7 @@ from surefoot.engine.effects import (
 from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN, pending_in
+from surefoot.engine.kept import keep
 from surefoot.engine.reaching import ON, heeded, stop_over
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.telling import stop_of
@@ -234,7 +236,7 @@ async def _find_cached(execution: Execution, _effect: FindCached) -> Any:
 
 
 async def _keep(execution: Execution, effect: Keep) -> Verdict:
-    return await _elsewhere(execution, lambda: execution.keep(effect))
+    return await _elsewhere(execution, lambda: keep(execution, effect))
 
 
 async def _elsewhere(execution: Execution, act: Callable[[], T]) -> T:
@@ -257,6 +259,32 @@ async def _elsewhere(execution: Execution, act: Callable[[], T]) -> T:
 async def _call(execution: Execution, effect: Call) -> Outcome:
     args, kwargs = execution.call_arguments()
     return await guarded_await(execution, _called(execution.definition.fn, args, kwargs), effect.timeout_s)
+
+
+async def _call_apart(execution: Execution, effect: CallApart) -> Outcome:
+    call = apart.begun(execution, effect)
+    if not isinstance(call, apart.CallOn):
+        return call
+    outcome = await guarded_await(execution, _over(call))
+    if type(outcome) is not Stopped:
+        return call.outcome
+    call.interrupt(outcome.error)
+    await _elsewhere(execution, call.ended.wait)
+    return outcome
+
+
+async def _over(call: apart.CallOn) -> None:
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+
+    def tell() -> None:
+        try:
+            loop.call_soon_threadsafe(over.set)
+        except RuntimeError:
+            return  # the loop was closed meanwhile: nobody waits any more
+
+    call.when_over(tell)
+    await over.wait()
 
 
 async def _called(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -301,8 +329,7 @@ async def _finish(execution: Execution, effect: Finish) -> Stopped | None:
     outcome = await guarded_await(execution, pool.finish_async(effect.stop))
     if type(outcome) is Stopped:
         await guarded_await(execution, pool.finish_async(outcome))
-    pool.close()
-    execution.pool = None
+    execution.close_pool()
     return outcome if type(outcome) is Stopped else None
 
 
@@ -343,6 +370,7 @@ async def _asked_retry(execution: Execution, effect: AskRetry) -> Any:
 perform: dict[type[Effect], Callable[[Any, Any], Awaitable[Any]]] = {
     Resolve: _resolve,
     Call: _call,
+    CallApart: _call_apart,
     Settle: _settle,
     Conclude: _conclude,
     Undo: _undo,

@@ -12,11 +12,12 @@ from typing import Any, Final
 from surefoot.core.clock import get_clock
 from surefoot.core.os.threads import SHUT, THIS_THREAD
 from surefoot.core.states import COMPLETED
-from surefoot.engine import telling
+from surefoot.engine import apart, telling
 from surefoot.engine.calling import guarded, guarded_by, run_coroutine
 from surefoot.engine.effects import (
     AskRetry,
     Call,
+    CallApart,
     Conclude,
     Effect,
     Enter,
@@ -43,6 +44,7 @@ from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN, pending_in
 from surefoot.engine.interrupts import Shelter
+from surefoot.engine.kept import keep
 from surefoot.engine.reaching import ON
 from surefoot.engine.task_execution import TaskExecution
 
@@ -190,8 +192,7 @@ def _finish(execution: Execution, effect: Finish) -> Stopped | None:
         outcome = guarded(execution, None, pool.finish, effect.stop)
         if type(outcome) is Stopped:
             pool.finish(outcome)
-    pool.close()
-    execution.pool = None
+    execution.close_pool()
     return outcome if type(outcome) is Stopped else None
 
 
@@ -235,11 +236,12 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     Resolve: _resolve,
     Prepare: _prepare,
     Call: _call,
+    CallApart: apart.called,
     LookUp: _look_up,
     FindCached: _find_cached,
     LetGo: _let_go,
     Settle: _settle,
-    Keep: Execution.keep,
+    Keep: keep,
     Conclude: _conclude,
     Undo: _undo,
     AskRetry: _ask_retry,

@@ -26,6 +26,7 @@ from surefoot.core.os.children import inherited, watch_lifeline
 from surefoot.core.os.nursery import Birth, die_with, tend
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import LOOP, OPEN, SHUT
+from surefoot.core.os.trees import limit_allocations
 from surefoot.core.states import RUNNING
 from surefoot.engine import messages, scope, spans
 from surefoot.engine.blocking import called, perform
@@ -54,7 +55,7 @@ from surefoot.results.asking import Persistence
 from surefoot.results.loading import Loader
 from surefoot.states import NO_DATA, State
 
-__all__ = ["born", "command", "nurse"]
+__all__ = ["blank", "born", "borrowed_flow", "command", "nurse"]
 
 _REFUSAL: Final = MissingContextError(
     "A flow or task was called while its module was imported by a process that only wants a task from it.",
@@ -100,6 +101,7 @@ class _Child:
         watch_lifeline(lifeline, _told_to_stop)
         self._definitions: dict[int, Definition] = {}
         self._broken: Exception | None = None
+        self._flow: FlowExecution | None = None  # the owner's
         self._is_resumed = False
         self._made: dict[bytes, int] = {}
 
@@ -112,12 +114,14 @@ class _Child:
         if not faulthandler.is_enabled() and sys.stderr is not None:
             faulthandler.enable()
         session = self._be_as_owner(hello)
-        self._flow = _borrowed_flow(hello.flow, session)
-        self._is_resumed = hello.flow.is_resumed
+        self._session = session
+        if hello.flow is not None:
+            self._flow = borrowed_flow(hello.flow, session)
+            self._is_resumed = hello.flow.is_resumed
         try:
             self._answer_all(hello)
         finally:
-            if self._flow.keeper is not None:
+            if self._flow is not None and self._flow.keeper is not None:
                 self._flow.keeper.close()
 
     def _answer_all(self, hello: Hello) -> None:
@@ -158,7 +162,10 @@ class _Child:
 
     def _answer(self, told: CallTold, arguments: memoryview) -> None:
         flow = self._flow
-        flow.keys = None
+        if flow is not None:
+            flow.keys = None
+        if told.memory_bytes is not None:
+            limit_allocations(told.memory_bytes)
         try:
             execution = self._load(told, arguments)
         except BaseException as error:
@@ -170,9 +177,9 @@ class _Child:
                 stream.flush()
             except (AttributeError, OSError, ValueError):
                 pass  # there is none, or it was closed
-        if flow.resuming is not None:
+        if flow is not None and flow.resuming is not None:
             flow.resuming.end()
-        if told.may_repeat and flow.keys is not None and flow.keys.counts:
+        if told.may_repeat and flow is not None and flow.keys is not None and flow.keys.counts:
             self._channel.send(messages.COUNTED, pickle.dumps(flow.keys.counts))
         self._channel.send(kind, reply)
 
@@ -199,15 +206,19 @@ class _Child:
         if bound:
             definition = copy(definition)
             definition._bound = bound
-        if self._flow.keeper is not None:
-            self._go_on_counting(told, definition, args, kwargs)
-        return _borrowed_task(told, definition, args, kwargs, self._flow)
+        if self._flow is not None and self._flow.keeper is not None:
+            self._go_on_counting(self._flow, told, definition, args, kwargs)
+        return _borrowed_task(told, definition, args, kwargs, self._flow, self._session)
 
     def _go_on_counting(
-        self, told: CallTold, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        flow: FlowExecution,
+        told: CallTold,
+        definition: Definition,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> None:
         """Have runs within the call found by their keys, and found done, as they would be in the owner's process."""
-        flow = self._flow
         within = _NOTHING if told.resumes is None else Within(*loads(told.resumes))
         flow.keys = Keys(flow.links, {**within.counts})
         for place, run_id, made in within.linked:
@@ -225,18 +236,20 @@ class _Child:
         if timeout_s is not None:
             self._channel.send(messages.BEGUN)
         GATE.install(LOOP if execution.definition.isasync else OPEN)
-        ON[self._flow.run_id] = self._flow  # so that what is submitted here is found, and commands are listened for
-        self._flow.session.recorder.listen(obey, is_any_on)
+        flow = self._flow
+        around = flow or execution
+        ON[around.run_id] = around  # so that what is submitted here is found, and commands are listened for
+        self._session.recorder.listen(obey, is_any_on)
         try:
             outcome = _awaited(execution, timeout_s) if execution.definition.isasync else called(execution, timeout_s)
             if type(outcome) is Returned and type(outcome.value) not in PLAIN:
                 outcome = _settled(execution, outcome)
-            if self._flow.pool is not None:
+            if flow is not None and flow.pool is not None:
                 stop = outcome if type(outcome) is Stopped else type(outcome) is Raised
-                outcome = perform[Finish](self._flow, Finish(stop)) or outcome
+                outcome = perform[Finish](flow, Finish(stop)) or outcome
         except BaseException as error:  # it came in between
             outcome = stop_of(error)
-        ON.pop(self._flow.run_id, None)
+        ON.pop(around.run_id, None)
         late = GATE.uninstall()
         return outcome if late is None else stop_of(late)
 
@@ -332,7 +345,7 @@ class _BorrowedFlow(FlowExecution):
         return self.pool
 
 
-def _blank(kind: type[Any]) -> Any:
+def blank(kind: type[Any]) -> Any:
     """A run without a life: its owner lives that."""
     execution = object.__new__(kind)
     names = _slots.get(kind)
@@ -367,12 +380,13 @@ def _stand_in_for_module(definition: Definition) -> None:
             setattr(module, part, value)
 
 
-def _borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
+def borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
+    """Another process's flow run, in this one."""
     definition = Definition.__new__(Definition)
     definition.__dict__.update(
         name=told.flow_name, version=told.flow_version, log_prints=told.log_prints, fn=None, _bound=(), hooks={}
     )
-    flow: _BorrowedFlow = _blank(_BorrowedFlow)
+    flow: _BorrowedFlow = blank(_BorrowedFlow)
     flow.definition, flow.session = definition, session
     flow.run_id, flow.run_name, flow.epoch = told.run_id, told.run_name, told.epoch
     flow.tags, flow.log_prints, flow.start_us = frozenset(told.tags), told.log_prints, told.start_us
@@ -386,17 +400,24 @@ def _borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
 
 
 def _borrowed_task(
-    told: CallTold, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], flow: FlowExecution
+    told: CallTold,
+    definition: Definition,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    flow: FlowExecution | None,
+    session: Session,
 ) -> TaskExecution:
-    task: TaskExecution = _blank(TaskExecution)
+    task: TaskExecution = blank(TaskExecution)
     task.definition, task.args, task.kwargs = definition, args, kwargs
     task.parent = task.flow = flow
-    task.session = flow.session
+    task.session = session
     task.run_id, task.run_name, task.epoch = told.run_id, told.run_name, told.epoch
     task.task_key, task.index = told.task_key, told.index
     task.depth, task.run_count, task.start_us = told.depth, told.run_count, told.start_us
     task.tags, task.log_prints = frozenset(told.tags), told.log_prints
-    task.persistence = definition.asks.in_force(flow.persistence, flow.session.settings, is_task=True)
+    task.persistence = definition.asks.in_force(
+        None if flow is None else flow.persistence, session.settings, is_task=True
+    )
     task.place = 0
     task.context = Context()
     task.context.run(scope.adopt, task, frozenset(told.tags_in_force))

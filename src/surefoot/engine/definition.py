@@ -62,6 +62,8 @@ class Definition:
     cache_result_in_memory = True
     trigger: Trigger = DEFAULT
     caching: Caching | None = None  # what it asks of a cache
+    isolation: str | None = None  # "process": it is called in one of its own
+    memory_bytes: int | None = None  # how much that may hold
     _options: dict[str, Any]  # what it was made with: `with_options` makes another with these and others
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
@@ -363,6 +365,8 @@ class Definition:
             timeout_s=self.timeout_seconds,
             hooks=frozenset(kind for kind, functions in self.hooks.items() if functions),
             conditional=self.retry_condition_fn is not None,
+            is_apart=self.isolation is not None,
+            memory_bytes=self.memory_bytes,
         )
         self._rules_for = settings
         return self._rules

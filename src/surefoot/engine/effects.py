@@ -56,6 +56,7 @@ class Enter(Effect):
     data: Any = None
     cause_id: bytes | None = None
     wait_s: float | None = None
+    keeps: bool = False  # the value is kept first, as by `Keep`, where that changes nothing of the state
 
 
 class Resolve(Effect):
@@ -80,6 +81,16 @@ class Call(Effect):
     """
 
     timeout_s: float | None = None
+
+
+class CallApart(Effect):
+    """The same in a process of its own, which ends with the call, and by which no more memory is held than that.
+
+    Answer: as of `Call`.
+    """
+
+    timeout_s: float | None = None
+    memory_bytes: int | None = None
 
 
 class Next(Effect):

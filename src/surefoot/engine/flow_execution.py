@@ -28,6 +28,7 @@ from surefoot.engine.runs import FlowRun, Run
 from surefoot.engine.scope import current
 from surefoot.engine.session import Session, session
 from surefoot.engine.sources import main_module, source_file, source_version
+from surefoot.engine.telling import runner_broke
 from surefoot.engine.tracebacks import SharedFrames
 from surefoot.results.keeping import Keeper
 from surefoot.results.pickling import bytes_of
@@ -45,8 +46,11 @@ _opening = threading.Lock()
 class PoolMaker(Protocol):
     """A task runner, as the engine sees it."""
 
+    @property
+    def takes_over(self) -> bool: ...
     def duplicate(self) -> PoolMaker: ...
-    def pool(self, settings: Settings, name: str) -> Pool: ...
+    def open(self, settings: Settings, name: str) -> Pool: ...
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> object: ...
 
 
 class FlowExecution(Execution):
@@ -240,8 +244,21 @@ class FlowExecution(Execution):
                         f"A task was submitted after its flow run {self.run_name!r} had ended.",
                         do="Submit it while the flow's function runs, or call it directly.",
                     )
-                self.pool = self.runner.duplicate().pool(self.session.settings, self.run_name)
+                self.runner = self.runner.duplicate()
+                self.pool = self.runner.open(self.session.settings, self.run_name)
             return self.pool
+
+    def close_pool(self) -> None:
+        """All tasks have ended: let the threads go, and a task runner of the user's own end what it began."""
+        pool, self.pool = self.pool, None
+        if pool is None:
+            return
+        pool.close()
+        if self.runner is not None and self.runner.takes_over:  # in a child there is none
+            try:
+                self.runner.__exit__(None, None, None)
+            except Exception as error:
+                runner_broke(self, error)
 
     def prepare(self) -> Raised | NotReady | None:
         """Check the parameters, and fill in the run's name. Nothing of the user's function has run yet."""

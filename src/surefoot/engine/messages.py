@@ -90,7 +90,7 @@ class Hello(msgspec.Struct, array_like=True, gc=False):
     main: str | None  # what the owner's `__main__` is called when it is imported
     scripts: list[str]
     settings: bytes
-    flow: FlowTold
+    flow: FlowTold | None  # None: the task is called outside of any
     initializer: bytes | None
 
 
@@ -114,6 +114,7 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
     may_repeat: bool  # it has attempts left
     resumes: bytes | None = None  # `Within`, where there is something to say
     trace: dict[str, str] | None = None  # the span of the run, where there is one
+    memory_bytes: int | None = None  # how much the child may hold
 
     @classmethod
     def of(
@@ -123,6 +124,7 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
         number: int,
         definition: bytes | None,
         within: Within | None,
+        memory_bytes: int | None = None,
     ) -> CallTold:
         """What a child is to know of a task run."""
         attempts = execution.definition.rules(execution.session.settings).attempts
@@ -144,6 +146,7 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
             execution.attempt < attempts,
             None if within is None else pickle.dumps(tuple(within), pickle.HIGHEST_PROTOCOL),
             spans.carried(execution),
+            memory_bytes,
         )
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Iterable
 from copy import copy
 from typing import Any, Final
+from weakref import WeakSet
 
 from surefoot.core.errors import FailedRun, UnpicklableArgument, UnpicklableResult
 from surefoot.engine.definition import Definition
@@ -17,14 +19,20 @@ from surefoot.engine.importable import is_module_importable
 from surefoot.engine.inputs import PLAIN, Reference, find_references
 from surefoot.engine.lifecycle import reason
 
-__all__ = ["check_call", "dumps", "loads", "pickled_call", "pickled_definition", "pickled_error", "pickled_value"]
+__all__ = [
+    "check_call",
+    "check_rows",
+    "dumps",
+    "loads",
+    "pickled_call",
+    "pickled_definition",
+    "pickled_error",
+    "pickled_value",
+]
 
 loads: Final = pickle.loads
 
-_WAY_OUT: Final = (
-    "Pass what it is made from (a path, a URL, plain values) and make it in the task, "
-    "or run the flow with ThreadPoolTaskRunner()."
-)
+_WAY_OUT: Final = "Pass what it is made from (a path, a URL, plain values) and make it in the task, or "
 
 
 def dumps(value: Any) -> bytes:
@@ -64,6 +72,19 @@ def check_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, 
             raise _refusal(definition, definition.name_at(place) if isinstance(place, int) else place, error) from error
 
 
+def check_rows(definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
+    """Raise UnpicklableArgument if a task could not be called elsewhere with one of these sets of arguments."""
+    if definition not in _sendable:
+        pickled_definition(definition)
+        if not definition._bound:  # what is bound to an instance is made anew each time
+            _sendable.add(definition)
+    for args, kwargs in rows:
+        check_call(definition, args, kwargs)
+
+
+_sendable: WeakSet[Definition] = WeakSet()
+
+
 def _named(
     definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], error: Exception
 ) -> UnpicklableArgument:
@@ -83,7 +104,7 @@ def _refusal(definition: Definition, name: str, error: Exception) -> Unpicklable
     return UnpicklableArgument(
         f"Task {definition.name!r} cannot be called in another process: {argument} cannot be sent there "
         f"({_why(error)}).",
-        do=_WAY_OUT,
+        do=_WAY_OUT + ("leave out isolation." if definition.isolation else "run the flow with ThreadPoolTaskRunner()."),
     )
 
 

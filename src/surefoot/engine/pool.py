@@ -22,6 +22,7 @@ from surefoot.engine.blocking import perform
 from surefoot.engine.effects import (
     AskRetry,
     Call,
+    CallApart,
     Effect,
     Enter,
     FindCached,
@@ -62,7 +63,7 @@ _TOLD: Final = "its flow run ended first"
 
 PARKING: Final = frozenset({Resolve, Settle, Sleep})  # effects at which a life may be parked
 AWAY: Final = object()  # instead of an outcome: the life is in other hands now
-_CALLING: Final = frozenset({Call, Hook, AskRetry, FindCached, Prepare})  # effects that call the user's code
+_CALLING: Final = frozenset({Call, CallApart, Hook, AskRetry, FindCached, Prepare})  # effects that call the user's code
 
 
 class Pool:
@@ -90,6 +91,10 @@ class Pool:
 
     def check(self, definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
         """Raise an error if a task cannot be called here with one of these sets of arguments."""
+        if definition.isolation is not None:
+            from surefoot.engine.pickling import check_rows
+
+            check_rows(definition, rows)
 
     def submit(self, execution: Execution) -> None:
         """Begin a life. Returns at once; the life goes on when its inputs are there and a slot is free."""
@@ -179,35 +184,32 @@ class Pool:
 
     def enters_call(self, execution: Execution, reach: Reach | None = None) -> bool:
         """Whether the user's code may be called: not if the run was told to stop."""
-        with self._lock:
-            if execution.stop is not None:
-                return False
-            execution.reach = reach
-            execution.place = CALLED
-            return True
+        if execution.stop is not None:
+            return False
+        execution.reach = reach  # without the lock: CPython lets nobody in between the look and these two
+        execution.place = CALLED
+        return True
 
     def leaves_call(self, execution: Execution) -> bool:
         """Whether the life still waits for what the call gave: not if it has been ended meanwhile."""
-        with self._lock:
-            execution.reach = None
-            if execution.place == GONE:
-                return False
-            execution.place = HELD
-            return True
+        execution.reach = None
+        if execution.place == GONE:
+            return False
+        execution.place = HELD
+        return True
 
     def end(self, execution: Execution) -> None:
         """A life is over."""
         try:
             execution.finished()
         finally:
-            drained: list[Drained] = []
-            with self._lock:
-                execution.resume = None
-                self._outstanding.pop(execution, None)
-                if not self._outstanding:
-                    drained, self._awaited = self._awaited, drained
-            for each in drained:
-                each.set()
+            execution.resume = None
+            self._outstanding.pop(execution, None)
+            if not self._outstanding:  # whoever is to be told is there before it looks itself
+                with self._lock:
+                    drained, self._awaited = self._awaited, []
+                for each in drained:
+                    each.set()
 
     def broke(self, execution: Execution, error: BaseException) -> None:
         """A life cannot go on for a reason that is not the user's, for example that it cannot be recorded:

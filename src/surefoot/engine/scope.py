@@ -16,7 +16,7 @@ from surefoot.core.errors import BadInput
 if TYPE_CHECKING:
     from surefoot.engine.execution import Execution
 
-__all__ = ["adopt", "check_tags", "current", "tags", "tags_in", "tags_in_force"]
+__all__ = ["adopt", "being_in", "check_tags", "current", "tags", "tags_in", "tags_in_force"]
 
 _scope: ContextVar[Execution | None] = ContextVar("surefoot_run", default=None)
 _tags: ContextVar[frozenset[str]] = ContextVar("surefoot_tags", default=frozenset())
@@ -41,6 +41,17 @@ def adopt(execution: Execution, names: frozenset[str]) -> None:
     """Be in that run, with those tags in force, from here on: in a context made for this."""
     _scope.set(execution)
     _tags.set(names)
+
+
+@contextmanager
+def being_in(execution: Execution | None, names: frozenset[str]) -> Iterator[None]:
+    """Be in that run, with those tags in force, for the length of a `with`."""
+    run, tagged = _scope.set(execution), _tags.set(names)
+    try:
+        yield
+    finally:
+        _scope.reset(run)
+        _tags.reset(tagged)
 
 
 class TagTypeError(BadInput, TypeError):

@@ -42,6 +42,7 @@ __all__ = [
     "key_failed",
     "map_ended",
     "not_stored",
+    "runner_broke",
     "spans_failed",
     "stop_of",
     "took",
@@ -152,6 +153,11 @@ def cache_unusable(execution: Execution, why: str) -> None:
 def not_stored(execution: Execution, why: str) -> None:
     """Its result could not be stored, and it goes on all the same, as the settings say."""
     _say(execution, WARNING, f"goes on, but {why}")
+
+
+def runner_broke(execution: Execution, error: Exception) -> None:
+    """Say that the `__exit__` of the flow's own task runner raised: what it was to end may be on still."""
+    _say(execution, WARNING, f"its task runner raised when it ended: {type(error).__name__}: {error}")
 
 
 _span_errors: set[type[Exception]] = set()

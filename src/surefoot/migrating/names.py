@@ -17,20 +17,31 @@ __all__ = ["is_module", "missing", "options_of", "renamed"]
 
 # What is called otherwise here.
 _RENAMED: Final = {
-    "testing.utilities.prefect_test_harness": "surefoot_test_harness",
+    "client.orchestration.PrefectClient": "SurefootClient",
+    "client.orchestration.SyncPrefectClient": "SyncSurefootClient",
+    "exceptions.ObjectNotFound": "NotFound",
     "exceptions.PrefectException": "SurefootError",
+    "futures.PrefectConcurrentFuture": "Future",
+    "futures.PrefectFlowRunFuture": "FlowRunFuture",
+    "futures.PrefectFuture": "Future",
+    "futures.PrefectFutureList": "FutureList",
+    "futures.PrefectWrappedFuture": "Future",
+    "testing.utilities.prefect_test_harness": "surefoot_test_harness",
 }
 _NO_DEPLOYMENTS: Final = "deployments, schedules and workers are not in this version"
 _NO_BLOCKS: Final = "blocks are not in this version; take secrets from the environment"
-_NO_SERVER: Final = "there is no server to ask; `surefoot flow-run ls -o json` and its siblings read what was recorded"
+_NO_SERVER: Final = "there is no server to ask; `get_client()` reads, cancels and deletes what was recorded"
 # Why a name is not there, by how it begins after `prefect.`; the longest counts.
 _WHY: Final = {
     "Parameter": "the parameters of a flow are the arguments of its function",
     "agent": _NO_DEPLOYMENTS,
+    "aserve": _NO_DEPLOYMENTS,
     "artifacts": "artifacts are not in this version",
     "assets": "assets are not in this version",
     "automations": "automations are not in this version",
     "blocks": _NO_BLOCKS,
+    "cache_policies.CacheKeyFnPolicy": "`CachePolicy.from_cache_key_fn(fn)` makes one",
+    "cache_policies.CompoundCachePolicy": "`INPUTS + RUN_ID` makes one",
     "case": "write `if` in the flow, on the task's result",
     "client": _NO_SERVER,
     "concurrency": "limits across processes are not in this version",
@@ -43,7 +54,6 @@ _WHY: Final = {
     "flow.from_source": _NO_DEPLOYMENTS,
     "flow.serve": _NO_DEPLOYMENTS,
     "flow.to_deployment": _NO_DEPLOYMENTS,
-    "get_client": _NO_SERVER,
     "get_cloud_client": "Surefoot talks to nobody but what its user configured",
     "infrastructure": _NO_DEPLOYMENTS,
     "input": "runs cannot be paused in this version",
@@ -55,11 +65,12 @@ _WHY: Final = {
     "server": "there is no server in this version",
     "settings.PREFECT_": "read it with `get_current_settings()`, and name it as a text in `temporary_settings`",
     "suspend_flow_run": "runs cannot be paused in this version",
-    "task_runners.ConcurrentTaskRunner": "`ThreadPoolTaskRunner` does the same",
     "task_runners.SequentialTaskRunner": "`ThreadPoolTaskRunner(max_workers=1)` does the same",
     "task.delay": "background tasks are not in this version",
     "task.serve": "background tasks are not in this version",
     "task_worker": "background tasks are not in this version",
+    "states.get_state_result": "call `state.result()`",
+    "utilities": "it is a part of Prefect's inside; the standard library most often has it",
     "variables": "variables are not in this version; take them from the environment, or as parameters",
     "workers": _NO_DEPLOYMENTS,
 }

@@ -6,16 +6,21 @@ May import: engine, core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
-from surefoot.core.errors import BadInput
+from surefoot.core.errors import BadInput, CancelledRun, MissingContextError
 
 if TYPE_CHECKING:
     from surefoot.core.settings import Settings
     from surefoot.engine.pool import Pool
+    from surefoot.futures import Future, FutureList
+    from surefoot.tasks import Task
 
-__all__ = ["ProcessPoolTaskRunner", "TaskRunner", "ThreadPoolTaskRunner"]
+__all__ = ["ConcurrentTaskRunner", "ProcessPoolTaskRunner", "TaskRunner", "ThreadPoolTaskRunner"]
+
+Self = TypeVar("Self", bound="TaskRunner")
 
 # A thread that only waits costs a stack of which little is touched; a thousand of them are no burden, ten thousand are.
 THREADS_MAX: Final = 1_000
@@ -37,18 +42,153 @@ class StartMethodError(BadInput, ValueError):
     """`start_method` is none that there is here."""
 
 
-class TaskRunner:
-    """What every task runner is: a template that makes a pool for each flow run."""
+class RunnerStarted(BadInput, RuntimeError):
+    """A task runner that is started already was started again."""
 
-    def duplicate(self) -> TaskRunner:
-        """A runner of the same kind for one flow run."""
-        return self
+
+class RunnerNeedsFlow(BadInput, RuntimeError):
+    """A task runner was started by itself whose processes work for flow runs only."""
+
+
+class TaskRunner:
+    """What every task runner is: a template that makes a pool for each flow run.
+
+    A runner of your own is a subclass, of this one or of one below. What it defines of `submit`, `map`, `__enter__`
+    and `__exit__` is called when the tasks of a flow are submitted, when the first one is, and when the run ends:
+
+        class Counting(ThreadPoolTaskRunner):
+            def submit(self, task, parameters, wait_for=None, dependencies=None):
+                counts[task.name] += 1
+                return super().submit(task, parameters, wait_for, dependencies)
+
+    A runner may also be used without a flow, as a context manager:
+
+    >>> from surefoot import task
+    >>> @task
+    ... def double(x: int) -> int:
+    ...     return 2 * x
+    >>> with ThreadPoolTaskRunner(max_workers=2) as runner:
+    ...     runner.map(double, {"x": [1, 2, 3]}).result()
+    [2, 4, 6]
+    """
+
+    takes_over: ClassVar[bool] = False  # it has a say in what is submitted
+    _works_alone: ClassVar[bool] = True
+    _pool: Pool | None = None
+    _is_alone = False  # used without a flow, so that the pool is its own to end
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        named = ("submit", "map", "__enter__", "__exit__")
+        cls.takes_over = any(getattr(cls, name) is not getattr(TaskRunner, name) for name in named)
+
+    @property
+    def name(self) -> str:
+        """What it is called where people read it."""
+        return type(self).__name__.lower().replace("taskrunner", "")
+
+    def duplicate(self: Self) -> Self:
+        """A runner with the same options for one flow run. What a subclass holds is shared: it is a shallow copy."""
+        other = copy(self)
+        for name in ("_pool", "_is_alone"):
+            vars(other).pop(name, None)
+        return other
 
     def pool(self, settings: Settings, name: str) -> Pool:
-        """A pool for one flow run. `name` is a prefix for its threads."""
-        raise BadInput(
-            f"{type(self).__name__} has no way to run tasks.", do="Use ThreadPoolTaskRunner, or override `pool`."
-        )
+        """A pool for one flow run: of threads, if nothing else is said. `name` is a prefix for theirs."""
+        return _threads(None, settings, name)
+
+    def open(self, settings: Settings, name: str) -> Pool:
+        """Be the runner of a flow run."""
+        self._pool = self.pool(settings, name)
+        if self.takes_over:
+            self.__enter__()
+        return self._pool
+
+    def __enter__(self: Self) -> Self:
+        if self._pool is None:
+            if not self._works_alone:
+                raise RunnerNeedsFlow(
+                    f"{self!r} was started without a flow, and its processes are those of a flow run.",
+                    do="Pass it to a flow, @flow(task_runner=...), or use ThreadPoolTaskRunner.",
+                )
+            from surefoot.engine.session import session
+
+            self._pool = self.pool(session().settings, self.name)
+            self._is_alone = True
+        elif self._is_alone:
+            raise RunnerStarted(f"{self!r} is started already.", do="Enter a copy: with runner.duplicate() as other:")
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        """Wait for what was submitted. If an exception goes through, what has not begun is cancelled first."""
+        pool, self._pool = self._pool, None
+        if pool is None or not self._is_alone:
+            return
+        self._is_alone = False
+        try:
+            pool.finish(kind is not None)
+        finally:
+            pool.close()
+
+    def submit(
+        self,
+        task: Task[..., Any],
+        parameters: Mapping[str, Any],
+        wait_for: Iterable[Any] | None = None,
+        dependencies: Mapping[str, Iterable[Any]] | None = None,
+    ) -> Future[Any]:
+        """Begin a run of a task, and give its future.
+
+        Args:
+            task: the task.
+            parameters: its arguments by the names of its parameters; futures among them are waited for.
+            wait_for: futures that are waited for besides.
+            dependencies: futures by the name of a parameter, waited for and recorded likewise.
+
+        Raises MissingContextError, a RuntimeError, if the runner was not started, and ParameterBindError.
+        """
+        from surefoot.engine.task_execution import TaskExecution
+        from surefoot.futures import Future
+        from surefoot.submitting import begin
+
+        pool = self._started("submit")
+        args, kwargs = _spread(task, parameters)
+        upstreams = [*(wait_for or ()), *(it for found in (dependencies or {}).values() for it in found)]
+        return begin(pool, Future(TaskExecution(task, task.task_key, args, kwargs, upstreams or None)))
+
+    def map(
+        self,
+        task: Task[..., Any],
+        parameters: Mapping[str, Any],
+        wait_for: Iterable[Any] | None = None,
+    ) -> FutureList[Any]:
+        """Submit once for each element of the iterables among the parameters, as `task.map` does."""
+        from surefoot.futures import FutureList
+        from surefoot.submitting import rows_of
+
+        self._started("map")
+        rows = rows_of(task, *_spread(task, parameters))
+        bound = [task.bind(args, kwargs) for args, kwargs in rows]  # what does not fit is refused before the first run
+        return FutureList(self.submit(task, each, wait_for) for each in bound)
+
+    def cancel_all(self) -> None:
+        """Stop all that was submitted, wait for that, and cancel what is submitted from now on."""
+        from surefoot.engine.effects import Stopped
+
+        why = "its task runner was told to cancel all"
+        self._started("cancel_all").finish(Stopped(CancelledRun(f"It was stopped: {why}."), why, asked=True))
+
+    def _started(self, verb: str) -> Pool:
+        if self._pool is None:
+            raise MissingContextError(
+                f"{verb}() of {self!r} was called, and it is not started.",
+                do="Use it as the task_runner of a flow, or in `with runner:`.",
+            )
+        return self._pool
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
 class ThreadPoolTaskRunner(TaskRunner):
@@ -68,19 +208,15 @@ class ThreadPoolTaskRunner(TaskRunner):
     def __init__(self, max_workers: int | None = None) -> None:
         self.max_workers = _checked(max_workers)
 
-    def duplicate(self) -> ThreadPoolTaskRunner:
-        """A runner with the same options."""
-        return type(self)(self.max_workers)
-
     def pool(self, settings: Settings, name: str) -> Pool:
         """A pool of threads for one flow run."""
-        from surefoot.engine.pool import Pool  # a door: threads and queues are wanted by the first submit only
-
-        workers = self.max_workers or settings.get("tasks.runner.thread_pool_max_workers") or THREADS_MAX
-        return Pool(workers, name)
+        return _threads(self.max_workers, settings, name)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(max_workers={self.max_workers})"
+
+
+ConcurrentTaskRunner = ThreadPoolTaskRunner  # as some know it
 
 
 class ProcessPoolTaskRunner(TaskRunner):
@@ -97,6 +233,8 @@ class ProcessPoolTaskRunner(TaskRunner):
     >>> ProcessPoolTaskRunner(max_workers=4)
     ProcessPoolTaskRunner(max_workers=4)
     """
+
+    _works_alone = False
 
     def __init__(
         self,
@@ -116,10 +254,6 @@ class ProcessPoolTaskRunner(TaskRunner):
         self.start_method = start_method
         if start_method is not None:
             self._method()
-
-    def duplicate(self) -> ProcessPoolTaskRunner:
-        """A runner with the same options."""
-        return type(self)(self.max_workers, self.initializer, self.initargs, start_method=self.start_method)
 
     def pool(self, settings: Settings, name: str) -> Pool:
         """A pool of child processes for one flow run."""
@@ -145,6 +279,20 @@ class ProcessPoolTaskRunner(TaskRunner):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(max_workers={self.max_workers})"
+
+
+def _threads(max_workers: int | None, settings: Settings, name: str) -> Pool:
+    from surefoot.engine.pool import Pool  # a door: threads and queues are wanted by the first submit only
+
+    return Pool(max_workers or settings.get("tasks.runner.thread_pool_max_workers") or THREADS_MAX, name)
+
+
+def _spread(task: Task[..., Any], parameters: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments by the names of parameters, as positional ones and keywords."""
+    from inspect import BoundArguments
+
+    bound = BoundArguments(task.signature, task.bind_named(parameters))
+    return bound.args, bound.kwargs
 
 
 def _checked(max_workers: int | None) -> int | None:

@@ -2,7 +2,7 @@
 
 A child has a channel, for calls and replies, and a lifeline: what comes down it is a word to stop, and its end is the
 owner's. On POSIX systems a nursery bears children, on Windows their owner starts them itself. Keeps promise 6.
-May import: core.errors, core.os.nursery.
+May import: core.errors, core.os.nursery, core.os.trees.
 """
 
 from __future__ import annotations
@@ -21,7 +21,20 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from surefoot.core.errors import Unavailable
-from surefoot.core.os.nursery import ASK, ENDED, FORKED, KILL, REFUSED, SPAWNED, STARTED, TELL, Birth
+from surefoot.core.os.nursery import (
+    ALONE,
+    ASK,
+    ENDED,
+    FORKED,
+    KILL,
+    REFUSED,
+    SPAWNED,
+    STARTED,
+    TELL,
+    TOO_MUCH,
+    Birth,
+)
+from surefoot.core.os.trees import die_with_all
 
 __all__ = ["FORKSERVER", "METHODS", "SPAWN", "Channel", "Child", "Death", "inherited", "start_child", "watch_lifeline"]
 
@@ -34,6 +47,7 @@ _HEADER: Final = struct.Struct("!Q")
 _READ: Final = 1 << 16
 _CORE_S: Final = 30.0  # how long a child that closed its channel has to end: it may be writing a core dump
 _GONE_S: Final = 5.0  # how long the nursery has to end
+_MOST_KIB: Final = (1 << 31) - 1  # 2 TiB: what the nursery can be told
 
 
 class ChildrenUnavailable(Unavailable, OSError):
@@ -119,6 +133,7 @@ class Child:
         self.channel = channel
         self.pid: int | None = None
         self.death: Death | None = None  # how it ended; None while it lives, and if nobody saw it
+        self.held_bytes = 0  # how much memory it held when it was killed for that
         self.started = threading.Event()
         self.ended = threading.Event()
         self._lifeline = lifeline
@@ -137,6 +152,13 @@ class Child:
         """Kill it, and all of its process group. Returns at once."""
         if not self.ended.is_set():
             self._source.kill(self.number)
+
+    def be_alone(self, memory_bytes: int | None) -> None:
+        """Have killed what it leaves behind when it ends; and all of it, if together they hold more memory than that.
+
+        Windows does neither.
+        """
+        self._source.leave_alone(self.number, -(-(memory_bytes or 0) // 1024))
 
     def how_it_died(self) -> Death | None:
         """Its channel has ended: how it did. None if nobody saw it. A child that lives on without one is killed."""
@@ -174,6 +196,7 @@ class _Source(Protocol):
 
     def bear(self, kind: int) -> Child: ...
     def kill(self, number: int) -> None: ...
+    def leave_alone(self, number: int, memory_kib: int) -> None: ...
     def close(self) -> None: ...
     def forget(self) -> None: ...
 
@@ -272,6 +295,9 @@ if sys.platform == "win32":
             if process is not None:  # with all that it has started
                 subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
 
+        def leave_alone(self, number: int, memory_kib: int) -> None:
+            """There are no groups here."""
+
         def close(self) -> None:
             """Their lifelines end with this process."""
 
@@ -310,9 +336,15 @@ else:
             return child
 
         def kill(self, number: int) -> None:
+            self._ask(KILL, number, signal.SIGKILL)
+
+        def leave_alone(self, number: int, memory_kib: int) -> None:
+            self._ask(ALONE, number, min(memory_kib, _MOST_KIB))
+
+        def _ask(self, kind: int, number: int, argument: int) -> None:
             try:
                 with self._lock:
-                    self._server.sendall(ASK.pack(KILL, number, signal.SIGKILL))
+                    self._server.sendall(ASK.pack(kind, number, argument))
             except OSError:
                 pass  # it is gone, and its children with it
 
@@ -341,12 +373,15 @@ else:
 
         def _heard(self, kind: int, number: int, argument: int, peak: int) -> None:
             with self._lock:
-                child = self._living.get(number) if kind == STARTED else self._living.pop(number, None)
+                goes_on = kind in (STARTED, TOO_MUCH)
+                child = self._living.get(number) if goes_on else self._living.pop(number, None)
             if child is None:
                 return
             if kind == STARTED:
                 child.pid = argument
                 child.started.set()
+            elif kind == TOO_MUCH:
+                child.held_bytes = peak
             elif kind == ENDED:
                 child.over(Death(argument, peak))
             else:
@@ -423,8 +458,6 @@ def watch_lifeline(lifeline: socket.socket, told: Callable[[bytes], None]) -> No
                 _thread.interrupt_main(signal.SIGTERM)
             else:
                 os.killpg(0, signal.SIGTERM)  # this process, and what it has started
-        if sys.platform == "win32":
-            os._exit(1)
-        os.killpg(0, signal.SIGKILL)
+        die_with_all()
 
     threading.Thread(target=watch, name="surefoot-lifeline", daemon=True).start()

@@ -1,8 +1,9 @@
 """The nursery: a small process, made anew and with one thread, that bears children for its owner and buries them.
 
 It forks children that are quick to start, though the owner has threads (`forkserver`), or starts new interpreters
-(`spawn`). Each child leads a process group of its own, and dies with the nursery, which dies with the owner. Runs on
-POSIX systems only. May import: nothing of ours.
+(`spawn`). Each child leads a process group of its own, and dies with the nursery, which dies with the owner. It also
+sees to it that a child holds no more memory than it may: the owner may be too busy for that. Runs on POSIX systems
+only. May import: core.os.trees.
 """
 
 from __future__ import annotations
@@ -13,25 +14,46 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
-__all__ = ["ASK", "ENDED", "FORKED", "KILL", "REFUSED", "SPAWNED", "STARTED", "TELL", "Birth", "tend"]
+from surefoot.core.os.trees import held_bytes, members
+
+__all__ = [
+    "ALONE",
+    "ASK",
+    "ENDED",
+    "FORKED",
+    "KILL",
+    "REFUSED",
+    "SPAWNED",
+    "STARTED",
+    "TELL",
+    "TOO_MUCH",
+    "Birth",
+    "tend",
+]
 
 # What the owner asks for: kind, number of the child, exit status or signal.
 ASK: Final = Struct("!BIi")
 FORKED: Final = 1  # with four descriptors: channel, lifeline, stdout, stderr
 SPAWNED: Final = 2
 KILL: Final = 3
+ALONE: Final = 4  # what it leaves behind is killed; and it too, if it holds more than so many KiB, unless that is 0
 
 # What the nursery tells: kind, number of the child, process id or wait status or errno, peak memory in bytes.
 TELL: Final = Struct("!BIiQ")
 STARTED: Final = 1
 ENDED: Final = 2
 REFUSED: Final = 3
+TOO_MUCH: Final = 4  # it held more than it may, so many bytes, and is killed
 
 _LOOK_S: Final = 1.0  # whoever else holds the owner's end of the socket: that it lives is looked after so often
 _FDS: Final = 4
+# How often the memory of a child is looked at that has a limit: so often that it cannot take what is left meanwhile.
+_FILLS_BYTES_A_S: Final = 4e9
+_LOOK_MEMORY_S: Final = 0.005, 0.1 if sys.platform == "linux" else 0.5
 
 
 class Birth(NamedTuple):
@@ -57,6 +79,7 @@ def tend(server: int, owner: int, command: list[str]) -> Birth | None:
 
 
 if sys.platform != "win32":
+    from surefoot.core.os.trees import kill_tree
 
     class _Nursery:
         def __init__(self, server: socket.socket, owner: int, command: list[str]) -> None:
@@ -64,7 +87,8 @@ if sys.platform != "win32":
             self._owner = owner
             self._command = command
             self._pids: dict[int, int] = {}  # by number
-            self._killed: set[int] = set()
+            self._killed: set[int] = set()  # by number: what they leave behind is killed too
+            self._limits: dict[int, _Limit] = {}  # by number
             self._reads, self._writes = os.pipe()
             for end in (self._reads, self._writes):
                 os.set_blocking(end, False)
@@ -75,7 +99,8 @@ if sys.platform != "win32":
             signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
             try:
                 while True:
-                    ready, _, _ = select.select([self._server.fileno(), self._reads], [], [], _LOOK_S)
+                    wait_s = self._look_at_memory() if self._limits else _LOOK_S
+                    ready, _, _ = select.select([self._server.fileno(), self._reads], [], [], wait_s)
                     if os.getppid() != self._owner:
                         break
                     if self._reads in ready:
@@ -90,8 +115,23 @@ if sys.platform != "win32":
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the owner is gone
             for pid in self._pids.values():
-                _kill_group(pid, signal.SIGKILL)
+                kill_tree(pid)
             return None
+
+        def _look_at_memory(self) -> float:
+            """Kill whoever holds more than it may. Answers when to look again, in seconds."""
+            now_s = time.monotonic()
+            for number, limit in list(self._limits.items()):
+                if limit.next_s <= now_s:
+                    held = held_bytes(members(limit.pid), limit.most)
+                    if held > limit.most:
+                        del self._limits[number]
+                        kill_tree(limit.pid)
+                        self._tell(TOO_MUCH, number, 0, held)
+                        continue
+                    fills_s = (limit.most - held) / _FILLS_BYTES_A_S
+                    limit.next_s = now_s + min(max(fills_s, _LOOK_MEMORY_S[0]), _LOOK_MEMORY_S[1])
+            return min([_LOOK_S, *(max(limit.next_s - now_s, 0.0) for limit in self._limits.values())])
 
         def _drain(self) -> None:
             try:
@@ -111,7 +151,13 @@ if sys.platform != "win32":
             if kind == KILL:
                 if number in self._pids:
                     self._killed.add(number)
-                    _kill_group(self._pids[number], argument)
+                    kill_tree(self._pids[number])
+                return None, True
+            if kind == ALONE:
+                if number in self._pids:
+                    self._killed.add(number)
+                    if argument:
+                        self._limits[number] = _Limit(self._pids[number], argument * 1024)
                 return None, True
             birth = None
             try:
@@ -176,11 +222,20 @@ if sys.platform != "win32":
                 status, usage = ended
                 del self._pids[number]
                 self._killed.discard(number)
+                self._limits.pop(number, None)
                 peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
                 self._tell(ENDED, number, os.waitstatus_to_exitcode(status), peak)
 
         def _tell(self, kind: int, number: int, argument: int, peak: int = 0) -> None:
             self._server.sendall(TELL.pack(kind, number, argument, peak))
+
+    class _Limit:
+        """How much memory a child may hold, with all that it starts."""
+
+        def __init__(self, pid: int, most: int) -> None:
+            self.pid = pid
+            self.most = most
+            self.next_s = 0.0  # when it is looked at next
 
     def _ended(pid: int, was_killed: bool) -> tuple[int, Any] | None:
         """The status of an ended child, and what it used; what it left behind is killed if it was. None: it runs."""

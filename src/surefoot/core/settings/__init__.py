@@ -8,8 +8,17 @@
 All is pure but `sources`, `in_force`, and the functions that read or save a file. May import: msgspec.
 """
 
-from surefoot.core.settings.in_force import adopt, current, refresh, reload, temporary_settings
+from surefoot.core.settings.in_force import adopt, current, refresh, reload, settings_in_force, temporary_settings
 from surefoot.core.settings.sources import load_settings
 from surefoot.core.settings.table import Settings
 
-__all__ = ["Settings", "adopt", "current", "load_settings", "refresh", "reload", "temporary_settings"]
+__all__ = [
+    "Settings",
+    "adopt",
+    "current",
+    "load_settings",
+    "refresh",
+    "reload",
+    "settings_in_force",
+    "temporary_settings",
+]

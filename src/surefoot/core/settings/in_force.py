@@ -17,7 +17,7 @@ from surefoot.core.settings.layers import Judged, Layer, judge, merge, raise_fir
 from surefoot.core.settings.sources import load_settings
 from surefoot.core.settings.table import PREFIX, Settings
 
-__all__ = ["adopt", "current", "refresh", "reload", "temporary_settings"]
+__all__ = ["adopt", "current", "refresh", "reload", "settings_in_force", "temporary_settings"]
 
 
 class _Loaded(msgspec.Struct, frozen=True):
@@ -63,6 +63,19 @@ def reload() -> Settings:
 def adopt(settings: Settings) -> None:
     """Take these from another process, whose environment this one has too."""
     _keep(settings)
+
+
+@contextmanager
+def settings_in_force(settings: Settings) -> Iterator[Settings]:
+    """These settings, which may be from another process, for the length of a `with`; those that are, if they are the
+    same.
+    """
+    here = refresh()
+    token = _temporary.set(here if here == settings else settings)
+    try:
+        yield current()
+    finally:
+        _temporary.reset(token)
 
 
 @contextmanager
