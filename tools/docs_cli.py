@@ -25,7 +25,7 @@ from surefoot.cli.mistakes import Exit
 from surefoot.client.database import DbStats, Emptied
 from surefoot.client.survey import HomeSurvey, RemovedHome
 from surefoot.client.upkeep import Upkept
-from surefoot.core.wire import Deleted, Explanation, Flow, FlowRun, Log, RunResult, TaskRun
+from surefoot.core.wire import Deleted, Explanation, Flow, FlowRun, Limit, LimitPlace, Log, RunResult, TaskRun
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WIDTH: Final = 100
@@ -72,6 +72,10 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "flow-run-watch": FlowRun,
     "home": HomeSurvey,
     "home-remove": RemovedHome,
+    "limit-holders": list[LimitPlace],
+    "limit-ls": list[Limit],
+    "limit-set": Limit,
+    "limit-waiters": list[LimitPlace],
     "migrate-prefect": Migration,
     "notify-ls": list[Waiting],
     "notify-rm": list[Waiting],

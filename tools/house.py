@@ -92,6 +92,8 @@ ENTRANCES: Final = {
     "surefoot._doors": "core.ports, by its name",
     "surefoot.cli": "the command",
     "surefoot.client.schemas": "users",
+    "surefoot.concurrency.asyncio": "users",
+    "surefoot.concurrency.sync": "users",
     "surefoot.drawing": "users",
     "surefoot.client.schemas.objects": "users",
     "surefoot.client.schemas.sorting": "users",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from surefoot.cli.mistakes import Exit
+from surefoot.client import get_client
 from surefoot.core.facts import StateEntered
 from surefoot.notify.notices import Notice
 from surefoot.notify.outbox import Outbox
@@ -63,6 +65,9 @@ def seeded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     flow = "@flow\ndef main(target: str = '', keep: int = 1) -> None:\n    pass\n"
     (tmp_path / "backup.py").write_text(f"from surefoot import flow\n\n\n{flow}")
     monkeypatch.chdir(tmp_path)
+    with closing(get_client()) as client:
+        client.set_limit("database", 3)
+        client.set_limit("api", 60, interval_us=1_000_000)
     return home
 
 
@@ -86,7 +91,7 @@ def test_each_example_does_what_it_says(surefoot: Surefoot, seeded: Path, exampl
     result = surefoot(*words[1:])
     watched = "watch" in words  # of a run that failed
     assert result.exit_code == (Exit.NOT_COMPLETED if watched else Exit.DONE), result.stderr
-    assert result.stdout or words[1] == "run"
+    assert result.stdout or words[1] == "run" or words[2] in ("holders", "waiters")  # there are none
 
 
 def fits(value: Any, rule: dict[str, Any], root: dict[str, Any]) -> bool:

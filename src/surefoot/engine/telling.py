@@ -40,6 +40,7 @@ __all__ = [
     "entered",
     "hook_ended",
     "key_failed",
+    "limit_unknown",
     "map_ended",
     "not_stored",
     "runner_broke",
@@ -153,6 +154,11 @@ def cache_unusable(execution: Execution, why: str) -> None:
 def not_stored(execution: Execution, why: str) -> None:
     """Its result could not be stored, and it goes on all the same, as the settings say."""
     _say(execution, WARNING, f"goes on, but {why}")
+
+
+def limit_unknown(execution: Execution, line: str) -> None:
+    """A limit that its code names is not there: it goes on without."""
+    _say(execution, WARNING, line)
 
 
 def runner_broke(execution: Execution, error: Exception) -> None:
