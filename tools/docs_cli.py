@@ -22,6 +22,7 @@ from surefoot.cli.commands.profile import Profile, ProfilePage
 from surefoot.cli.commands.results import KeptOfRun, Removal, Shown
 from surefoot.cli.commands.version import Versions
 from surefoot.cli.mistakes import Exit
+from surefoot.cli.replaying import ReplayedRun
 from surefoot.client.database import DbStats, Emptied
 from surefoot.client.survey import HomeSurvey, RemovedHome
 from surefoot.client.upkeep import Upkept
@@ -83,6 +84,7 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "notify-test": list[Attempted],
     "profile-inspect": ProfilePage,
     "profile-ls": list[Profile],
+    "replay": ReplayedRun,
     "task-run-cancel": list[TaskRun],
     "results-gc": Removal,
     "results-ls": (list[KeptOfRun], list[RunResult]),

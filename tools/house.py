@@ -99,6 +99,7 @@ ENTRANCES: Final = {
     "surefoot.client.schemas.sorting": "users",
     "surefoot.exceptions": "users",
     "surefoot.locking.protocol": "users",
+    "surefoot.logging.formatters": "users",
     "surefoot.logging.loggers": "users",
     "surefoot.main": "users",
     "surefoot.settings": "users",
