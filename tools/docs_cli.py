@@ -17,6 +17,7 @@ from surefoot.cli.app import app
 from surefoot.cli.commands.config import View
 from surefoot.cli.commands.db import Compacted, Upgrade
 from surefoot.cli.commands.migrate import Migration
+from surefoot.cli.commands.notify import Attempted, Waiting
 from surefoot.cli.commands.profile import Profile, ProfilePage
 from surefoot.cli.commands.results import KeptOfRun, Removal, Shown
 from surefoot.cli.commands.version import Versions
@@ -77,6 +78,10 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "limit-set": Limit,
     "limit-waiters": list[LimitPlace],
     "migrate-prefect": Migration,
+    "notify-ls": list[Waiting],
+    "notify-rm": list[Waiting],
+    "notify-send": list[Attempted],
+    "notify-test": list[Attempted],
     "profile-inspect": ProfilePage,
     "profile-ls": list[Profile],
     "replay": ReplayedRun,
