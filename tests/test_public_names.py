@@ -40,6 +40,7 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.logging": {
         "JsonFormatter", "disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger",
     },
+    "surefoot.logging.formatters": {"JsonFormatter"},
     "surefoot.logging.loggers": {
         "disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger",
     },

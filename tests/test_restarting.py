@@ -96,7 +96,7 @@ def program(name: str = "x") -> Any:
 
 @pytest.mark.parametrize("hooks", ["on_completion", "on_failure", "on_running", "on_commit", "on_rollback"])
 def test_what_a_task_with_hooks_gave_is_kept_too(hooks: str, home: Path) -> None:
-    hooked: Any = tell.with_options(**{hooks: [lambda *_: None]})  # type: ignore[arg-type]
+    hooked: Any = tell.with_options(**{hooks: [lambda *_: None]})
 
     @flow(name="hooked")
     def program() -> Any:

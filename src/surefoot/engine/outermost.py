@@ -19,6 +19,7 @@ from surefoot.core.os.signals import GATE, die_of
 from surefoot.core.os.threads import LOOP, SHUT, THIS_THREAD, ThreadGate
 from surefoot.core.os.wakeups import Wakeup
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FINAL
+from surefoot.engine import losses
 from surefoot.engine.calling import STOP_GRACE_S
 from surefoot.engine.commands import listen
 from surefoot.engine.execution import Execution
@@ -100,6 +101,7 @@ def _die(execution: Execution, error: TerminationSignal) -> None:
         pass  # there is no stdout, or it was closed
     execution.session.recorder.close()
     flush(execution)
+    losses.wait()
     die_of(error.signal)
 
 
@@ -115,6 +117,7 @@ def _tell_end(execution: Execution) -> None:
         return  # nothing of it is there to be looked at
     if not execution.is_task:
         execution.session.recorder.flow_ended()
+        losses.tell_end(execution)
     if kind in (CANCELLED, CRASHED) or not (execution.is_task or kind is COMPLETED):
         _name_the_next_step(_next_step(execution))
 
@@ -220,29 +223,33 @@ async def _await_outermost(execution: Execution, live: Callable[[Execution], Cor
             task.cancel()
 
     is_first = not GATE.is_installed
-    GATE.install(LOOP)
-    GATE.cancels.append(ask)
-    if is_first:
-        GATE.open(LOOP)
     failure: BaseException | None = None
-    try:
+    GATE.install(LOOP)
+    try:  # as soon as the loop goes on, Ctrl-C for the second time is raised wherever it comes
+        GATE.cancels.append(ask)
+        if is_first:
+            GATE.open(LOOP)
         _wakeup.begin(loop)
         value = await _await_shut(execution, live)
     except BaseException as error:  # raised again below, when the signals are given back
         failure = error
-    opened = GATE.shut()
+    opened, GATE.opened = (
+        GATE.opened,
+        SHUT,
+    )  # not by `shut`: at the start of a function a signal would be let in once more
     over = True
-    GATE.cancels.remove(ask)
+    if ask in GATE.cancels:
+        GATE.cancels.remove(ask)
     if GATE.terminated is not None:
         await _end_others(task)
     is_ours = asked and GATE.runner(SIGINT) is None and isinstance(GATE.arrived, KeyboardInterrupt)
     if isinstance(GATE.pending, KeyboardInterrupt) and GATE.leave_to_runner():
         GATE.drop(GATE.pending)
+    if GATE.is_last:
+        _wakeup.end()
     late = _conclude(execution)
     if GATE.is_installed:
         GATE.open(opened)
-    else:
-        _wakeup.end()
     if is_ours and (not told or isinstance(failure, asyncio.CancelledError)):
         # A loop without `asyncio.run`, whose KeyboardInterrupt it would be.
         if told:
