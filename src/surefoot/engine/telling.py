@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from surefoot.core.errors import TerminationSignal
+from surefoot.core.errors import CancelledRun, TerminationSignal
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import OutOfTime
 from surefoot.core.states import (
@@ -46,6 +46,7 @@ __all__ = [
     "runner_broke",
     "spans_failed",
     "stop_of",
+    "stop_on_the_way_out",
     "took",
     "why_stopped",
 ]
@@ -230,3 +231,13 @@ def why_stopped(error: BaseException) -> str:
 def stop_of(error: BaseException) -> Stopped:
     """What a BaseException that left the user's function means."""
     return Stopped(error, why_stopped(error), bool(getattr(error, "asked", False)))
+
+
+def stop_on_the_way_out(error: BaseException | None) -> Stopped | bool:
+    """What the end of a `with` has to do with what was submitted in it, by what goes through it: nothing with False,
+    cancel what has not begun with True, else stop all.
+    """
+    if error is None or isinstance(error, Exception):
+        return error is not None
+    stop = stop_of(error)
+    return Stopped(CancelledRun(f"It was stopped: {stop.why}."), stop.why, stop.asked)

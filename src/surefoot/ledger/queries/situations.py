@@ -61,7 +61,8 @@ def text(message: str | None) -> str:
 
 def other(node: Node, found: Evidence) -> str:
     """Another run, and what became of it."""
-    why = ended_badly(node, found.pids) if node.state_type is not COMPLETED and node.state_name != "NotReady" else None
+    is_told_next = node.state_name == "NotReady" and node.cause_id is not None  # by the run that it is because of
+    why = None if node.state_type is COMPLETED or is_told_next else ended_badly(node, found.pids)
     return f"{'' if node.is_task else 'flow run '}{node.name} {verb(node)}" + (f": {why}" if why else "")
 
 
