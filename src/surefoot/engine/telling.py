@@ -13,6 +13,7 @@ from surefoot.core.errors import CancelledRun, TerminationSignal
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import OutOfTime
 from surefoot.core.states import (
+    AWAITING_SLOTS,
     CANCELLED,
     CANCELLING,
     COMPLETED,
@@ -64,6 +65,8 @@ def entered(execution: Execution, effect: Enter) -> None:
 
 def _level(execution: Execution, effect: Enter) -> int:
     kind, is_task = effect.state_type, execution.is_task
+    if effect.state_name == AWAITING_SLOTS:
+        return INFO if getattr(execution, "map_id", None) is None else DEBUG
     level = DEBUG if is_task or kind is PENDING else INFO
     is_loss = not is_task or execution.attempt > 0  # what is cancelled before it started is none
     if kind is CRASHED or kind is FAILED:
@@ -104,6 +107,8 @@ def _line(execution: Execution, effect: Enter) -> str:
         if execution.attempt == 1:
             return f"{'started again' if execution.runs_before else 'started'}{because}"
         return f"started again (attempt {execution.attempt})"
+    if effect.state_name == AWAITING_SLOTS:
+        return message or "waits"
     if kind is SCHEDULED:
         rules = execution.definition.rules(execution.session.settings)
         return f"failed{because}; retry {execution.attempt} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"

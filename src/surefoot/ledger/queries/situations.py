@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from surefoot.core.states import (
+    AWAITING_SLOTS,
     CANCELLED,
     CANCELLING,
     COMPLETED,
@@ -24,6 +25,7 @@ from surefoot.core.states import (
 )
 from surefoot.ledger.queries.causes import Node
 from surefoot.ledger.queries.evidence import Evidence
+from surefoot.ledger.queries.limits import told_standing
 from surefoot.ledger.queries.reasons import at_clock, ended_badly, plural, short, verb
 from surefoot.ledger.queries.rows import instant
 
@@ -127,6 +129,12 @@ def _awaiting_retry(found: Evidence) -> str:
     return f"{_who(found)} failed{text(node.message)}; {tries} follows{at}"
 
 
+def _awaiting_slots(found: Evidence) -> str:
+    now = "; ".join(told_standing(each) for each in found.waits)
+    why = f" for {now}" if now else text((found.node.message or "").removeprefix("waits for "))
+    return f"{_who(found)} waits since {_when(found)}{why}"
+
+
 def _scheduled(found: Evidence) -> str:
     node = found.node
     at = "" if node.until_us is None else f" at {at_clock(instant(node.until_us))}"
@@ -191,6 +199,7 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     Situation(CANCELLING, None, None, _cancelling, True),
     Situation(PAUSED, None, None, lambda f: f"{_who(f)} is {f.node.state_name} since {_when(f)}{text(f.node.message)}"),
     Situation(SCHEDULED, "AwaitingRetry", None, _awaiting_retry, True),
+    Situation(SCHEDULED, AWAITING_SLOTS, None, _awaiting_slots, True),
     Situation(SCHEDULED, None, None, _scheduled, True),
     Situation(PENDING, None, None, _waits, True),
     Situation(RUNNING, None, None, _running, True),
