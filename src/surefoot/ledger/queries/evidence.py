@@ -25,6 +25,7 @@ from surefoot.ledger.queries.requests import request_of
 from surefoot.ledger.queries.rows import id_bytes
 from surefoot.ledger.queries.states import entries_of
 from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
+from surefoot.ledger.unindexed import check_no_run_is_lost
 
 __all__ = ["Evidence", "gather"]
 
@@ -114,6 +115,7 @@ def _row(connection: Connection, kind: str, run_id: bytes) -> Row[*tuple[Any, ..
     query = select(*NODE_COLUMNS[kind], runs.c.history).where(runs.c.workspace_id == WORKSPACE, runs.c.id == run_id)
     row: Row[*tuple[Any, ...]] | None = connection.execute(query).first()
     if row is None:
+        check_no_run_is_lost(connection, run_id, runs)
         raise NotFound(f"The run {run_id.hex()} was deleted a moment ago.")
     return row
 
