@@ -115,7 +115,7 @@ def test_watch_reports_a_crash_that_nobody_is_to_be_told_of(script: Script) -> N
 
 
 def _expecting(folder: Path, hook: Inbox) -> None:
-    due = datetime.now(UTC) - timedelta(minutes=2)  # house: skip clock: the command's process has the system's clock
+    due = datetime.now(UTC) - timedelta(minutes=2)
     settings_file(
         folder,
         f'[notify]\non_failure = ["http://127.0.0.1:{hook.port}/hook"]\ntimezone = "UTC"\n'
