@@ -21,6 +21,7 @@ from surefoot.ledger.queries.limits import (
     list_limits,
     look_at_lines,
     standing_of,
+    told_standing,
 )
 from surefoot.ledger.queries.logs import list_logs
 from surefoot.ledger.queries.open_runs import outermost_open_of
@@ -59,4 +60,5 @@ __all__ = [
     "outermost_open_of",
     "retryable_of",
     "standing_of",
+    "told_standing",
 ]
