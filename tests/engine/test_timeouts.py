@@ -305,29 +305,6 @@ def test_a_submitted_task_that_is_busy_is_ended(home: Path) -> None:
     assert program() == "TimedOut"
 
 
-def test_in_a_thread_a_call_into_c_is_told_as_late_when_it_returns(home: Path) -> None:
-    reads, writes = os.pipe()
-
-    @task(timeout_seconds=WHILE)
-    def blocked() -> bytes:
-        return os.read(reads, 1)
-
-    @flow
-    def program() -> State:
-        future: Future[bytes] = blocked.submit()
-        with pytest.raises(TimeoutError, match="it goes on"):
-            future.result(timeout=3 * WHILE)
-        os.write(writes, b"x")
-        future.wait()
-        return future.state
-
-    with pytest.raises(TaskRunTimeoutError):
-        program()
-    assert ends(home)["blocked"][:2] == (FAILED, "TimedOut")
-    os.close(reads)
-    os.close(writes)
-
-
 def test_a_submitted_task_that_waits_for_another_is_ended(home: Path) -> None:
     over = threading.Event()
 

@@ -122,9 +122,9 @@ class Crew:
                     steps = slots.pass_on()
             _do(steps)
             if execution is not None:
-                slots.call(execution)
-                if os.getpid() != process:
-                    return  # a task has forked, and the child ends with it: what waits here is the parent's
+                stays = slots.call(execution)
+                if not stays or os.getpid() != process:
+                    return  # left behind; or a task has forked, and the child ends with it: what waits is the parent's
                 del execution, steps  # nothing is to be kept alive while there is no work
                 with slots.lock:
                     self._ended += 1
