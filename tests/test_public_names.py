@@ -18,8 +18,8 @@ import surefoot
 # What users of the field know, by the module that has it.
 KNOWN: dict[str, set[str]] = {
     "surefoot": {
-        "Flow", "Future", "Skip", "State", "Task", "__version__", "allow_failure", "exponential_backoff",
-        "flatten", "flow", "get_run_logger", "quote", "tags", "task", "unmapped",
+        "Flow", "Future", "Skip", "State", "Task", "Transaction", "__version__", "allow_failure",
+        "exponential_backoff", "flatten", "flow", "get_client", "get_run_logger", "quote", "tags", "task", "unmapped",
     },
     "surefoot.main": {"Flow", "Task", "flow", "task"},
     "surefoot.flows": {"Flow", "flow", "load_flow_from_script", "load_flows_from_script", "select_flow"},
@@ -54,6 +54,12 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.utilities.annotations": {"allow_failure", "flatten", "freeze", "opaque", "quote", "unmapped"},
     "surefoot.client.schemas": {"FlowRun", "State", "StateType", "TaskRun"},
     "surefoot.client.schemas.objects": {"FlowRun", "State", "StateDetails", "StateType", "TaskRun"},
+    "surefoot.client.orchestration": {"SurefootClient", "SyncSurefootClient", "get_client"},
+    "surefoot.client.schemas.filters": {
+        "FlowFilter", "FlowFilterName", "FlowRunFilter", "FlowRunFilterState", "FlowRunFilterStateType", "LogFilter",
+        "TaskRunFilter", "TaskRunFilterState", "TaskRunFilterStateType",
+    },
+    "surefoot.client.schemas.sorting": {"FlowRunSort", "FlowSort", "LogSort", "TaskRunSort"},
     "surefoot.drawing": {"Drawing"},
     "surefoot.types": {"DateTime", "NonNegativeInteger", "PositiveInteger", "SecretStr"},
     "surefoot.exceptions": {

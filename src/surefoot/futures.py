@@ -69,12 +69,12 @@ class Future(Generic[R]):
         execution.ended = self._complete
 
     def _complete(self, execution: Execution) -> None:
+        _ = execution.state  # made here: the lock is one for all, and whoever holds it is not to lose the interpreter
         with _lock:
-            if self._callbacks is None:
-                self._state = execution.state  # what was Staged may have been committed or rolled back since
-                return
-            callbacks, self._callbacks = self._callbacks, None
             self._state = execution.state
+            if self._callbacks is None:
+                return  # it had ended: what was Staged may have been committed or rolled back since
+            callbacks, self._callbacks = self._callbacks, None
             self.run_name = execution.run_name
             self._execution = None  # a list of 100,000 futures must not keep 100,000 finished runs
         for fn in callbacks:

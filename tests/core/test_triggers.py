@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from surefoot.core.errors import BadInput
 from surefoot.core.triggers import ALIASES, DEFAULT, RULES, Answer, Ends, answer_of, check_trigger_name
@@ -78,13 +79,13 @@ def test_only_what_waits_for_an_end_other_than_success_is_unwanted(name: str, en
 @pytest.mark.parametrize("name", RULES)
 @given(ends=all_ends())
 def test_an_allowance_never_stops_a_run(name: str, ends: Ends) -> None:
-    strict = ends._replace(allowed_failed=0, allowed_skipped=0)
+    strict = replace(ends, allowed_failed=0, allowed_skipped=0)
     assert answer_of(name, strict) is not RUN or answer_of(name, ends) is RUN
 
 
 @given(ends=all_ends())
 def test_with_all_allowed_the_default_runs(ends: Ends) -> None:
-    assert answer_of("all_success", ends._replace(allowed_failed=ends.failed, allowed_skipped=ends.skipped)) is RUN
+    assert answer_of("all_success", replace(ends, allowed_failed=ends.failed, allowed_skipped=ends.skipped)) is RUN
 
 
 @given(ends=all_ends())

@@ -99,7 +99,7 @@ def test_what_is_not_surely_meant_stays(text: str) -> None:
             "from prefect.blocks.system import Secret",
             "1: Surefoot has no `surefoot.blocks.system.Secret`: blocks are not",
         ),
-        ("\nfrom prefect import get_client", "2: Surefoot has no `surefoot.get_client`: there is no server to ask"),
+        ("\nfrom prefect import pause_flow_run", "2: Surefoot has no `surefoot.pause_flow_run`: runs cannot be paused"),
         (
             "from prefect.deployments import run_deployment",
             "1: Surefoot has no `surefoot.deployments.run_deployment`: depl",

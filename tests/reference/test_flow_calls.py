@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pydantic
 import pytest
 
 from surefoot import flow, task
+from surefoot.core.facts import TaskRunCreated
 from surefoot.exceptions import (
     CancelledRun,
     CrashedRun,
@@ -267,3 +269,54 @@ def test_sigterm_crashes_the_run_and_ends_the_process_as_it_would_have_without(r
 def test_a_state_is_given_for_every_end(row: str) -> None:
     for body, *_ in (it.values for it in ENDS):
         assert isinstance(flow(name="main")(body)(return_state=True), State)
+
+
+# --- how runs are told apart ------------------------------------------------------------------------------------------
+
+
+@row("1.55")
+def test_calls_of_a_task_are_counted_in_their_flow_run_and_named_with_three_digits(row: str, home: Path) -> None:
+    @task
+    def inc(x: int) -> int:
+        return x + 1
+
+    @task
+    def other() -> None: ...
+
+    @flow
+    def inner() -> None:
+        inc(1)
+
+    @flow
+    def main() -> None:
+        inc(1)
+        other()
+        inc.submit(2).result()
+        inner()
+
+    main()
+    found = record(home)
+    of_main = found.flow_run("main").created.run_id
+    runs = [run.created for run in found.task_runs if isinstance(run.created, TaskRunCreated)]
+    assert [(run.task_name, run.index) for run in runs if run.flow_run_id == of_main] == [
+        ("inc", 0),
+        ("other", 0),
+        ("inc", 1),
+    ]
+    assert [run.index for run in runs if run.flow_run_id != of_main] == [0]
+    assert all(re.fullmatch(r"(inc|other)-[0-9a-f]{3}", run.name) for run in runs)
+    assert len({run.run_id for run in runs}) == 4
+
+
+@row("1.49")
+def test_a_generator_that_is_returned_is_handed_out_as_it_is(row: str, home: Path) -> None:
+    @task
+    def rows() -> Iterator[int]:
+        yield from range(3)
+
+    @flow
+    def main() -> Iterator[int]:
+        return (n + 1 for n in rows())
+
+    assert list(main()) == [1, 2, 3]
+    assert record(home).flow_run("main").end == ("COMPLETED", "Completed")

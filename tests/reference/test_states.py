@@ -400,6 +400,8 @@ def test_exceptions_and_values_as_states(row: str) -> None:
         at("3.32", "CANCELLING", "RUNNING", False),
         at("3.32", "CANCELLING", "CANCELLED", True),
         at("3.32", "SCHEDULED", "CANCELLED", True),
+        *(at("3.33", kind, "PENDING", False) for kind in ("PENDING", "RUNNING", "CANCELLING", "CANCELLED")),
+        at("3.33", "SCHEDULED", "PENDING", True),
         at("3.34", "PENDING", "PENDING", False),
         at("3.35", "RUNNING", "PAUSED", True),
         at("3.35", "PENDING", "PAUSED", False),

@@ -13,7 +13,9 @@ __all__ = ["Client", "get_client"]
 
 
 def get_client() -> Client:
-    """A client for the ledger that the settings name. Close it when done.
+    """A client for the ledger that the settings name, as the commands use it. Close it when done.
+
+    For scripts there is `surefoot.get_client`, with the methods and filters that they know.
 
     Raises SettingsError where they name a server: this version reads only the home's own ledger.
     """

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from surefoot.core.colours import STATE_COLOURS
 from surefoot.core.states import StateType
 
 __all__ = ["card", "cut", "state_mark"]
@@ -28,6 +27,8 @@ def cut(text: str, length: int = TEXT_MAX) -> str:
 
 def state_mark(kind: StateType, name: str) -> str:
     """A state as HTML: a dot in its colour, and its name."""
+    from surefoot.core.colours import STATE_COLOURS
+
     return f'<span style="color:{STATE_COLOURS[kind].light}">&#9679;</span>&nbsp;{_escaped(name)}'
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
 from surefoot.core.errors import Defect
 from surefoot.core.facts import ResultAt, RunStart
-from surefoot.core.lines import Line, Place
 from surefoot.core.states import StateType
+
+if TYPE_CHECKING:
+    from surefoot.core.lines import Line, Place
 
 __all__ = ["Earlier", "EarlierRuns", "Lines", "Retryable", "earlier_runs", "fill", "lines"]
 

@@ -25,7 +25,16 @@ from surefoot.core.ids import new_id, to_uuid
 from surefoot.core.state_details import StateDetails, StateTypeError, StateValueError, instant
 from surefoot.core.states import FINAL, SKIPPED, StateType, default_name
 
-__all__ = ["NO_DATA", "State", "Stored", "aggregate", "get_state_exception", "raise_state_exception", "value_in"]
+__all__ = [
+    "NO_DATA",
+    "State",
+    "Stored",
+    "aggregate",
+    "get_state_exception",
+    "raise_state_exception",
+    "state_of_run",
+    "value_in",
+]
 
 
 class _NoData:
@@ -248,6 +257,35 @@ class State:
         )
 
     __hash__ = None  # type: ignore[assignment]  # equal by content, and mutable
+
+
+def state_of_run(
+    type: StateType,
+    name: str,
+    message: str | None,
+    data: Any,
+    at_us: int,
+    run_id: bytes,
+    run_is_task: bool,
+    run_of: str,
+    run_name: str,
+    cause_id: bytes | None,
+) -> State:
+    """The state that a run has entered: all of it is known to be right, so nothing is checked. One for each future."""
+    state = object.__new__(State)
+    state.type = type
+    state.name = name
+    state.message = message
+    state._data = data
+    state.at_us = at_us
+    state.run_id = run_id
+    state.run_is_task = run_is_task
+    state.run_of = run_of
+    state.run_name = run_name
+    state.cause_id = cause_id
+    state._details = None
+    state._id = None
+    return state
 
 
 def _details(given: object) -> StateDetails:

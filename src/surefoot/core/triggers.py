@@ -5,21 +5,23 @@ Two rules:
 2. A run without upstreams runs, whatever its rule.
 
 An upstream that failed stops what wants success (NotReady); what waits for a failure that never came, or lacks an
-upstream that was skipped, is skipped itself. May import: core.errors.
+upstream that was skipped, is skipped itself. May import: core.errors, msgspec.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from surefoot.core.errors import BadInput
 
 __all__ = ["ALIASES", "DEFAULT", "RULES", "Answer", "Ends", "Rule", "answer_of", "check_trigger_name"]
 
 
-class Ends(NamedTuple):
+class Ends(msgspec.Struct, frozen=True):
     """How the upstreams of a run ended. Each counts once; those under `allow_failure` count twice, as what they are
     and as allowed.
     """
@@ -58,7 +60,7 @@ class Answer(Enum):
 RUN, NOT_READY, SKIP, UNWANTED = Answer.RUN, Answer.NOT_READY, Answer.SKIP, Answer.UNWANTED
 
 
-class Rule(NamedTuple):
+class Rule(msgspec.Struct, frozen=True):
     """One row: a name, when a run with it runs, in words, and what it makes of how the upstreams ended."""
 
     name: str

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from surefoot.core.states import StateType
+from surefoot.core.states import FINAL, StateType
 
 __all__ = [
     "Deleted",
@@ -44,6 +44,46 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: datetime
     message: str | None = None
     state_details: dict[str, Any] = {}  # flow_run_id, task_run_id, scheduled_time, cause, traceback, epoch, n, illegal
+
+    def is_final(self) -> bool:
+        """Whether it is the end of a run."""
+        return self.type in FINAL
+
+    def is_scheduled(self) -> bool:
+        """Whether the type is SCHEDULED."""
+        return self.type is StateType.SCHEDULED
+
+    def is_pending(self) -> bool:
+        """Whether the type is PENDING."""
+        return self.type is StateType.PENDING
+
+    def is_running(self) -> bool:
+        """Whether the type is RUNNING."""
+        return self.type is StateType.RUNNING
+
+    def is_paused(self) -> bool:
+        """Whether the type is PAUSED."""
+        return self.type is StateType.PAUSED
+
+    def is_completed(self) -> bool:
+        """Whether the type is COMPLETED."""
+        return self.type is StateType.COMPLETED
+
+    def is_failed(self) -> bool:
+        """Whether the type is FAILED."""
+        return self.type is StateType.FAILED
+
+    def is_crashed(self) -> bool:
+        """Whether the type is CRASHED."""
+        return self.type is StateType.CRASHED
+
+    def is_cancelled(self) -> bool:
+        """Whether the type is CANCELLED."""
+        return self.type is StateType.CANCELLED
+
+    def is_cancelling(self) -> bool:
+        """Whether the type is CANCELLING."""
+        return self.type is StateType.CANCELLING
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

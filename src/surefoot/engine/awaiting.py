@@ -44,6 +44,7 @@ from surefoot.engine.effects import (
 from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN, pending_in
+from surefoot.engine.kept import keep
 from surefoot.engine.reaching import ON, heeded, stop_over
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.telling import stop_of
@@ -274,7 +275,7 @@ async def _find_cached(execution: Execution, _effect: FindCached) -> Any:
 
 
 async def _keep(execution: Execution, effect: Keep) -> Verdict:
-    return await _elsewhere(execution, lambda: execution.keep(effect))
+    return await _elsewhere(execution, lambda: keep(execution, effect))
 
 
 async def _elsewhere(execution: Execution, act: Callable[[], T]) -> T:

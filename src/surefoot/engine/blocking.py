@@ -44,6 +44,7 @@ from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN, pending_in
 from surefoot.engine.interrupts import Shelter
+from surefoot.engine.kept import keep
 from surefoot.engine.reaching import ON
 from surefoot.engine.task_execution import TaskExecution
 
@@ -242,7 +243,7 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     FindCached: _find_cached,
     LetGo: _let_go,
     Settle: _settle,
-    Keep: Execution.keep,
+    Keep: keep,
     Conclude: _conclude,
     Undo: _undo,
     AskRetry: _ask_retry,

@@ -17,7 +17,7 @@ from surefoot.engine.timers import call_later
 from surefoot.engine.waiting import HERE
 
 if TYPE_CHECKING:
-    from surefoot.engine.slots import Slots
+    from surefoot.engine.slots import Slot, Slots
 
 __all__ = ["Crew", "Look"]
 
@@ -52,6 +52,10 @@ class Crew:
     def may_come(self, waiting: int) -> bool:
         """Whether one more thread is of use, when so many tasks wait for one."""
         return self._coming < waiting and self.working < self.useful
+
+    def is_full(self) -> bool:
+        """Whether as many threads are at work as are of use now, and it is looked after whether more would be."""
+        return self._is_watched and self.working >= self.useful
 
     def comes(self) -> Step:
         """Have a thread come for a task. It holds a slot from now on."""
@@ -106,8 +110,13 @@ class Crew:
         bell.acquire()
         arrives = True
         process = os.getpid()
+        slot: Slot | None = None  # of the task that this thread has just called
         while True:
             with slots.lock:
+                if slot is not None:
+                    slot.is_over = True
+                    slot = None
+                    self._ended += 1
                 self._coming -= arrives
                 arrives = False
                 execution = slots.take_first()
@@ -122,12 +131,10 @@ class Crew:
                     steps = slots.pass_on()
             _do(steps)
             if execution is not None:
-                stays = slots.call(execution)
-                if not stays or os.getpid() != process:
+                slot = slots.call(execution)
+                if slot.is_left or os.getpid() != process:
                     return  # left behind; or a task has forked, and the child ends with it: what waits is the parent's
                 del execution, steps  # nothing is to be kept alive while there is no work
-                with slots.lock:
-                    self._ended += 1
             elif not stays:
                 return
             else:

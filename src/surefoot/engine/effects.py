@@ -56,6 +56,7 @@ class Enter(Effect):
     data: Any = None
     cause_id: bytes | None = None
     wait_s: float | None = None
+    keeps: bool = False  # the value is kept first, as by `Keep`, where that changes nothing of the state
 
 
 class Resolve(Effect):

@@ -1,7 +1,7 @@
 """One run that this process executes: its identity, its state, its inputs. Records each state it enters as a fact.
 
-Knows nothing of retries (lifecycle) or of threads and loops (drivers). May import: journal, core, lifecycle, inputs,
-links, reaching, tracebacks.
+Knows nothing of retries (lifecycle) or of threads and loops (drivers). May import: journal, core, kept, lifecycle,
+inputs, links, reaching, tracebacks.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from sys import modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from surefoot.core.clock import read_clock
-from surefoot.core.errors import Defect, ResultNotStored
+from surefoot.core.errors import Defect
 from surefoot.core.facts import ResultAt, RunFact, StateEntered
 from surefoot.core.ids import new_id
 from surefoot.core.ports import Earlier
-from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, HAD_COMPLETED, PENDING, RUNNING
+from surefoot.core.run_state import state_of_run
+from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FINAL, HAD_COMPLETED, PENDING, RUNNING
 from surefoot.engine import reaching, scope, telling
 from surefoot.engine.definition import Definition
-from surefoot.engine.effects import Enter, Keep, NotReady, Raised, Settle, Skipped, Stopped, Verdict
+from surefoot.engine.effects import Enter, NotReady, Raised, Settle, Skipped, Stopped, Verdict
 from surefoot.engine.hashing import fingerprint, short_hash
 from surefoot.engine.inputs import PLAIN, Reference, find_references, pending_in, with_values
+from surefoot.engine.kept import keep_at_once
 from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.resuming import Kept
 from surefoot.engine.runs import Run
@@ -30,7 +32,6 @@ from surefoot.engine.spans import LIBRARY, RunSpan
 from surefoot.engine.tracebacks import cause_of, traceback_text
 from surefoot.engine.verdicts import judged, verdict_over
 from surefoot.results.asking import NOTHING_ASKED, Persistence
-from surefoot.results.persistence import keep_for, stored_at
 from surefoot.states import NO_DATA, State, value_in
 
 if TYPE_CHECKING:
@@ -251,64 +252,10 @@ class Execution:
             return hashed
         return hashed + self.before + bytes.fromhex(self.parent.definition.source)
 
-    def _fingerprint(self) -> bytes | None:
+    def fingerprint(self) -> bytes | None:
+        """That of the inputs as they are now."""
         bound = self.definition._bound
         return fingerprint((*bound, *self.args) if bound else self.args, self.kwargs)
-
-    def keep(self, effect: Keep) -> Verdict:
-        """Keep the value that the run completes with."""
-        return self.keep_as(effect.verdict, *self.keepable())
-
-    def keepable(self) -> tuple[bytes | None, str | None]:
-        """What the value that is there now was made from; and why it cannot be taken for that, if so."""
-        if self.definition.isgenerator:
-            return None, "it is a generator, whose values are handed on one by one"
-        inputs = self.made_from() if self.inputs or self.made_of else None
-        if self.before is not None and self._fingerprint() != self.before:
-            return inputs, "it changes its inputs in place, which others may rely on"
-        return inputs, None
-
-    def keep_as(self, verdict: Verdict, inputs: bytes | None, unkept: str | None) -> Verdict:
-        """Keep it, as `keepable` says."""
-        definition, keeper = self.definition, None if self.flow is None else self.flow.keeper
-        self.unkept = unkept
-        if unkept is not None and (definition.isgenerator or not self.persistence.persist):
-            return verdict
-        kept: ResultAt | str | None
-        if not self.persistence.persist:
-            assert keeper is not None
-            kept = keeper.keep(verdict.data, definition._source or definition.source, self.epoch, inputs)
-        else:
-            try:
-                kept = keep_for(
-                    definition.asks,
-                    self.persistence,
-                    keeper,
-                    verdict.data,
-                    settings=self.session.settings,
-                    run_id=self.run_id,
-                    name=definition.name,
-                    source=definition.source,
-                    epoch=self.epoch,
-                    inputs=inputs,
-                    key_fields=self.key_fields,
-                    cached=self.cached_at(),
-                )
-            except ResultNotStored as error:
-                if self.session.settings.get("results.on_store_error") == "fail":
-                    return Verdict(FAILED, "Failed", error.what, error)
-                kept = f"{error.what[0].lower()}{error.what[1:].rstrip('.')}"
-                telling.not_stored(self, kept)
-        if isinstance(kept, str):
-            self.unkept = kept
-        else:
-            self.result = kept
-            if kept is not None and not definition.cache_result_in_memory:
-                cached = self.cached_at()
-                key = None if cached is None else cached.key
-                stored = stored_at(kept, self.session.settings, self.run_id, key)
-                return Verdict(COMPLETED, verdict.state_name, verdict.message, stored)
-        return verdict
 
     def cached_at(self) -> CachedAt | None:
         """Where in a cache its value is stored; None if in none."""
@@ -333,6 +280,8 @@ class Execution:
         """Put the run into a state, and record it."""
         if self.sealed:
             return  # its end is recorded already: what a call that came back too late amounts to is dropped
+        if effect.keeps:
+            keep_at_once(self, effect.data)
         reached = None if self.stop is None else reaching.REACHED
         if reached is not None:
             reached.acquire()  # that it does not stop may be recorded by another thread
@@ -360,8 +309,7 @@ class Execution:
                     self._take_fingerprint()
                 self.run_count += 1
                 self.running_since = mono_us
-                if self.start_us is None:
-                    self.start_us = at_us
+                self.start_us = self.start_us or at_us
                 if self.new_name is not None:
                     run_name = self.run_name = self.new_name
                     self.new_name = None
@@ -430,17 +378,17 @@ class Execution:
         """The state that the run is in."""
         state = self._state
         if state is None:
-            state = self._state = State(
+            state = self._state = state_of_run(
                 self.state_type,
                 self.state_name,
                 self.message,
                 self.data,
-                at_us=self.at_us,
-                run_id=self.run_id,
-                run_is_task=self.is_task,
-                run_of=self.definition.name,
-                run_name=self.run_name,
-                cause_id=self.cause_id,
+                self.at_us,
+                self.run_id,
+                self.is_task,
+                self.definition.name,
+                self.run_name,
+                self.cause_id,
             )
         return state
 
@@ -524,7 +472,7 @@ class Execution:
         if self.run_key is None or self.before is not None or self.definition.isgenerator:
             return
         if self.definition._bound or not PLAIN.issuperset(map(type, [*self.args, *self.kwargs.values()])):
-            self.before = self._fingerprint()
+            self.before = self.fingerprint()
 
     def name_it(self) -> NotReady | None:
         """Fill in the run's name, or say why that cannot be done."""

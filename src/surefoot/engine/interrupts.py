@@ -39,7 +39,7 @@ class Reach:
             gate = THIS_THREAD.gate = ThreadGate()
         self._gate: ThreadGate | None = gate
         self._level = gate.level
-        self._lock = threading.Lock()
+        self._lock = gate.reaching
         self._error: BaseException | None = None
 
     def interrupt(self, error: BaseException, *, again: bool = False) -> None:
@@ -175,7 +175,7 @@ class Undisturbed(GateShut):
 
     def __enter__(self) -> None:
         check_room()
-        super().__enter__()
+        GateShut.__enter__(self)
 
 
 def shelter_of(thread: int) -> Shelter | None:

@@ -82,10 +82,13 @@ class Keys:
         except (OverflowError, UnicodeEncodeError):  # a number or text that msgpack does not know
             raw = encode((identity, parent_id, short_hash(Walk(None).encoded((args, kwargs)))))
         token = blake2b(raw, digest_size=16).digest()
-        with self._lock:
-            count = self.counts.get(token, 0)
-            self.counts[token] = count + 1
-        if count:
+        counts = self.counts
+        if token not in counts:
+            counts[token] = 1  # CPython lets nobody in between this and the look
+        else:
+            with self._lock:
+                count = counts[token]
+                counts[token] = count + 1
             token = short_hash(token + count.to_bytes(8, "big"))
         return token, unkeyed, runs, content
 

@@ -52,7 +52,7 @@ from surefoot.engine.effects import (
     Yielded,
 )
 
-__all__ = ["Life", "Rules", "Transactional", "flow_life", "task_life"]
+__all__ = ["Asked", "Life", "Rules", "flow_life", "task_life"]
 
 Life = Generator[Effect, Any, Stopped | None]
 
@@ -98,11 +98,15 @@ _FINISH = Finish()
 _CANCEL = Finish(True)
 
 
-class Transactional(Protocol):
-    """A run that may have a transaction: from its beginning on, or from when its code asks for one."""
+class Asked(Protocol):
+    """The run, as far as its life asks it."""
 
     @property
-    def transaction(self) -> object | None: ...
+    def transaction(self) -> object | None:
+        """Its transaction, if it has one: from its beginning on, or from when its code asks for one."""
+
+    def keeps_at_once(self, value: object) -> bool:
+        """Whether keeping this value takes no time to speak of, and changes nothing of the run's end."""
 
 
 def task_life(
@@ -110,7 +114,7 @@ def task_life(
     keeps: bool = False,
     resumes: bool = False,
     caches: bool = False,
-    run: Transactional | None = None,
+    run: Asked | None = None,
 ) -> Life:
     """The life of one task run. Returns the stop that is to be raised again, if one ended it.
 
@@ -119,7 +123,7 @@ def task_life(
         keeps: its value is to be kept.
         resumes: its flow run was started again, so it may have completed already.
         caches: its task asks for a cache, where its value may be.
-        run: asked whether it has a transaction: then that decides what is kept, and when.
+        run: asked whether it has a transaction: then that decides what is kept, and when; else how it is kept.
     """
     yield _PENDING
     not_ready = yield _RESOLVE
@@ -145,12 +149,16 @@ def task_life(
             stop = stop or concluded
         else:
             verdict = concluded
-    elif keeps and stop is None and _gives_a_value(verdict):
-        verdict = yield Keep(verdict)
+        keeps = False
+    elif keeps:
+        keeps = stop is None and verdict.state_type is COMPLETED and verdict.state_name != SKIPPED
+        if keeps and (run is None or not run.keeps_at_once(verdict.data)):
+            keeps = False
+            verdict = yield Keep(verdict)
     if caches:
         yield _LET_GO
     if stop is None and not rules.hooks:  # as most end: without one more generator
-        yield _last(stop, verdict)
+        yield _last(stop, verdict, keeps)
         return None
     return (yield from _end(rules, stop, verdict))
 
@@ -235,7 +243,7 @@ def _never_ran(why: NotReady | Skipped | Raised | Stopped) -> Life:
 
 
 def _attempts(
-    rules: Rules, first: Enter, run: Transactional | None = None
+    rules: Rules, first: Enter, run: Asked | None = None
 ) -> Generator[Effect, Any, tuple[Stopped | None, Verdict]]:
     """Call until it completes, fails for good, or is stopped."""
     attempt = 0
@@ -279,7 +287,7 @@ def _attempts(
 
 
 def _pause(
-    rules: Rules, attempt: int, verdict: Verdict, run: Transactional | None
+    rules: Rules, attempt: int, verdict: Verdict, run: Asked | None
 ) -> Generator[Effect, Any, tuple[Stopped | None, str | None]]:
     """Between an attempt that failed and the next. Answers what is still to be told of the failure."""
     if run is not None and run.transaction is not None:
@@ -299,8 +307,8 @@ _OUT_OF_TIME = "its flow run ran out of time"
 _HOOKS = {COMPLETED: "completion", FAILED: "failure", CANCELLED: "cancellation", CRASHED: "crashed"}
 
 
-def _end(rules: Rules, stop: Stopped | None, verdict: Verdict) -> Life:
-    last = _last(stop, verdict)
+def _end(rules: Rules, stop: Stopped | None, verdict: Verdict, keeps: bool = False) -> Life:
+    last = _last(stop, verdict, keeps)
     yield last
     if stop is None and last.state_type is COMPLETED and last.state_name == SKIPPED:
         return None  # nothing was done that a hook could be told of
@@ -314,9 +322,10 @@ def _end(rules: Rules, stop: Stopped | None, verdict: Verdict) -> Life:
     return stop
 
 
-def _last(stop: Stopped | None, verdict: Verdict) -> Enter:
+def _last(stop: Stopped | None, verdict: Verdict, keeps: bool = False) -> Enter:
     if stop is None:
-        return Enter(verdict.state_type, verdict.state_name, verdict.message, verdict.data, verdict.cause_id)
+        name, message, data = verdict.state_name, verdict.message, verdict.data
+        return Enter(verdict.state_type, name, message, data, verdict.cause_id, None, keeps)
     if stop.asked:
         return Enter(CANCELLED, "Cancelled", stop.why, stop.error)
     return Enter(CRASHED, "Crashed", stop.why, stop.error)

@@ -186,29 +186,28 @@ class Pool:
 
     def enters_call(self, execution: Execution, reach: Reach | None = None) -> bool:
         """Whether the user's code may be called: not if the run was told to stop."""
-        with self._lock:
-            if execution.stop is not None:
-                return False
-            execution.reach = reach
-            execution.place = CALLED
-            return True
+        if execution.stop is not None:
+            return False
+        execution.reach = reach  # without the lock: CPython lets nobody in between the look and these two
+        execution.place = CALLED
+        return True
 
     def leaves_call(self, execution: Execution, reach: Reach | None = None) -> bool:
         """Whether the life still waits for what the call gave: not if it has been ended, or gone on without it."""
-        with self._lock:
-            if execution.reach is not reach or execution.place == GONE:
-                return False
-            execution.reach = None
-            execution.place = HELD
-            return True
+        if execution.reach is not reach or execution.place == GONE:
+            return False
+        execution.reach = None
+        execution.place = HELD
+        return True
 
     def leave(self, execution: Execution, reach: Reach, outcome: Outcome) -> bool:
-        """Go on with a life without the thread that is in this call of it. False: that has just ended, or may not be."""
+        """Go on with a life without the thread that is in this call of it. False: that has just ended, or cannot be."""
+        slot, gate, thread = execution.slot, execution.gate, execution.thread
+        context = execution.context.copy()  # that thread is in the other one
         with self._lock:
-            slot, gate = execution.slot, execution.gate
             if execution.reach is not reach or execution.place != CALLED or slot is None or gate is None or gate.level:
-                return False
-            thread = execution.thread
+                return False  # from this look to the last of these stores CPython lets nobody in
+            execution.context = context
             execution.reach = None
             execution.resume = lambda: execution.stop or outcome
             execution.thread = None
@@ -217,7 +216,6 @@ class Pool:
         assert isinstance(gate, ThreadGate)
         leave(gate)
         self.slots.crew.leave_behind(thread)
-        execution.context = execution.context.copy()  # that thread is in the other one
         for inner in runs_on(gate, execution):
             inner.stop = stop_of(OutOfTime())
             inner.abandon()
@@ -233,14 +231,13 @@ class Pool:
         try:
             execution.finished()
         finally:
-            drained: list[Drained] = []
-            with self._lock:
-                execution.resume = None
-                self._outstanding.pop(execution, None)
-                if not self._outstanding:
-                    drained, self._awaited = self._awaited, drained
-            for each in drained:
-                each.set()
+            execution.resume = None
+            self._outstanding.pop(execution, None)
+            if not self._outstanding:  # whoever is to be told is there before it looks itself
+                with self._lock:
+                    drained, self._awaited = self._awaited, []
+                for each in drained:
+                    each.set()
 
     def broke(self, execution: Execution, error: BaseException) -> None:
         """A life cannot go on for a reason that is not the user's, for example that it cannot be recorded:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -20,13 +20,13 @@ from surefoot.core.facts import ResultAt
 from surefoot.core.ids import to_text
 from surefoot.core.ports import Earlier, EarlierRuns, Retryable
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, SKIPPED
-from surefoot.results.loading import Loader
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
     from surefoot.engine.effects import Verdict
     from surefoot.engine.execution import Execution
     from surefoot.engine.session import Session
+    from surefoot.results.loading import Loader
 
 __all__ = [
     "Kept",
@@ -44,7 +44,7 @@ __all__ = [
 RunsTold = dict[bytes, dict[bytes, Earlier]]  # flow run -> the runs in it that another process is to know, by key
 
 
-class Kept(NamedTuple):
+class Kept(msgspec.Struct, frozen=True):
     """A value that was kept, and where."""
 
     value: Any
@@ -130,6 +130,8 @@ class Resuming:
     @classmethod
     def begin(cls, restart: Restart, session: Session) -> Resuming:
         """Open the epoch. Raises Refused if another process was faster; nothing has been recorded then."""
+        from surefoot.results.loading import Loader
+
         runs: EarlierRuns = ports.earlier_runs()
         if restart.replay is not None:
             found = cls(restart.retryable.run.epoch, runs, Loader(session.settings.get("home"), restart.module), {})
@@ -272,6 +274,8 @@ def restart_of(
         )
     parameters: dict[str, Any] = msgspec.json.decode(retryable.parameters)
     if retryable.parameters_at is not None:
+        from surefoot.results.loading import Loader
+
         try:
             with Loader(home, module) as values:
                 parameters |= values.load(retryable.parameters_at)

@@ -11,7 +11,6 @@ from typing import Any
 from surefoot.engine.blocking import drive
 from surefoot.engine.execution import Execution
 from surefoot.engine.outermost import await_surrounded, call_surrounded, is_surrounded
-from surefoot.engine.streams import RunGenerator
 
 __all__ = ["coroutine", "exhaust", "run", "stream"]
 
@@ -45,6 +44,8 @@ def stream(execution: Execution) -> Any:
         from surefoot.engine.async_streams import AsyncRunGenerator
 
         return AsyncRunGenerator(execution)
+    from surefoot.engine.streams import RunGenerator
+
     return RunGenerator(execution)
 
 

@@ -174,8 +174,10 @@ class Slots:
 
     def employ(self) -> list[Step]:
         """Give free slots to the first in line. With the lock held."""
-        steps: list[Step] = []
         crew = self.crew
+        if crew.is_full() and not self._for_loops:  # as nearly always, while many tasks wait
+            return []
+        steps: list[Step] = []
         while self._taken < self.limit:
             threaded, looped = self.first_for_threads(), _first(self._for_loops)
             if threaded is not None and not crew.may_come(len(self._for_threads)):
@@ -204,25 +206,23 @@ class Slots:
         """The first in line, for a thread that has a slot, unless that is for somebody else. With the lock held."""
         if self._claims:
             return None
-        threaded, looped = self.first_for_threads(), _first(self._for_loops)
+        threaded = _first(self._for_threads)
+        looped = _first(self._for_loops) if self._for_loops else None
         if threaded is None or (looped is not None and looped.run_id < threaded.run_id):
             return None
         self._for_threads.popleft()
         threaded.place = HELD
         return threaded
 
-    def call(self, execution: Execution) -> bool:
-        """Live on with a task, on this thread and in its slot. False: it went on without this thread, which goes."""
+    def call(self, execution: Execution) -> Slot:
+        """Live on with a task, on this thread and in its slot, which is to be marked as over."""
         slot = HERE.slot = execution.slot = Slot(self, on_thread=True)
         self.pool.go_on(execution)
         HERE.slot = None
-        if slot.is_left:
-            return False
-        if slot.lent:  # something that the task left behind waits on; this thread needs the slot for other tasks
+        if slot.lent and not slot.is_left:
+            # Something that the task left behind waits on; this thread needs the slot for other tasks.
             self.seize(slot, slot.lent)
-        with self.lock:
-            slot.is_over = True
-        return True
+        return slot
 
     def leave(self, slot: Slot) -> list[Step]:
         """The thread that has it does not come back to give it up. With the lock held."""

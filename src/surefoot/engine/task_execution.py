@@ -11,17 +11,19 @@ from surefoot.engine import scope
 from surefoot.engine.effects import Enter, Held, Verdict
 from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
+from surefoot.engine.kept import keep_as
 from surefoot.engine.lifecycle import Life, task_life
 from surefoot.engine.runs import Run, TaskRun
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
 from surefoot.results.asking import Persistence, tell_here
-from surefoot.results.persistence import CachedAt, forget
+from surefoot.results.pickling import PLAIN as SMALL
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
     from surefoot.engine.transactions import TaskTransaction
     from surefoot.results.cached import Hit
+    from surefoot.results.persistence import CachedAt
 
 __all__ = ["TaskExecution"]
 
@@ -95,17 +97,26 @@ class TaskExecution(Execution):
         flow = self.flow
         return (flow is not None and flow.keys is not None) or self.persistence.persist
 
+    def keeps_at_once(self, value: object) -> bool:
+        """Whether keeping this value takes no time to speak of, and changes nothing of the run's end."""
+        definition = self.definition
+        if self.persistence.persist or definition.isgenerator or not definition.cache_result_in_memory:
+            return False
+        return not definition.isasync or type(value) in SMALL  # what takes time is not to hold an event loop up
+
     # -- in a transaction
 
     def keep_committed(self, verdict: Verdict) -> Verdict:
         """Keep the value, now that it is committed. Its verdict is FAILED if that was asked for and cannot be done."""
         assert self.transaction is not None
-        return self.keep_as(verdict, *self.transaction.keepable) if self._keeps() else verdict
+        return keep_as(self, verdict, *self.transaction.keepable) if self._keeps() else verdict
 
     def forget_kept(self, why: str) -> None:
         """What was kept counts for nothing, and is removed where somebody asked for it to be stored."""
         at, self.result, self.unkept = self.result, None, why
         if at is not None and self.persistence.persist:
+            from surefoot.results.persistence import forget
+
             forget(at)
 
     def settled_late(self, name: str, message: str | None, data: Any) -> None:
@@ -150,6 +161,8 @@ class TaskExecution(Execution):
         cache = self.cache
         if cache is None or cache.key is None:
             return None
+        from surefoot.results.persistence import CachedAt
+
         return CachedAt(cache.key, cache.until_us(), cache.name, cache.caching.key_storage)
 
     def keep_little_of(self, error: BaseException) -> None:

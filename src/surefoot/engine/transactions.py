@@ -17,6 +17,7 @@ from surefoot.core.states import COMPLETED, FAILED, SKIPPED
 from surefoot.core.transactions import CommitMode, IsolationLevel, TransactionState
 from surefoot.engine import scope
 from surefoot.engine.effects import Outcome, Stopped, Verdict
+from surefoot.engine.kept import keepable
 from surefoot.engine.lifecycle import reason
 from surefoot.engine.tracebacks import traceback_text
 from surefoot.engine.transacting import CallHook, Step, Unit, begin, commit, leave, roll_back
@@ -423,7 +424,7 @@ class TaskTransaction(Transaction):
             error = yield from leave(self, None)
             return error.stop if isinstance(error, Interruption) else verdict
         self.verdict = verdict
-        self.keepable = self.execution.keepable()
+        self.keepable = keepable(self.execution)
         hooks = self.execution.definition.hooks
         self.stage(verdict.data, hooks.get("rollback"), hooks.get("commit"))
         error = yield from leave(self, None)

@@ -17,6 +17,9 @@ __all__ = ["is_module", "missing", "options_of", "renamed"]
 
 # What is called otherwise here.
 _RENAMED: Final = {
+    "client.orchestration.PrefectClient": "SurefootClient",
+    "client.orchestration.SyncPrefectClient": "SyncSurefootClient",
+    "exceptions.ObjectNotFound": "NotFound",
     "exceptions.PrefectException": "SurefootError",
     "futures.PrefectConcurrentFuture": "Future",
     "futures.PrefectFlowRunFuture": "FlowRunFuture",
@@ -27,11 +30,12 @@ _RENAMED: Final = {
 }
 _NO_DEPLOYMENTS: Final = "deployments, schedules and workers are not in this version"
 _NO_BLOCKS: Final = "blocks are not in this version; take secrets from the environment"
-_NO_SERVER: Final = "there is no server to ask; `surefoot flow-run ls -o json` and its siblings read what was recorded"
+_NO_SERVER: Final = "there is no server to ask; `get_client()` reads, cancels and deletes what was recorded"
 # Why a name is not there, by how it begins after `prefect.`; the longest counts.
 _WHY: Final = {
     "Parameter": "the parameters of a flow are the arguments of its function",
     "agent": _NO_DEPLOYMENTS,
+    "aserve": _NO_DEPLOYMENTS,
     "artifacts": "artifacts are not in this version",
     "assets": "assets are not in this version",
     "automations": "automations are not in this version",
@@ -50,7 +54,6 @@ _WHY: Final = {
     "flow.from_source": _NO_DEPLOYMENTS,
     "flow.serve": _NO_DEPLOYMENTS,
     "flow.to_deployment": _NO_DEPLOYMENTS,
-    "get_client": _NO_SERVER,
     "get_cloud_client": "Surefoot talks to nobody but what its user configured",
     "infrastructure": _NO_DEPLOYMENTS,
     "input": "runs cannot be paused in this version",

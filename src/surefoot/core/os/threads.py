@@ -191,6 +191,7 @@ class ThreadGate(Gate):
         super().__init__()
         self._id = threading.get_ident()
         self._lock = threading.Lock()  # never taken by its own thread while the gate is open
+        self.reaching = threading.Lock()  # between a call on this thread that ends, and who interrupts it
         self._met: BaseException | None = None
         self._covered: list[tuple[int, BaseException]] = []  # by level: what waits until those calls are uncovered
         self._told: BaseException | None = None  # why an event loop's main task was cancelled

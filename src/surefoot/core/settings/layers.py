@@ -13,9 +13,17 @@ from typing import Any, Final, Literal
 import msgspec
 
 from surefoot.core.errors import SettingsError
-from surefoot.core.settings.elsewhere import find_elsewhere
 from surefoot.core.settings.kinds import PATH
-from surefoot.core.settings.table import PREFIX, TABLE, Setting, Settings, find_setting, masked, nearest_setting
+from surefoot.core.settings.table import (
+    PREFIX,
+    TABLE,
+    Setting,
+    Settings,
+    find_setting,
+    known_elsewhere,
+    masked,
+    nearest_setting,
+)
 
 __all__ = [
     "Judged",
@@ -142,7 +150,7 @@ def raise_first(problems: Sequence[Problem]) -> None:
 def unknown_setting(place: str, key: str, raw: Any = None) -> Problem:
     """The problem that a name is no setting's: why it is not needed if others have it, else the nearest that is one."""
     value = f" = {shown(key, raw)}" if raw is not None else ""
-    if there := find_elsewhere(key):
+    if there := known_elsewhere(key):
         what = f"{key}{value} is not a setting of Surefoot, and not needed here: {there.why}."
         return Problem(place, key, what, there.do)
     nearest = nearest_setting(key)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Generic, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, overload
 
 from surefoot.core.errors import SettingsError
-from surefoot.core.settings.elsewhere import find_elsewhere
 from surefoot.core.settings.kinds import (
     BOOL,
     DATABASE_URL,
@@ -29,7 +28,20 @@ from surefoot.core.settings.kinds import (
     whole,
 )
 
-__all__ = ["PREFIX", "TABLE", "Setting", "Settings", "find_setting", "masked", "nearest_setting", "our_name"]
+if TYPE_CHECKING:
+    from surefoot.core.settings.elsewhere import Elsewhere
+
+__all__ = [
+    "PREFIX",
+    "TABLE",
+    "Setting",
+    "Settings",
+    "find_setting",
+    "known_elsewhere",
+    "masked",
+    "nearest_setting",
+    "our_name",
+]
 
 PREFIX: Final = "SUREFOOT_"
 
@@ -232,7 +244,7 @@ class Settings(Group):
         try:
             return self._flat[path]
         except KeyError:
-            there = find_elsewhere(path)
+            there = known_elsewhere(path)
             do = there.do if there else f"The nearest valid name is {nearest_setting(path).path}."
             why = f", and not needed here: {there.why}" if there else ""
             raise SettingsError(f"{path!r} is not a setting of Surefoot{why}.", do=do) from None
@@ -255,6 +267,13 @@ def find_setting(name: str) -> Setting[Any] | None:
     return TABLE.get(name) or _VARIABLES.get(name)
 
 
+def known_elsewhere(name: str) -> Elsewhere | None:
+    """What is known of a setting that users know from elsewhere; None if nothing is."""
+    from surefoot.core.settings.elsewhere import find_elsewhere
+
+    return find_elsewhere(name)
+
+
 def our_name(name: str) -> str | None:
     """The dotted name that a setting which users know from elsewhere has here; None if it has none.
 
@@ -263,7 +282,7 @@ def our_name(name: str) -> str | None:
     """
     if setting := find_setting(name):
         return setting.path
-    there = find_elsewhere(name)
+    there = known_elsewhere(name)
     return there.instead if there and there.same else None
 
 
