@@ -192,7 +192,7 @@ class Pool:
         execution.place = CALLED
         return True
 
-    def leaves_call(self, execution: Execution, reach: Reach | None = None) -> bool:
+    def leaves_call(self, execution: Execution, reach: Reach | None) -> bool:
         """Whether the life still waits for what the call gave: not if it has been ended, or gone on without it."""
         if execution.reach is not reach or execution.place == GONE:
             return False
