@@ -40,6 +40,7 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.logging": {
         "JsonFormatter", "disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger",
     },
+    "surefoot.logging.formatters": {"JsonFormatter"},
     "surefoot.logging.loggers": {
         "disable_run_logger", "flow_run_logger", "get_logger", "get_run_logger", "task_run_logger",
     },
@@ -63,7 +64,8 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.drawing": {"Drawing"},
     "surefoot.types": {"DateTime", "NonNegativeInteger", "PositiveInteger", "SecretStr"},
     "surefoot.exceptions": {
-        "CancelledRun", "CrashedRun", "FailedRun", "InvalidNameError", "MappingLengthMismatch",
+        "AcquireConcurrencySlotTimeoutError", "CancelledRun", "ConcurrencySlotAcquisitionError",
+        "ConcurrencySlotLostError", "CrashedRun", "FailedRun", "InvalidNameError", "MappingLengthMismatch",
         "MappingMissingIterable", "MissingContextError", "MissingFlowError", "MissingResult", "ParameterBindError",
         "ParameterTypeError", "PausedRun", "ReservedArgumentError", "Skip", "SurefootError",
         "TerminationSignal", "UnfinishedRun", "UnspecifiedFlowError", "VisualizationError",
@@ -78,6 +80,13 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.locking.ledger": {"LedgerLockManager"},
     "surefoot.locking.memory": {"MemoryLockManager"},
     "surefoot.locking.protocol": {"LockManager"},
+    "surefoot.concurrency": {"concurrency", "limit", "rate_limit"},
+    "surefoot.concurrency.asyncio": {
+        "AcquireConcurrencySlotTimeoutError", "ConcurrencySlotAcquisitionError", "concurrency", "limit", "rate_limit",
+    },
+    "surefoot.concurrency.sync": {
+        "AcquireConcurrencySlotTimeoutError", "ConcurrencySlotAcquisitionError", "concurrency", "limit", "rate_limit",
+    },
     "surefoot.transactions": {
         "AsyncTransaction", "CommitMode", "IsolationLevel", "Transaction", "TransactionState", "atransaction",
         "get_transaction", "transaction",

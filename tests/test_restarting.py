@@ -94,6 +94,19 @@ def program(name: str = "x") -> Any:
     return last(tell(load(name)))
 
 
+@pytest.mark.parametrize("hooks", ["on_completion", "on_failure", "on_running", "on_commit", "on_rollback"])
+def test_what_a_task_with_hooks_gave_is_kept_too(hooks: str, home: Path) -> None:
+    hooked: Any = tell.with_options(**{hooks: [lambda *_: None]})
+
+    @flow(name="hooked")
+    def program() -> Any:
+        return last(hooked(load("a")))
+
+    fails(program)
+    assert program.retry(the_run("hooked").name) == "A"
+    assert called == ["last"]
+
+
 def test_a_run_goes_on_under_its_id_and_name_in_the_next_epoch(home: Path) -> None:
     before = fails(program, "a")
     assert program.retry(before.name) == "A"

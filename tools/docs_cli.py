@@ -17,14 +17,16 @@ from surefoot.cli.app import app
 from surefoot.cli.commands.config import View
 from surefoot.cli.commands.db import Compacted, Upgrade
 from surefoot.cli.commands.migrate import Migration
+from surefoot.cli.commands.notify import Attempted, Waiting
 from surefoot.cli.commands.profile import Profile, ProfilePage
 from surefoot.cli.commands.results import KeptOfRun, Removal, Shown
 from surefoot.cli.commands.version import Versions
 from surefoot.cli.mistakes import Exit
+from surefoot.cli.replaying import ReplayedRun
 from surefoot.client.database import DbStats, Emptied
 from surefoot.client.survey import HomeSurvey, RemovedHome
 from surefoot.client.upkeep import Upkept
-from surefoot.core.wire import Deleted, Explanation, Flow, FlowRun, Log, RunResult, TaskRun
+from surefoot.core.wire import Deleted, Explanation, Flow, FlowRun, Limit, LimitPlace, Log, RunResult, TaskRun
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WIDTH: Final = 100
@@ -71,9 +73,18 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "flow-run-watch": FlowRun,
     "home": HomeSurvey,
     "home-remove": RemovedHome,
+    "limit-holders": list[LimitPlace],
+    "limit-ls": list[Limit],
+    "limit-set": Limit,
+    "limit-waiters": list[LimitPlace],
     "migrate-prefect": Migration,
+    "notify-ls": list[Waiting],
+    "notify-rm": list[Waiting],
+    "notify-send": list[Attempted],
+    "notify-test": list[Attempted],
     "profile-inspect": ProfilePage,
     "profile-ls": list[Profile],
+    "replay": ReplayedRun,
     "task-run-cancel": list[TaskRun],
     "results-gc": Removal,
     "results-ls": (list[KeptOfRun], list[RunResult]),

@@ -22,4 +22,10 @@ def _lines() -> ports.Lines:
     return EmbeddedLines.open()
 
 
-ports.fill(_earlier_runs, _lines)
+def _limits() -> ports.Limits:
+    from surefoot.client.limits import EmbeddedLimits
+
+    return EmbeddedLimits.open()
+
+
+ports.fill(_earlier_runs, _lines, _limits)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from surefoot.core.errors import (
+    AcquireConcurrencySlotTimeoutError,
     Ambiguous,
     BadInput,
     CacheUnavailable,
     CancelledRun,
     ChildDied,
+    ConcurrencySlotAcquisitionError,
+    ConcurrencySlotLostError,
     ConfigurationError,
     CrashedRun,
     EntrypointError,
@@ -53,11 +56,14 @@ from surefoot.core.errors import (
 )
 
 __all__ = [
+    "AcquireConcurrencySlotTimeoutError",
     "Ambiguous",
     "BadInput",
     "CacheUnavailable",
     "CancelledRun",
     "ChildDied",
+    "ConcurrencySlotAcquisitionError",
+    "ConcurrencySlotLostError",
     "ConfigurationError",
     "CrashedRun",
     "EntrypointError",

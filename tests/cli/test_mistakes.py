@@ -5,6 +5,8 @@ import pytest
 
 from surefoot.cli.mistakes import Exit, exit_code, report
 from surefoot.core import errors
+from tests.cli.conftest import Surefoot
+from tests.reference.rows import at
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,22 @@ def test_debug_shows_the_traceback_before_the_line(capsys: pytest.CaptureFixture
 def test_ctrl_c_needs_no_words(capsys: pytest.CaptureFixture[str]) -> None:
     report(KeyboardInterrupt(), debug=False)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        at("A:command, an unknown setting", "config set nope.x=1", 2, "nope.x = '1' is not a setting"),
+        at("A:command, a value that cannot be used", "config set logging.level=LOUD", 2, "'LOUD' cannot be used"),
+        at("A:command, the active profile deleted", "profile delete default", 3, "'default' is the active one"),
+        at("A:command, a profile that is not there", "profile use nope", 4, "There is no profile 'nope'"),
+        at("A:command, an id that is none", "flow-run inspect not-an-id", 4, "No flow run goes by 'not-an-id'"),
+        at("A:command, an unknown command", "nonsense", 2, "No such command 'nonsense'"),
+    ],
+)
+def test_what_people_mistype_has_its_exit_code(
+    surefoot: Surefoot, home: object, words: str, code: int, says: str
+) -> None:
+    result = surefoot(*words.split())
+    assert (result.exit_code, says in result.stderr) == (code, True), result.stderr
+    assert result.stdout == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -37,6 +38,13 @@ def save(rows, extra):
 async def send(rows):
     print("send", rows, flush=True)
     return "sent"
+
+@task
+async def pages(rows):
+    for row in rows:
+        await asyncio.sleep(0)
+        total = row * 10
+        yield total
 
 @task
 def hold(rows):
@@ -78,6 +86,10 @@ def processes(n=1):
 async def asynchronous(n=1):
     await send(load(n))
     print("after", flush=True)
+
+@flow
+async def paged(n=1):
+    return [page async for page in pages(load(n))]
 
 @flow
 def nested(n=1):
@@ -134,6 +146,7 @@ def replay(folder: Path, *args: str, text: str = "") -> subprocess.CompletedProc
         ("submitted", "save", 1, "save [1] 8\n9\n"),
         ("processes", "save", 0, "save [1] 2\n3\n"),
         ("asynchronous", "send", 0, "send [1]\n'sent'\n"),
+        ("paged", "pages", 0, "[10]\n"),
         ("nested", "within", 0, "inner\nwithin\n6\n"),
         ("nested", "save", 0, "inner\nwithin\nsave [1] 5\n6\n"),
     ],
@@ -175,6 +188,61 @@ def test_the_debugger_opens_at_the_first_line(home: Path, tmp_path: Path) -> Non
     again = replay(tmp_path, runs_of("save")[0], "--break", text="rows = [40]\nc\n")
     assert again.returncode == 0, again.stderr
     assert again.stdout.rstrip().endswith("42")
+
+
+def test_the_debugger_opens_at_the_first_line_of_an_asynchronous_task_and_stays_over_an_await(
+    home: Path, tmp_path: Path
+) -> None:
+    run(tmp_path, "asynchronous")
+    again = replay(tmp_path, runs_of("send")[0], "--break", text="p ('seen', rows)\nc\n")
+    assert (again.returncode, "('seen', [1])" in again.stdout) == (0, True), again.stderr
+    assert again.stdout.rstrip().endswith("'sent'")
+    run(tmp_path, "paged")
+    steps = "s\ns\ns\nn\nn\nn\nc\n"
+    again = replay(tmp_path, runs_of("pages")[0], "--break", text=steps)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.rstrip().endswith("[10]")
+
+
+def test_one_document_tells_what_came_of_it(home: Path, tmp_path: Path) -> None:
+    run(tmp_path, "direct")
+    save = runs_of("save")[0]
+    again = replay(tmp_path, save, "-o", "json")
+    assert again.returncode == 0, again.stderr
+    told = json.loads(again.stdout)
+    assert told["duration"] >= 0
+    assert {
+        name: told[name] for name in ("task_run_id", "flow_name", "state_type", "result", "result_repr", "error")
+    } == {
+        "task_run_id": save,
+        "flow_name": "direct",
+        "state_type": "COMPLETED",
+        "result": 3,
+        "result_repr": "3",
+        "error": None,
+    }
+    assert "body\nsave [1] 2\n" in again.stderr  # what the code prints
+    (tmp_path / "broken").touch()
+    again = replay(tmp_path, save, "-o", "jsonl")
+    assert (again.returncode, again.stdout.count("\n")) == (1, 1)
+    told = json.loads(again.stdout)
+    assert (told["state_type"], told["result"], told["error"]["type"], told["error"]["message"]) == (
+        "FAILED",
+        None,
+        "ValueError",
+        "broken",
+    )
+    assert told["error"]["traceback"].endswith("ValueError: broken")
+
+
+def test_a_value_that_json_cannot_hold_is_told_as_python_shows_it(home: Path, tmp_path: Path) -> None:
+    run(tmp_path, "unkept")
+    again = replay(tmp_path, runs_of("hold")[0], "-o", "json")
+    told = json.loads(again.stdout)
+    assert (told["state_type"], told["result"]) == ("COMPLETED", None)
+    assert told["result_repr"].startswith("<unlocked _thread.lock")
+    again = replay(tmp_path, runs_of("use")[0], "-o", "json")
+    assert (again.returncode, again.stdout) == (3, "")
 
 
 def test_an_input_that_was_not_kept_is_named(home: Path, tmp_path: Path) -> None:

@@ -137,11 +137,14 @@ def test_what_a_user_would_catch_catches_them() -> None:
 
 
 SLUGS = {
+    "AcquireConcurrencySlotTimeoutError": "slots-timeout",
     "Ambiguous": "ambiguous",
     "BadInput": "bad-input",
     "CacheUnavailable": "cache-unavailable",
     "CancelledRun": "cancelled-run",
     "ChildDied": "child-died",
+    "ConcurrencySlotAcquisitionError": "slots",
+    "ConcurrencySlotLostError": "slots-lost",
     "ConfigurationError": "configuration",
     "CrashedRun": "crashed-run",
     "Defect": "defect",

@@ -458,6 +458,16 @@ def test_what_is_to_be_done_in_a_forked_child_is_done_in_order() -> None:
     assert done.stdout == "first second parent"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_child_has_another_mark_than_its_parent() -> None:
+    mark = forks.THIS_PROCESS.mark
+    child = os.fork()
+    if not child:
+        os._exit(forks.THIS_PROCESS.mark is mark)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert forks.THIS_PROCESS.mark is mark
+
+
 def test_where_nothing_is_forked_nothing_is_asked() -> None:
     windows = as_on("win32", "forks", os=Like(os, register_at_fork=None))
     action = pytest.fail

@@ -194,5 +194,6 @@ def test_a_long_value_is_cut(raw: str) -> None:
 
 def test_every_kind_says_what_it_expects() -> None:
     for path, line in TABLE.items():
-        (problem,) = judge(Layer("file", "test", {path: {"a": "table"}})).problems
+        wrong = 3 if line.kind.is_table else {"a": "table"}
+        (problem,) = judge(Layer("file", "test", {path: wrong})).problems
         assert line.kind.expected in problem.do

@@ -44,8 +44,68 @@ ELSEWHERE: dict[str, str] = {
     "8.28": _COLLECTIONS,
 }
 
-# Lines of the matrix of errors (Appendix A), by what they are about: each is part of a test's id, or has a reason.
-MATRIX: dict[str, str | None] = {}
+_LIMITS = "limits across processes come with the work on concurrency"
+_VARIABLES = "variables, artifacts, blocks and assets come with the work on them"
+_PAUSING = "runs cannot be paused from outside yet: this comes with the work on interactive runs"
+
+# The lines of Appendix A, in its order: the ids of the tests that hold each, or the reason why there is none.
+APPENDIX: tuple[tuple[str, ...] | str, ...] = (
+    ("a flow's name with a slash", "a task's name with a percent sign"),
+    ("hooks that are no list", "a hook that is no function"),
+    ("mended: delays of a flow as a list",),
+    ("a time limit of zero", "a time limit below zero", "a time limit that is no number"),
+    ("a delay that is no number", "51 delays", "jitter below zero"),
+    ("A:on_rollback as an argument of @task, mended",),
+    ("a reserved parameter, return_state", "a reserved parameter, wait_for"),
+    ("an argument is missing", "an argument too much"),
+    ("a value of the wrong type",),
+    ("mended: a list of states, one failed",),
+    ("mended: a failed state in a dict",),
+    ("a cancelled state", "a crashed state"),
+    ("mended: a running state", "mended: a scheduled state", "mended: a pending state"),
+    ("mended: a flow with retries that returns a failed state",),
+    ("a task that returns a cancelled state, and a flow that returns it",),
+    ("sys.exit in a flow", "sys.exit in a flow that was asked for its state", "Ctrl-C in a flow"),
+    ("mended: sys.exit in a submitted task",),
+    ("a hook that raises",),
+    ("a submit outside of flows", "a map outside of flows"),
+    ("a map over what is unmapped", "a map over a text"),
+    ("a map over lengths 2 and 3",),
+    ("maps over nothing, a dict, a set, a range, a generator",),
+    ("what hangs on a failed future",),
+    ("futures in a list, a dict, a dataclass, an object",),
+    ("futures that are not done in time",),
+    ("A:a stored result that is a lock, mended",),
+    ("A:a lock as input with INPUTS, mended",),
+    ("A:two tasks with the same constant key", "A:two tasks with the same inputs, mended"),
+    ("A:transaction SERIALIZABLE without lock manager", "A:a SERIALIZABLE cache without lock manager, mended"),
+    ("A:txn.get of a name that was not set",),
+    _LIMITS,
+    _LIMITS,
+    _LIMITS,
+    _LIMITS,
+    _VARIABLES,
+    _VARIABLES,
+    _VARIABLES,
+    ("a run logger outside of runs",),  # and pausing outside of runs, which comes with pausing
+    _PAUSING,
+    _PAUSING,
+    _DEPLOYMENTS,
+    _DEPLOYMENTS,
+    _DEPLOYMENTS,
+    _VARIABLES,
+    _SERVER,
+    _SERVER,
+    _SERVER,
+    (
+        "A:command, an unknown setting",
+        "A:command, a value that cannot be used",
+        "A:command, the active profile deleted",
+        "A:command, a profile that is not there",
+        "A:command, an id that is none",
+        "A:command, an unknown command",
+    ),
+)
 
 
 def rows() -> Iterator[str]:

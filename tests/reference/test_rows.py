@@ -1,4 +1,4 @@
-"""Every row of chapters 1 to 8 of the reference has a test with its number in the id, or a reason why not."""
+"""Every row of chapters 1 to 8 of the reference, and every line of its Appendix A, has a test or a reason why not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reference.coverage import ELSEWHERE, rows
+from tests.reference.coverage import APPENDIX, ELSEWHERE, rows
 
 TESTS = Path(__file__).resolve().parent.parent
 NUMBER = re.compile(r"[1-8]\.\d\d")
@@ -56,6 +56,23 @@ def test_no_row_has_both_and_none_is_made_up(tested: dict[str, set[str]]) -> Non
     unknown = {number: files for number, files in tested.items() if NUMBER.fullmatch(number) and number not in known}
     assert not unknown, f"numbers that no row has: {unknown}"
     assert ELSEWHERE.keys() <= known
+
+
+def test_every_line_of_the_appendix_has_its_tests_or_a_reason(tested: dict[str, set[str]]) -> None:
+    matrix = ast.parse((TESTS / "test_appendix_a.py").read_text(encoding="utf-8"))
+    (lines,) = [
+        node.value
+        for node in matrix.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "MATRIX"
+    ]
+    assert isinstance(lines, ast.Dict)
+    ids = {key.value for key in lines.keys if isinstance(key, ast.Constant)} | tested.keys()
+    assert len(APPENDIX) == 48
+    named = [name for names in APPENDIX if not isinstance(names, str) for name in names]
+    missing = [name for name in named if name not in ids]
+    assert not missing, f"lines of Appendix A whose tests are not there: {missing}"
+    unlisted = [name for name in ids if isinstance(name, str) and name.startswith("A:") and name not in named]
+    assert not unlisted, f"tests of lines that Appendix A does not have: {unlisted}"
 
 
 def test_what_is_read_of_a_file_is_what_pytest_would_name() -> None:

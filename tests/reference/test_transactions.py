@@ -32,7 +32,7 @@ def noting(log: list[str], what: str) -> Callable[[Transaction], None]:
     return lambda txn: log.append(what)
 
 
-@row("2.23", "4.08")
+@row("2.23", "4.08", "A:on_rollback as an argument of @task, mended")
 def test_hooks_are_arguments_and_decorators(row: str) -> None:
     log: list[str] = []
 
@@ -235,7 +235,7 @@ def test_a_committed_key_is_seen_and_nothing_is_skipped(row: str, tmp_path: Path
         assert not txn.is_committed()
 
 
-@row("4.13")
+@row("4.13", "A:txn.get of a name that was not set")
 def test_values(row: str) -> None:
     with transaction() as outer:
         outer.set("list", [1])

@@ -29,6 +29,10 @@ _PLACES: Final = {
     "why": Place("surefoot.cli.commands.why", "why", "Say why a run is as it is, and what to do."),
     "results": Place("surefoot.cli.commands.results", "results", "See, load and remove results of runs."),
     "flow": Place("surefoot.cli.commands.flow", "flow", "Look at flows."),
+    "notify": Place(
+        "surefoot.cli.commands.notify", "notify", "See whether messages about failures arrive, and what waits."
+    ),
+    "limit": Place("surefoot.cli.commands.limit", "limit", "Limit how much goes on at once, or how often."),
     "db": Place("surefoot.cli.commands.db", "db", "Look after the ledger: size, upkeep, upgrade, repair."),
     "home": Place("surefoot.cli.commands.home", "home", "See what lies in the home, and how large it is."),
     "config": Place("surefoot.cli.commands.config", "config", "See and change settings."),

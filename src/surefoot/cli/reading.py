@@ -17,6 +17,7 @@ from surefoot.client.protocol import Client
 from surefoot.core import settings
 from surefoot.core.clock import get_clock
 from surefoot.core.settings import Settings
+from surefoot.engine.losses import send_waiting
 
 __all__ = ["here", "nothing_recorded", "now_here", "reading"]
 
@@ -24,7 +25,7 @@ __all__ = ["here", "nothing_recorded", "now_here", "reading"]
 @contextmanager
 def reading() -> Iterator[Client]:
     """A client for the length of a command, with colours as the settings want them."""
-    here()
+    send_waiting(here())
     client = get_client()
     try:
         yield client

@@ -9,14 +9,17 @@ import os
 import pdb
 import sys
 from bdb import BdbQuit
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
 
 import click
+import msgspec
 
 from surefoot.cli.commands.run import parameters_of
+from surefoot.cli.first_line import at_first_line
 from surefoot.cli.mistakes import Exit
-from surefoot.cli.output import note
+from surefoot.cli.output import Output, note, write_object
 from surefoot.core import ports
 from surefoot.core.errors import Refused
 from surefoot.core.ids import to_text
@@ -31,8 +34,35 @@ from surefoot.task_runners import ThreadPoolTaskRunner
 
 __all__ = ["replay"]
 
+_LEFT: Final = "The debugger was left, and with it the task."
+_CHARS_MAX: Final = 100_000  # of a text in the document
 
-def replay(reference: str, *, pairs: tuple[str, ...], post_mortem: bool, stops: bool, here: bool) -> Exit | int:
+
+class ReplayError(msgspec.Struct, frozen=True, kw_only=True):
+    """What the task raised."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class ReplayedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a call, as one document."""
+
+    task_run_id: str
+    flow_run_id: str
+    flow_run_name: str
+    flow_name: str
+    state_type: str  # COMPLETED or FAILED
+    duration: float  # seconds of the call
+    result: msgspec.Raw | None  # the value, where JSON can hold it
+    result_repr: str | None  # the value as Python shows it
+    error: ReplayError | None
+
+
+def replay(
+    reference: str, *, pairs: tuple[str, ...], post_mortem: bool, stops: bool, output: Output, here: bool
+) -> Exit | int:
     """Call a task run's task again: in this process, or in one that is made for it."""
     runs = ports.earlier_runs()
     try:
@@ -42,12 +72,12 @@ def replay(reference: str, *, pairs: tuple[str, ...], post_mortem: bool, stops: 
     given = parameters_of(pairs, None)
     start = check(retryable, given, f"surefoot replay {reference}")
     if here:
-        call = failed = None
-        if stops:
-            call = pdb.Pdb().runcall
-        if post_mortem:
-            failed = _post_mortem
-        return _tell(retryable, given, Replaying(target, between, ThreadPoolTaskRunner(), call=call, failed=failed))
+        call = at_first_line if stops else None
+        failed = _post_mortem if post_mortem else None
+        replaying = Replaying(target, between, ThreadPoolTaskRunner(), call=call, failed=failed)
+        if output == "table":
+            return _tell(retryable, given, replaying)
+        return _write(retryable, given, replaying, to_text(target), output)
     interpreter = start.interpreter
     if not os.access(interpreter, os.X_OK):
         note(f"{interpreter}, which it was started with, is gone; going on with {sys.executable}.")
@@ -58,6 +88,7 @@ def replay(reference: str, *, pairs: tuple[str, ...], post_mortem: bool, stops: 
     )
     command = [interpreter, "-P", "-m", "surefoot", "replay", to_text(target), "--here"]
     command += [flag for flag, wanted in (("--pdb", post_mortem), ("--break", stops)) if wanted]
+    command += [] if output == "table" else ["-o", output]
     return become([*command, *(part for pair in pairs for part in ("-p", pair))], start.cwd)
 
 
@@ -69,20 +100,79 @@ def _post_mortem(error: BaseException) -> None:
 
 
 def _tell(retryable: Retryable, given: Mapping[str, Any], replaying: Replaying) -> Exit:
+    outcome = _outcome(retryable, given, replaying)
+    if isinstance(outcome, Returned):
+        click.echo(repr(outcome.value))
+        return Exit.DONE
+    if isinstance(outcome.error, BdbQuit):
+        note(_LEFT)
+    else:
+        click.echo(traceback_text(outcome.error).rstrip(), err=True)
+    return Exit.NOT_COMPLETED
+
+
+def _write(retryable: Retryable, given: Mapping[str, Any], replaying: Replaying, target: str, output: Output) -> Exit:
+    with _stdout_for_the_document():
+        outcome = _outcome(retryable, given, replaying)
+        returned = isinstance(outcome, Returned)
+        told = ReplayedRun(
+            task_run_id=target,
+            flow_run_id=to_text(retryable.run.run_id),
+            flow_run_name=retryable.run.name,
+            flow_name=retryable.flow_name,
+            state_type="COMPLETED" if returned else "FAILED",
+            duration=replaying.seconds,
+            result=_as_json(outcome.value) if isinstance(outcome, Returned) else None,
+            result_repr=_cut(repr(outcome.value)) if isinstance(outcome, Returned) else None,
+            error=None if isinstance(outcome, Returned) else _error_of(outcome.error),
+        )
+    write_object(told, output)
+    return Exit.DONE if returned else Exit.NOT_COMPLETED
+
+
+def _error_of(error: BaseException) -> ReplayError:
+    if isinstance(error, BdbQuit):
+        return ReplayError(type="BdbQuit", message=_LEFT, traceback="")
+    return ReplayError(type=type(error).__name__, message=_cut(str(error)), traceback=traceback_text(error).rstrip())
+
+
+def _as_json(value: Any) -> msgspec.Raw | None:
+    """The value itself, where JSON can hold it."""
+    try:
+        return msgspec.Raw(msgspec.json.encode(value))
+    except Exception:  # whatever its own way to be encoded raises; `result_repr` tells what it is
+        return None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CHARS_MAX else f"{text[:_CHARS_MAX]} [cut: {len(text) - _CHARS_MAX} characters]"
+
+
+@contextmanager
+def _stdout_for_the_document() -> Iterator[None]:
+    """What the code writes to stdout meanwhile, whatever part of the process writes it, goes to stderr."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _outcome(retryable: Retryable, given: Mapping[str, Any], replaying: Replaying) -> Returned | Raised:
+    """What came of the call. Raises Refused if it did not come to it."""
     record_nothing()
     state = start_again(retryable, given, replaying)
     outcome = replaying.outcome
     if isinstance(outcome, Returned):
-        click.echo(repr(outcome.value))
-        return Exit.DONE
+        return outcome
     if type(outcome) is Raised:
         if isinstance(outcome.error, Refused):
             raise outcome.error
-        if isinstance(outcome.error, BdbQuit):
-            note("The debugger was left, and with it the task.")
-        else:
-            click.echo(traceback_text(outcome.error).rstrip(), err=True)
-        return Exit.NOT_COMPLETED
+        return outcome
     if replaying.missing:
         raise Refused(
             f"The flow does not come to the task: {next(iter(replaying.missing.values()))}.",

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from surefoot.client.folding import TakenIn, take_in
 from surefoot.client.ledgers import ledger_of
+from surefoot.client.limits import LimitsHere
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import HomeUnwritable
 from surefoot.core.os.host import host_name, user_name
@@ -27,6 +28,8 @@ from surefoot.core.wire import (
     FlowFilter,
     FlowRun,
     FlowRunFilter,
+    Limit,
+    LimitPlace,
     Log,
     LogFilter,
     Page,
@@ -239,6 +242,46 @@ class EmbeddedClient:
             except OSError as error:
                 self._troubles.append(f"Results of a deleted run stay: {error}. Try: surefoot results gc")
         return _deleted(removal.removed)
+
+    def limits(self, *, limit: int = 200, after: str | None = None) -> Page[Limit]:
+        """A page of limits, by name."""
+        self._tidy_limits(None)
+        with self._ledger.read() as tx:
+            return queries.list_limits(tx, limit=limit, after=after)
+
+    def find_limit(self, name: str) -> Limit:
+        """The limit of that name."""
+        self._tidy_limits(name)
+        with self._ledger.read() as tx:
+            return queries.find_limit(tx, name)
+
+    def limit_places(
+        self, name: str, *, waiting: bool = False, limit: int = 200, after: str | None = None
+    ) -> Page[LimitPlace]:
+        """A page of those who hold slots of a limit, or of those who wait for some."""
+        self._tidy_limits(name)
+        with self._ledger.read() as tx:
+            return queries.list_limit_places(tx, name, waiting=waiting, limit=limit, after=after)
+
+    def set_limit(
+        self, name: str, slots: int | None = None, *, interval_us: int | None = None, active: bool | None = None
+    ) -> Limit:
+        """Make a limit, or change it."""
+        self._writable_limits().set(name, slots, interval_us, active)
+        return self.find_limit(name)
+
+    def delete_limit(self, name: str) -> None:
+        """Delete a limit."""
+        self._writable_limits().delete(name)
+
+    def _tidy_limits(self, name: str | None) -> None:
+        if self._why_copy is None:
+            LimitsHere(self._home, self._ledger).tidy(name)
+
+    def _writable_limits(self) -> LimitsHere:
+        if self._why_copy is not None:
+            raise self._why_copy
+        return LimitsHere(self._home, self._ledger)
 
     def close(self) -> None:
         """Let go of the ledger."""

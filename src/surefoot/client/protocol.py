@@ -17,6 +17,8 @@ from surefoot.core.wire import (
     FlowFilter,
     FlowRun,
     FlowRunFilter,
+    Limit,
+    LimitPlace,
     Log,
     LogFilter,
     Page,
@@ -162,6 +164,39 @@ class Client(Protocol):
 
     def delete_task_runs(self, ids: Sequence[str]) -> Deleted:
         """Delete task runs, with what they called and their lines. Raises as `delete_flow_runs`."""
+        ...
+
+    def limits(self, *, limit: int = 200, after: str | None = None) -> Page[Limit]:
+        """A page of limits, by name."""
+        ...
+
+    def find_limit(self, name: str) -> Limit:
+        """The limit of that name. Raises NotFound."""
+        ...
+
+    def limit_places(
+        self, name: str, *, waiting: bool = False, limit: int = 200, after: str | None = None
+    ) -> Page[LimitPlace]:
+        """A page of those who hold slots of a limit, or of those who wait for some, the next first. Raises NotFound."""
+        ...
+
+    def set_limit(
+        self, name: str, slots: int | None = None, *, interval_us: int | None = None, active: bool | None = None
+    ) -> Limit:
+        """Make a limit, or change it. What is left out stays as it is.
+
+        Args:
+            name: which.
+            slots: how many there are.
+            interval_us: of a limit on how often: after how many microseconds one more may; with `slots`.
+            active: False: it limits nothing until it is set active again.
+
+        Raises NotFound for one that is not there, if no slots are told.
+        """
+        ...
+
+    def delete_limit(self, name: str) -> None:
+        """Delete a limit. Whoever waits for it goes on. Raises NotFound."""
         ...
 
     def close(self) -> None:

@@ -58,6 +58,7 @@ _ABOUT: Final = {
     "storage": "results that flows and tasks store",
     "aside": "damaged pieces, and copies of the ledger from before upgrades",
     "profiles": "settings",
+    "notices": "messages that wait to be sent, and what was told of which flow",
     "locks": "who folds, who cleans up, which home it is",
 }
 _OTHER: Final = "not Surefoot's"
@@ -100,6 +101,7 @@ def _entries(home: Home) -> Iterator[tuple[str, str]]:
         "storage": "storage",
         ASIDE: "aside",
         "profiles.toml": "profiles",
+        "notices": "notices",
         "folding.lock": "locks",
         "home-id": "locks",
         UPKEEP: "locks",

@@ -23,6 +23,9 @@
     ├── Refused                       an authority said no, with its reason
     │   ├── WouldDeadlock             a wait that could never end
     │   ├── TooDeep                   more blocked waits than the runner allows
+    │   ├── ConcurrencySlotAcquisitionError  slots of a limit cannot be had
+    │   │   └── AcquireConcurrencySlotTimeoutError  (also a TimeoutError) they could not be had in time
+    │   ├── ConcurrencySlotLostError  slots were given to others, since nothing was heard of their holder
     │   ├── LockNotHeld               (also a ValueError) a lock was released that is not held on this behalf
     │   └── LockedByOther             (also a RuntimeError) what is locked by somebody else was to be written
     ├── Unavailable                   try again: storage or a server did not answer
@@ -59,11 +62,14 @@ from __future__ import annotations
 from typing import Self
 
 __all__ = [
+    "AcquireConcurrencySlotTimeoutError",
     "Ambiguous",
     "BadInput",
     "CacheUnavailable",
     "CancelledRun",
     "ChildDied",
+    "ConcurrencySlotAcquisitionError",
+    "ConcurrencySlotLostError",
     "ConfigurationError",
     "CrashedRun",
     "Defect",
@@ -282,6 +288,24 @@ class TooDeep(Refused, RuntimeError):
     """
 
     slug = "too-deep"
+
+
+class ConcurrencySlotAcquisitionError(Refused):
+    """Slots of a limit cannot be had: it is not there, has fewer, or is one on how often."""
+
+    slug = "slots"
+
+
+class AcquireConcurrencySlotTimeoutError(ConcurrencySlotAcquisitionError, TimeoutError):
+    """Slots of a limit could not be had in the time that was given."""
+
+    slug = "slots-timeout"
+
+
+class ConcurrencySlotLostError(Refused, RuntimeError):
+    """Slots were given to others, since nothing was heard of their holder for as long as its lease lasted."""
+
+    slug = "slots-lost"
 
 
 class LockNotHeld(Refused, ValueError):

@@ -5,7 +5,7 @@ May import: core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -16,9 +16,21 @@ from surefoot.core.facts import ResultAt, RunStart
 from surefoot.core.states import StateType
 
 if TYPE_CHECKING:
+    from surefoot.core.limits import Answer, Asked, LimitKey, Rate, Reserved, Turn
     from surefoot.core.lines import Line, Place
 
-__all__ = ["Earlier", "EarlierRuns", "Lines", "Retryable", "earlier_runs", "fill", "lines"]
+__all__ = [
+    "Earlier",
+    "EarlierRuns",
+    "Limits",
+    "Lines",
+    "Look",
+    "Retryable",
+    "earlier_runs",
+    "fill",
+    "limits",
+    "lines",
+]
 
 
 T = TypeVar("T")
@@ -118,7 +130,64 @@ class Lines(Protocol):
         ...
 
 
+class Look(msgspec.Struct, frozen=True):
+    """How it stands for those of a process that wait."""
+
+    waiting: frozenset[int]  # their numbers
+    watched: frozenset[tuple[str, str]]  # processes (owner, origin) whose end would concern them
+    is_over: bool  # the lease of one of these has run out
+
+
+class Limits(Protocol):
+    """Limits that are kept in the ledger. Every call may take a while, and a lock."""
+
+    origin: str  # the home, where several share the ledger
+    processes: str  # the folder in which processes of this home show that they live
+
+    def ask(self, asked: Asked, known: Callable[[int], None]) -> Answer:
+        """Get slots, or a place in the line of each limit; `known` is told its number before anybody else knows it.
+
+        Raises ConcurrencySlotAcquisitionError where they can never be had.
+        """
+        ...
+
+    def give_back(self, number: int, owner: str, keys: Sequence[LimitKey]) -> Sequence[Turn]:
+        """Give back slots, or a place. Answers for whom something has changed."""
+        ...
+
+    def granted(self, owner: str, since_us: int) -> Sequence[tuple[int, int]]:
+        """Which places of a process were given slots since then, and when, the last ones last."""
+        ...
+
+    def look(self, owner: str, keys: Sequence[LimitKey]) -> Look:
+        """Who of a process waits, in these lines, and for whom."""
+        ...
+
+    def look_after(self, keys: Sequence[LimitKey]) -> Sequence[Turn]:
+        """Take slots from whoever is no more, or was not heard of in time, and give them to the next."""
+        ...
+
+    def renew(self, owner: str) -> tuple[int, Sequence[int]]:
+        """Let the places of a process last longer. How many these are, and which were lost that are to stop."""
+        ...
+
+    def reserve(
+        self, keys: Sequence[LimitKey], weight: int, rates: Mapping[str, Rate], within_us: int | None, strict: bool
+    ) -> Reserved:
+        """Reserve the first instant at which so many may be taken of limits on how often."""
+        ...
+
+    def waits_for(self, number: int) -> str | None:
+        """What a place waits for, in one line; None if it waits no more."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
 _lines: Callable[[], Lines] | None = None
+_limits: Callable[[], Limits] | None = None
 _earlier_runs: Callable[[], EarlierRuns] | None = None
 
 
@@ -140,7 +209,16 @@ def lines() -> Lines:
     return _lines()
 
 
-def fill(earlier_runs: Callable[[], EarlierRuns], lines: Callable[[], Lines]) -> None:
+def limits() -> Limits:
+    """Open what the settings in force name. Close it when done."""
+    if _limits is None:
+        import_module("surefoot._doors")
+    if _limits is None:
+        raise Defect("The port for limits is not filled.")
+    return _limits()
+
+
+def fill(earlier_runs: Callable[[], EarlierRuns], lines: Callable[[], Lines], limits: Callable[[], Limits]) -> None:
     """Fill the ports."""
-    global _earlier_runs, _lines
-    _earlier_runs, _lines = earlier_runs, lines
+    global _earlier_runs, _lines, _limits
+    _earlier_runs, _lines, _limits = earlier_runs, lines, limits

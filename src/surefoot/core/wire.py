@@ -22,6 +22,8 @@ __all__ = [
     "FlowFilter",
     "FlowRun",
     "FlowRunFilter",
+    "Limit",
+    "LimitPlace",
     "Log",
     "LogFilter",
     "Page",
@@ -190,6 +192,40 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: datetime
     flow_run_id: str | None = None
     task_run_id: str | None = None
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit on how much goes on at once, or on how often something is done."""
+
+    name: str
+    limit: int  # how many slots there are, of each key; of a rate, how many may be taken at once
+    rate: str | None = None  # of a limit on how often: "60/minute"
+    slot_decay_per_second: float = 0.0  # the same as a number
+    active: bool = True
+    in_code: bool = False  # code declared it, and nobody has set it since
+    active_slots: int = 0  # held, all keys together
+    over_limit: int = 0  # held beyond what there is: by holders that were taken for dead, and came back
+    holders: int = 0
+    waiters: int = 0
+    created: datetime
+    updated: datetime
+
+
+class LimitPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who holds slots of a limit, or waits for some."""
+
+    limit: str
+    key: str | None = None
+    slots: int
+    holder: str  # the name of a run, or what was passed
+    run_id: str | None = None
+    run_type: Literal["flow-run", "task-run"] | None = None
+    priority: int = 0
+    place: int | None = None  # in the line: 1 is next
+    asked: datetime
+    granted: datetime | None = None
+    state: Literal["waiting", "held", "lost"]  # lost: nothing was heard of it, so it does not count
+    lease_expires: datetime
 
 
 class FailedRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from surefoot.engine.reaching import ON, is_any_on, send, strays
 from surefoot.engine.timers import call_later
 from surefoot.journal.commands import Command
 
-__all__ = ["cancel", "listen", "obey"]
+__all__ = ["cancel", "listen", "obey", "stop"]
 
 STOP_GRACE_S: Final = 5.0  # how long after it was told to a run may take to stop before that is said
 _STUCK: Final = "it is in a call that nothing can interrupt, or goes on all the same"
@@ -39,13 +39,22 @@ def obey(command: Command) -> None:
 
 def cancel(run_id: bytes, why: str) -> bool:
     """Tell a run to stop, from any thread but its own; again, if it was told before. False if it is not on here."""
+    return _tell_to_stop(run_id, why, None)
+
+
+def stop(run_id: bytes, why: str, error: Exception) -> bool:
+    """The same for a run that nobody asked to stop, but that must not go on: it ends CRASHED, with this error."""
+    return _tell_to_stop(run_id, why, error)
+
+
+def _tell_to_stop(run_id: bytes, why: str, error: Exception | None) -> bool:
     execution = ON.get(run_id)
     if execution is not None:
-        _stop(execution, why)
+        _stop(execution, why, error)
         return True
     submitted = _submitted(run_id)
     if submitted is not None:
-        _stop_submitted(submitted, why)
+        _stop_submitted(submitted, why, error)
     return submitted is not None
 
 
@@ -58,12 +67,12 @@ def _submitted(run_id: bytes) -> Execution | None:
     return None
 
 
-def _stop(execution: Execution, why: str) -> None:
+def _stop(execution: Execution, why: str, error: Exception | None = None) -> None:
     with reaching.REACHED:
         stop = execution.stop
         is_first = stop is None
         if stop is None:
-            stop = execution.stop = _stop_for(execution, why)
+            stop = execution.stop = _stop_for(execution, why, error)
         if execution.state_type in FINAL:  # first the stop was set, now this is looked at: see `Execution.enter`
             return
         send(execution, stop)
@@ -72,21 +81,23 @@ def _stop(execution: Execution, why: str) -> None:
         call_later(STOP_GRACE_S, lambda: _tell_stuck(execution))
 
 
-def _stop_submitted(execution: Execution, why: str) -> None:
+def _stop_submitted(execution: Execution, why: str, error: Exception | None = None) -> None:
     flow = execution.around
     if flow is None or flow.pool is None:
         return
     is_first = execution.stop is None
-    flow.pool.cancel(execution, _stop_for(execution, why))
+    flow.pool.cancel(execution, _stop_for(execution, why, error))
     _stop_within(execution)
     if is_first:
         call_later(STOP_GRACE_S, lambda: _tell_stuck(execution))
 
 
-def _stop_for(execution: Execution, why: str) -> Stopped:
+def _stop_for(execution: Execution, why: str, error: Exception | None) -> Stopped:
+    if error is not None:
+        return Stopped(error, why, ends_here=True)
     what = "Task" if execution.is_task else "Flow"
-    error = CancelledRun(f"{what} run {execution.run_name!r} was cancelled: {why}.")
-    return Stopped(error, why, asked=True, ends_here=True)
+    cancelled = CancelledRun(f"{what} run {execution.run_name!r} was cancelled: {why}.")
+    return Stopped(cancelled, why, asked=True, ends_here=True)
 
 
 def _stop_within(outer: Execution) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.clock import SystemClock
+from surefoot.core.os.forks import THIS_PROCESS
 from surefoot.engine.timers import call_later
 from surefoot.engine.waiting import HERE
 
@@ -109,7 +110,7 @@ class Crew:
         bell = threading.Lock()
         bell.acquire()
         arrives = True
-        process = os.getpid()
+        process = THIS_PROCESS.mark
         slot: Slot | None = None  # of the task that this thread has just called
         while True:
             with slots.lock:
@@ -129,10 +130,11 @@ class Crew:
                     if stays:
                         self._idle.append(bell)
                     steps = slots.pass_on()
-            _do(steps)
+            if steps:
+                _do(steps)
             if execution is not None:
                 slot = slots.call(execution)
-                if slot.is_left or os.getpid() != process:
+                if slot.is_left or THIS_PROCESS.mark is not process:
                     return  # left behind; or a task has forked, and the child ends with it: what waits is the parent's
                 del execution, steps  # nothing is to be kept alive while there is no work
             elif not stays:

@@ -21,6 +21,7 @@ from surefoot.engine.execution import Execution
 from surefoot.engine.keys import Keys
 from surefoot.engine.lifecycle import Life, flow_life
 from surefoot.engine.links import Links
+from surefoot.engine.losses import Losses
 from surefoot.engine.recorded_parameters import is_json, parameters_json
 from surefoot.engine.resuming import Restart, Resuming, RunsTold, expected_restart
 from surefoot.engine.runs import FlowRun, Run
@@ -65,6 +66,7 @@ class FlowExecution(Execution):
         "keeper",
         "keys",
         "links",
+        "losses",
         "parameters_at",
         "pool",
         "resuming",
@@ -96,6 +98,7 @@ class FlowExecution(Execution):
         outer = None if parent is None else parent.flow
         self.validate = validate
         self.runner = runner
+        self.losses: Losses | None = None  # what failed in it, if it is outermost
         self.hidden = hidden  # parameters whose values are not recorded
         self.resuming: Resuming | None = None
         self.keeper: Keeper | None = None

@@ -160,7 +160,7 @@ def task_life(
     if stop is None and not rules.hooks:  # as most end: without one more generator
         yield _last(stop, verdict, keeps)
         return None
-    return (yield from _end(rules, stop, verdict))
+    return (yield from _end(rules, stop, verdict, keeps))
 
 
 def flow_life(rules: Rules, keeps: bool = False, resumes: bool = False) -> Life:

@@ -19,6 +19,7 @@ from surefoot.core.os.signals import GATE, die_of
 from surefoot.core.os.threads import LOOP, SHUT, THIS_THREAD, ThreadGate
 from surefoot.core.os.wakeups import Wakeup
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FINAL
+from surefoot.engine import losses
 from surefoot.engine.calling import STOP_GRACE_S
 from surefoot.engine.commands import listen
 from surefoot.engine.execution import Execution
@@ -100,6 +101,7 @@ def _die(execution: Execution, error: TerminationSignal) -> None:
         pass  # there is no stdout, or it was closed
     execution.session.recorder.close()
     flush(execution)
+    losses.wait()
     die_of(error.signal)
 
 
@@ -115,6 +117,7 @@ def _tell_end(execution: Execution) -> None:
         return  # nothing of it is there to be looked at
     if not execution.is_task:
         execution.session.recorder.flow_ended()
+        losses.tell_end(execution)
     if kind in (CANCELLED, CRASHED) or not (execution.is_task or kind is COMPLETED):
         _name_the_next_step(_next_step(execution))
 

@@ -8,7 +8,6 @@ blocking, slots, timers; lanes by a late door.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import CancelledRun, MissingContextError
+from surefoot.core.os.forks import THIS_PROCESS
 from surefoot.core.os.threads import THIS_THREAD, OutOfTime, ThreadGate, leave
 from surefoot.core.states import CRASHED, FAILED, FINAL
 from surefoot.engine.blocking import perform
@@ -87,7 +87,7 @@ class Pool:
         self._lanes: Lanes | None = None
         self._stop: Stopped | None = None
         self._is_closed = False
-        self.process = os.getpid()  # a forked child has none of its threads
+        self.process = THIS_PROCESS.mark  # a forked child has none of its threads
 
     # -- lives
 
@@ -126,7 +126,7 @@ class Pool:
         """
         send = execution.life.send
         try:
-            if outcome is None:
+            if outcome is None and execution.resume is not None:
                 outcome = self.resumed(execution)
             while True:
                 effect = send(outcome)

@@ -7,10 +7,12 @@ does what needs it. After the call the flow run is stopped. May import: core, co
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from surefoot.core.clock import get_clock
 from surefoot.core.delays import delays_of
 from surefoot.core.errors import Refused
 from surefoot.core.states import CANCELLED, COMPLETED, FAILED, HAD_COMPLETED
@@ -57,6 +59,7 @@ class Replaying:
         )
         self.runner = runner
         self.outcome: Outcome | None = None
+        self.seconds = 0.0  # how long the call took
         self.missing: dict[bytes, str] = {}  # runs without a kept value, and why
         self._target = target
         self._between = between
@@ -99,10 +102,15 @@ class Replaying:
         else:
             args, kwargs = execution.call_arguments()
             fn = execution.definition.fn
-            if self._call is not None and not inspect.iscoroutinefunction(fn):
+            if inspect.isasyncgenfunction(fn):
+                fn = partial(_values_of, fn)
+            clock = get_clock()
+            began_us = clock.mono_us()
+            if self._call is not None:
                 self.outcome = guarded(execution, None, self._call, fn, *args, **kwargs)
             else:
                 self.outcome = guarded(execution, None, fn, *args, **kwargs)
+            self.seconds = (clock.mono_us() - began_us) / 1e6
             if type(self.outcome) is Raised and self._failed is not None:
                 self._failed(self.outcome.error)
         outer: Execution = execution
@@ -113,6 +121,11 @@ class Replaying:
         stopping.start()
         stopping.join()
         return Verdict(CANCELLED, "Cancelled", _OVER)
+
+
+async def _values_of(fn: Callable[..., AsyncIterator[Any]], *args: Any, **kwargs: Any) -> list[Any]:
+    """What an asynchronous generator yields: nobody is there to take its values one by one."""
+    return [value async for value in fn(*args, **kwargs)]
 
 
 _OVER = "the task was replayed"

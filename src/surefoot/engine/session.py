@@ -1,6 +1,6 @@
 """What all runs of this process share: the settings in force and the recorder.
 
-May import: journal, core, tending.
+May import: journal, core, losses, tending.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from surefoot.core import settings as core_settings
 from surefoot.core.errors import HomeUnwritable, SurefootError
 from surefoot.core.facts import LogWritten, RunFact
 from surefoot.core.settings import Settings
+from surefoot.engine.losses import send_waiting, will_of
 from surefoot.engine.tending import tend
 from surefoot.journal import recorder as journal
 from surefoot.journal.commands import Command
@@ -55,6 +56,7 @@ class Session:
         "outermost_begins",
         "persists_tasks",
         "recorder",
+        "records",
         "settings",
         "tells_steps",
     )
@@ -73,6 +75,9 @@ class Session:
                 f"surefoot: api.url is set, but this version sends nothing; recording in {settings.get('home')}.\n"
             )
         self.recorder: RunRecorder = open_recorder(settings, lazily) if recorded else _Nowhere()
+        self.records = recorded  # else nothing of its runs is to be known anywhere
+        if recorded and not lazily:
+            send_waiting(settings)
         self._flow_voice, self._task_voice = set_up(settings)
         # What each task run asks, looked up once.
         self.tells_steps = self._task_voice.threshold <= _DEBUG  # lines about each task's steps
@@ -134,6 +139,7 @@ def open_recorder(settings: Settings, lazily: bool = False, *, told: bool = Fals
         )
         if not lazily:  # a child leaves that to its owner
             recorder.after_exit = partial(tend, settings)
+            recorder.leave(will_of(settings))
         return recorder
     except HomeUnwritable as error:
         if settings.get("journal.on_full") == "fail":

@@ -162,7 +162,8 @@ class Slots:
             on_loop = execution.definition.isasync and (self.for_loops or not execution.is_task)
             (self._for_loops if on_loop else self._for_threads).append(execution)
             steps = self.employ()
-        _do(steps)
+        if steps:
+            _do(steps)
 
     def take_out(self, execution: Execution, *places: int) -> bool:
         """Take a life out of one of these places, to go on with it. False if it is elsewhere."""

@@ -1,6 +1,7 @@
 """What is said about runs while they happen: lines for the console and the journal.
 
-A flow's start and end, warnings and failures are told; each task's steps only at DEBUG. May import: core, tracebacks.
+A flow's start and end, warnings and failures are told; each task's steps only at DEBUG. May import: core, losses,
+tracebacks.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from surefoot.core.states import (
     SCHEDULED,
     SKIPPED,
 )
+from surefoot.engine import losses
 from surefoot.engine.effects import Raised, Stopped
 from surefoot.engine.tracebacks import traceback_text
 
@@ -38,6 +40,7 @@ __all__ = [
     "entered",
     "hook_ended",
     "key_failed",
+    "limit_unknown",
     "map_ended",
     "not_stopped",
     "not_stored",
@@ -52,7 +55,8 @@ DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 
 
 def entered(execution: Execution, effect: Enter) -> None:
-    """Say that a run entered a state, if that is worth a line."""
+    """Say that a run entered a state, if that is worth a line, and note what is lost by it."""
+    losses.note(execution, effect)
     level = _level(execution, effect)
     if level >= execution.session.voice(execution.is_task).threshold:
         _say(execution, level, _line(execution, effect))
@@ -151,6 +155,11 @@ def cache_unusable(execution: Execution, why: str) -> None:
 def not_stored(execution: Execution, why: str) -> None:
     """Its result could not be stored, and it goes on all the same, as the settings say."""
     _say(execution, WARNING, f"goes on, but {why}")
+
+
+def limit_unknown(execution: Execution, line: str) -> None:
+    """A limit that its code names is not there: it goes on without."""
+    _say(execution, WARNING, line)
 
 
 def runner_broke(execution: Execution, error: Exception) -> None:

@@ -6,13 +6,13 @@ A wait that could never end is refused. May import: core, interrupts, scope.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import MissingContextError, WouldDeadlock
+from surefoot.core.os.forks import THIS_PROCESS
 from surefoot.engine.interrupts import GateShut, Shelter, check_room, shelter_of, while_nobody_enters
 from surefoot.engine.scope import current
 
@@ -132,7 +132,7 @@ def refuse_inherited(execution: Execution) -> None:
     """Raise MissingContextError in a process forked from that of this submitted run, which does not go on here."""
     around = execution.around
     pool = None if around is None else around.pool
-    if pool is not None and pool.process != os.getpid():
+    if pool is not None and pool.process is not THIS_PROCESS.mark:
         raise MissingContextError(
             f"{execution.definition.kind} run {execution.run_name!r} belongs to a flow run of the process that this "
             "one was forked from.",

@@ -22,12 +22,13 @@ class Home:
     '/srv/surefoot/ledger.db'
     """
 
-    __slots__ = ("ledger_path", "path", "writers_path")
+    __slots__ = ("ledger_path", "path", "tag_limits_path", "writers_path")
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(os.path.expanduser(path))
         self.writers_path = os.path.join(self.path, "writers")
         self.ledger_path = os.path.join(self.path, "ledger.db")
+        self.tag_limits_path = os.path.join(self.path, "tag-limits.json")  # the tags that are limited, if any
 
     def __repr__(self) -> str:
         return f"Home({self.path!r})"

@@ -25,6 +25,7 @@ from surefoot.journal.budgets import Budgets
 from surefoot.journal.commands import Command, Ear
 from surefoot.journal.frames import FRAME_MAX
 from surefoot.journal.home import Home
+from surefoot.journal.wills import leave_will
 from surefoot.journal.writer import NoRoom, Stream, Writer
 
 __all__ = ["Budgets", "Recorder", "get_recorder"]
@@ -55,6 +56,7 @@ class Recorder:
         self.lost = 0  # run facts that could not be written
         self.after_exit: Callable[[], None] | None = None  # called when the process ended and all is written
         self._may_map = may_map
+        self._will: bytes | None = None
         self._has_told = False
         self._runs = Stream("runs")
         self._logs = Stream("logs")
@@ -129,6 +131,17 @@ class Recorder:
     def _folder(self) -> str | None:
         writer = self._writer
         return None if writer is None else writer.folder
+
+    def leave(self, will: bytes | None) -> None:
+        """Have this lie in the writer's folder, for whoever finds this process dead; None: nothing."""
+        with self._lock:
+            if will != self._will:
+                self._will = will
+                self._leave_will()
+
+    def _leave_will(self) -> None:
+        if self._writer is not None and self._will is not None:
+            leave_will(self._writer.folder, self._will)
 
     # --- opening and closing ----------------------------------------------------------------------------------------
 
@@ -206,6 +219,7 @@ class Recorder:
     def _open_writer(self) -> None:
         self._writer = Writer(self.home, self.budgets, (self._runs, self._logs), may_map=self._may_map)
         _open_recorders.add(self)
+        self._leave_will()
         _close_in_child_processes(self)
 
     # --- when a segment is full, or none is open --------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Index, Table, func, literal_column
 
-from surefoot.ledger.tables import flow_runs, flows, logs, metadata, task_runs
+from surefoot.ledger.tables import flow_runs, flows, limit_places, limit_rates, logs, metadata, task_runs
 
 __all__ = ["end_order", "is_unended", "metadata", "next_order", "start_order", "uneven"]
 
@@ -130,7 +130,25 @@ def _index_logs(count: int) -> None:
     )
 
 
+def _index_limits(count: int) -> None:
+    c = limit_places.c
+    limit_places.info["typical"] = (count, count, 1, 1)
+    # The weight stands in it so that adding up what is held reads the index alone.
+    line = (c.workspace_id, c.name, c.key, c.state, c.rank, c.number, c.weight)
+    _index("limit_places_in_line", *line, typical=(count, count, 500, 500, 250, 100, 1, 1))
+    owned = (c.workspace_id, c.owner, c.origin, c.state, c.granted_us)
+    _index("limit_places_of_process", *owned, typical=(count, count, 50, 50, 25, 1))
+    limit_rates.info["typical"] = (count, count, 100, 1)
+    _index(
+        "limit_rates_by_end",
+        limit_rates.c.workspace_id,
+        limit_rates.c.full_us,
+        typical=(count, count, 1),
+    )
+
+
 _index_flow_runs(100_000)
 _index_task_runs(1_000_000)
 _index_logs(10_000_000)
+_index_limits(1000)
 _index("flows_by_name", flows.c.workspace_id, flows.c.name, typical=(100, 100, 1), unique=True)

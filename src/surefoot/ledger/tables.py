@@ -35,6 +35,9 @@ __all__ = [
     "flow_runs",
     "flows",
     "leases",
+    "limit_places",
+    "limit_rates",
+    "limits",
     "lock_places",
     "logs",
     "meta",
@@ -49,7 +52,7 @@ __all__ = [
     "writers",
 ]
 
-HEAD: Final = "0005"  # the newest revision in migrations/versions
+HEAD: Final = "0006"  # the newest revision in migrations/versions
 WORKSPACE: Final = 0  # the default workspace, the only one until there are teams
 
 metadata = MetaData()
@@ -317,6 +320,64 @@ lock_places = Table(
     Column("watches", String(32), nullable=True),
     PrimaryKeyConstraint("workspace_id", "key", "number"),
     CheckConstraint("has_it IN (0, 1)", name="has_it_is_yes_or_no"),
+)
+
+# Limits on how much goes on at once (`interval_us` is null), or how often (it is the time after which one more may).
+limits = Table(
+    "limits",
+    metadata,
+    _workspace(),
+    _name(),
+    Column("slots", BigInteger, nullable=False),
+    _us("interval_us", null=True),
+    Column("is_active", SmallInteger, nullable=False),
+    Column("in_code", SmallInteger, nullable=False),  # code declared it, and nobody has set it since
+    _us("created_us"),
+    _us("updated_us"),
+    PrimaryKeyConstraint("workspace_id", "name"),
+    CheckConstraint("slots > 0", name="slots_are_some"),
+    CheckConstraint("is_active IN (0, 1) AND in_code IN (0, 1)", name="flags_are_yes_or_no"),
+)
+
+# Who holds slots of which limit (and key of it), and who waits for some: a row for each limit of whoever needs several.
+# Used are the slots of those that hold theirs, and nothing else: no counter can drift.
+limit_places = Table(
+    "limit_places",
+    metadata,
+    _workspace(),
+    _us("number"),  # of whoever asks, the same in all its rows: those who asked before have lower ones
+    _name(),
+    _text("key"),
+    Column("state", SmallInteger, nullable=False),  # 0 waits, 1 holds, 2 was not heard of in time
+    Column("rank", BigInteger, nullable=False),  # the lower, the sooner
+    Column("weight", BigInteger, nullable=False),
+    Column("lines", SmallInteger, nullable=False),  # how many rows it has
+    Column("stops", SmallInteger, nullable=False),  # once it is lost, its holder is to stop
+    _text("owner"),  # the process, as it shows in the home
+    _text("origin"),  # that home, if several share the ledger: who is there too can look whether the process lives
+    _us("lease_us"),  # after that it counts no more, by the ledger's clock
+    _us("lasts_us"),  # for how long it is renewed
+    _us("asked_us"),
+    _us("granted_us", null=True),
+    _id("run_id", null=True),
+    Column("is_task", SmallInteger, nullable=False),
+    _text("holder"),  # for people
+    PrimaryKeyConstraint("workspace_id", "number", "name"),
+    CheckConstraint("state IN (0, 1, 2) AND weight > 0", name="place_is_one"),
+    CheckConstraint("(state = 0) = (granted_us IS NULL)", name="only_granted_has_instant"),
+    sqlite_with_rowid=False,
+)
+
+# How much was taken of limits on how often: the instant at which all of it is paid back. One that is past says nothing.
+limit_rates = Table(
+    "limit_rates",
+    metadata,
+    _workspace(),
+    _name(),
+    _text("key"),
+    _us("full_us"),
+    PrimaryKeyConstraint("workspace_id", "name", "key"),
+    sqlite_with_rowid=False,
 )
 
 tombstones = Table(

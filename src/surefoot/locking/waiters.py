@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from surefoot.core.clock import get_clock
 from surefoot.engine.interrupts import Shelter
 
-__all__ = ["Steps", "Waiter", "block_on", "step_through"]
+__all__ = ["Steps", "Waiter", "block_on", "elsewhere", "step_through"]
 
 T = TypeVar("T")
 Steps = Generator[float | None, None, T]
@@ -95,7 +95,7 @@ async def step_through(make: Callable[[Waiter], Steps[T]], *, is_slow: bool) -> 
     """Take all steps without blocking the event loop. `is_slow`: the steps themselves go to a thread."""
     waiter = LoopWaiter()
     steps = make(waiter)
-    take: Callable[[Callable[[], Any]], Any] = _elsewhere if is_slow else _here
+    take: Callable[[Callable[[], Any]], Any] = elsewhere if is_slow else _here
     try:
         while True:
             is_over, value = await take(lambda: _step(steps))
@@ -118,7 +118,7 @@ async def _here(step: Callable[[], Any]) -> Any:
     return step()
 
 
-async def _elsewhere(step: Callable[[], Any]) -> Any:
+async def elsewhere(step: Callable[[], Any]) -> Any:
     """Call it in a thread. It is not left alone there: who is cancelled meanwhile waits for its end."""
     import asyncio
 

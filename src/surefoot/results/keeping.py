@@ -56,11 +56,16 @@ class Limits(msgspec.Struct, frozen=True):
 class _Pack:
     """An open pack: its segment, and the place that facts name."""
 
-    __slots__ = ("place", "segment")
+    __slots__ = ("append", "place", "segment")
 
     def __init__(self, place: str, segment: Segment) -> None:
         self.place = place
         self.segment = segment
+        self.append = segment.append if segment.is_mapped else _only_with_the_lock
+
+
+def _only_with_the_lock(_: bytes) -> int:
+    return 0
 
 
 _NO_PACK: Final = _Pack("", NO_SEGMENT)
@@ -89,6 +94,7 @@ class Keeper:
     ) -> None:
         self.flow_run_id = flow_run_id
         self.limits = limits or Limits()
+        self._most = self.limits.item_bytes
         self._home_path = os.path.abspath(os.path.expanduser(home_path))
         self._writer = writer_id
         self._may_map = may_map
@@ -128,12 +134,11 @@ class Keeper:
         except BaseException as error:
             return self._failed(error)
         size = len(raw)
-        if size > self.limits.item_bytes:
+        if size > self._most:
             return self._too_large(value)
         # Without the lock, or a thousand threads that once waited for it would go on to take turns, at 50 us each.
         pack = self._pack
-        segment = pack.segment
-        end = segment.append(raw) if segment.is_mapped else 0
+        end = pack.append(raw)
         if not end:
             with self._lock:
                 pack = self._pack

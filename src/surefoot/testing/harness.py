@@ -21,11 +21,17 @@ from surefoot.testing.clock import Clock
 
 __all__ = ["Harness", "test_harness"]
 
-# What a test must not inherit: where runs belong, and work that a process leaves to others at its end.
+# What a test must not inherit: where runs belong, who is told of them, and what a process leaves to others at its end.
 _HERE: Final = {
     "SUREFOOT_API_URL": "",
     "SUREFOOT_LEDGER_FOLD_AT_EXIT": "false",
     "SUREFOOT_LEDGER_URL": "",
+    "SUREFOOT_NOTIFY_FLOWS": "",
+    "SUREFOOT_NOTIFY_ON_CRASH": "",
+    "SUREFOOT_NOTIFY_ON_FAILURE": "",
+    "SUREFOOT_NOTIFY_ON_RECOVERY": "",
+    "SUREFOOT_NOTIFY_ON_SUCCESS": "",
+    "SUREFOOT_NOTIFY_TAGS": "",
     "SUREFOOT_PROFILE": "",
     "SUREFOOT_RESULTS_DEFAULT_STORAGE": "",
 }

@@ -1,6 +1,6 @@
 """What a setting's value may be: each kind reads text (environment, `.env`, command line) and TOML's own types alike.
 
-May import: core.delays.
+May import: core.delays, core.settings.notices (late).
 """
 
 from __future__ import annotations
@@ -9,18 +9,25 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any, Final, Generic, TypeVar
 
+import msgspec
+
 from surefoot.core.delays import DELAYS_MAX
 
 __all__ = [
     "BOOL",
     "DATABASE_URL",
     "DELAYS",
+    "EXPECT",
     "LEVEL",
     "NAMES",
     "PATH",
+    "RULES",
+    "TARGETS",
     "TEXT",
     "URL",
+    "ZONE",
     "Kind",
+    "Unusable",
     "choice",
     "number",
     "optional",
@@ -38,11 +45,22 @@ class Kind(Generic[T]):
     (True, 1000, ['botocore', 'urllib3'], [1, 10, 100])
     """
 
-    __slots__ = ("expected", "read")
+    __slots__ = ("expected", "is_table", "read")
 
-    def __init__(self, expected: str, read: Callable[[Any], T]) -> None:
+    def __init__(self, expected: str, read: Callable[[Any], T], *, is_table: bool = False) -> None:
         self.expected = expected
         self.read = read
+        self.is_table = is_table  # what stands below its name is its own
+
+
+class Unusable(ValueError):
+    """A value that is none, said more precisely: `where` within the setting, what is wrong, and what to do."""
+
+    def __init__(self, where: str, what: str, do: str) -> None:
+        super().__init__(what)
+        self.where = where
+        self.what = what
+        self.do = do
 
 
 def text_of(value: object) -> str:
@@ -57,6 +75,8 @@ def text_of(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         return ",".join(map(text_of, value))
+    if isinstance(value, dict):
+        return msgspec.json.encode(value).decode() if value else ""
     return str(value)
 
 
@@ -176,6 +196,33 @@ def _database_url(raw: Any) -> str:
     return url
 
 
+# What messages are sent by is looked at only where somebody sets it.
+
+
+def _targets(raw: Any) -> list[str]:
+    from surefoot.core.settings.notices import read_targets
+
+    return read_targets(raw)
+
+
+def _rules(raw: Any) -> dict[str, dict[str, list[str]]]:
+    from surefoot.core.settings.notices import read_rules
+
+    return read_rules(raw)
+
+
+def _expect(raw: Any) -> dict[str, str]:
+    from surefoot.core.settings.notices import read_expect
+
+    return read_expect(raw)
+
+
+def _zone(raw: Any) -> str:
+    from surefoot.core.settings.notices import read_zone
+
+    return read_zone(raw)
+
+
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 BOOL: Final = Kind("true or false", _bool)
@@ -186,3 +233,7 @@ DATABASE_URL: Final = Kind("postgresql://USER:PASSWORD@SERVER/DATABASE or sqlite
 LEVEL: Final = Kind(f"one of {', '.join(_LEVELS)}", _level)
 NAMES: Final = Kind("names, separated by commas", _names)
 DELAYS: Final = Kind(f"a number of seconds, or a list of up to {DELAYS_MAX} such as 1,10,100", _delays)
+TARGETS: Final = Kind("URLs such as smtp://MAIL-SERVER?to=ADDRESS or https://SERVER/PATH, in a list", _targets)
+RULES: Final = Kind("a table for each name, of lists of URLs by event", _rules, is_table=True)
+EXPECT: Final = Kind('a time for each flow, such as "07:00" or "07:00 mon-fri"', _expect, is_table=True)
+ZONE: Final = Kind("a time zone such as Europe/Vienna", _zone)

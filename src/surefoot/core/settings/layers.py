@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from surefoot.core.errors import SettingsError
-from surefoot.core.settings.kinds import PATH
+from surefoot.core.settings.kinds import PATH, Unusable
 from surefoot.core.settings.table import (
     PREFIX,
     TABLE,
@@ -79,10 +79,15 @@ def flatten(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
     {'logging.level': 'DEBUG', 'api.url': ''}
     """
     for key, value in table.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and not _is_table(above + key):
             yield from flatten(value, f"{above}{key}.")
         else:
             yield above + key, value
+
+
+def _is_table(key: str) -> bool:
+    setting = find_setting(key)
+    return setting is not None and setting.kind.is_table
 
 
 def judge(layer: Layer) -> Judged:
@@ -102,6 +107,10 @@ def judge(layer: Layer) -> Judged:
             try:
                 value = setting.kind.read(raw)
                 values[setting.path] = _located(value, setting, layer) if setting.kind is PATH else value
+            except Unusable as error:
+                problems.append(
+                    Problem(_place(layer, key + error.where), key, key + error.where + error.what, error.do)
+                )
             except (ValueError, OverflowError):
                 # A variable that is set to nothing is how shells and compose files say "not set".
                 if raw != "" or layer.kind not in ("environment", "dotenv"):
@@ -220,7 +229,7 @@ def _line_of(layer: Layer, key: str) -> int:
 
 
 def _default(setting: Setting[Any]) -> Any:
-    return list(setting.default) if isinstance(setting.default, list) else setting.default
+    return setting.default.copy() if isinstance(setting.default, list | dict) else setting.default
 
 
 def _located(path: str, setting: Setting[Any], layer: Layer) -> str:

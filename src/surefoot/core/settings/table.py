@@ -16,11 +16,15 @@ from surefoot.core.settings.kinds import (
     BOOL,
     DATABASE_URL,
     DELAYS,
+    EXPECT,
     LEVEL,
     NAMES,
     PATH,
+    RULES,
+    TARGETS,
     TEXT,
     URL,
+    ZONE,
     Kind,
     choice,
     number,
@@ -200,6 +204,23 @@ class Ledger(Group):
     fold_at_exit_hours = Setting(number(), 12, "It is due when it was last done so long ago.")
 
 
+class Notify(Group):
+    """`notify.*`"""
+
+    on_failure = Setting(TARGETS, [], "Where a message goes when a flow run failed.", secret=True)
+    on_crash = Setting(TARGETS, [], "The same when one crashed; if empty, as `notify.on_failure`.", secret=True)
+    on_recovery = Setting(TARGETS, [], "The same when one completed after one that failed or crashed.", secret=True)
+    on_success = Setting(TARGETS, [], "The same when one completed.", secret=True)
+    flows = Setting(RULES, {}, "The same four for single flows: `[notify.flows.NAME]`.", secret=True)
+    tags = Setting(RULES, {}, "The same four for runs with a tag: `[notify.tags.NAME]`.", secret=True)
+    timeout_seconds = Setting(
+        number(least=0.1), 10, "How long a process that ends waits for its messages to be sent, at most."
+    )
+    burst_seconds = Setting(number(), 60, "For so long after a message, more of the same are gathered into one.")
+    expect = Setting(EXPECT, {}, "Until when each day a run of a flow has to have completed, for `surefoot watch`.")
+    timezone = Setting(optional(ZONE), None, "Where these times are; if empty, in the machine's own time zone.")
+
+
 class Retention(Group):
     """`retention.*`"""
 
@@ -223,6 +244,7 @@ class Settings(Group):
     journal = Journal()
     results = Results()
     ledger = Ledger()
+    notify = Notify()
     retention = Retention()
 
     profile: str

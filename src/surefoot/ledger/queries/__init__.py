@@ -11,6 +11,17 @@ from surefoot.ledger.queries.failures import list_failures
 from surefoot.ledger.queries.find import find_flow_run, find_run, find_task_run, flow_run_id_of
 from surefoot.ledger.queries.flow_runs import list_flow_runs
 from surefoot.ledger.queries.flows import list_flows
+from surefoot.ledger.queries.limits import (
+    Standing,
+    find_limit,
+    granted_since,
+    limited_tags,
+    lines_in_use,
+    list_limit_places,
+    list_limits,
+    look_at_lines,
+    standing_of,
+)
 from surefoot.ledger.queries.logs import list_logs
 from surefoot.ledger.queries.results import find_result, list_results
 from surefoot.ledger.queries.states import list_states
@@ -18,23 +29,32 @@ from surefoot.ledger.queries.task_runs import list_task_runs
 from surefoot.ledger.queries.why import explain
 
 __all__ = [
+    "Standing",
     "above",
     "asked_again",
     "count_task_runs",
     "earlier_runs_of",
     "explain",
     "find_flow_run",
+    "find_limit",
     "find_result",
     "find_run",
     "find_task_run",
     "flow_run_id_of",
+    "granted_since",
     "last_unsuccessful",
+    "limited_tags",
+    "lines_in_use",
     "list_failures",
     "list_flow_runs",
     "list_flows",
+    "list_limit_places",
+    "list_limits",
     "list_logs",
     "list_results",
     "list_states",
     "list_task_runs",
+    "look_at_lines",
     "retryable_of",
+    "standing_of",
 ]

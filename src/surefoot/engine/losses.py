@@ -1,0 +1,179 @@
+"""Losses: what failed first in a flow run and what it blocked, noted for the message that tells of it.
+
+Costs something only where a task fails; and at the end of an outermost flow run, if the settings name somebody to tell,
+or something waits in the home's outbox. The messages themselves are another room's, behind a door. May import: core.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from surefoot.core.errors import TerminationSignal
+from surefoot.core.ids import to_text
+from surefoot.core.os.host import host_name
+from surefoot.core.os.signals import GATE
+from surefoot.core.settings import Settings
+from surefoot.core.states import COMPLETED, CRASHED, FAILED, RUNNING
+
+if TYPE_CHECKING:
+    from surefoot.engine.effects import Enter
+    from surefoot.engine.execution import Execution
+    from surefoot.notify.notices import Event, Notice
+
+__all__ = ["Losses", "note", "send_waiting", "tell_end", "wait", "will_of"]
+
+_KEPT_MAX: Final = 100  # failed task runs, of which one is the cause
+_BLOCKED_MAX: Final = 1000  # names of tasks
+_TOLD_MAX: Final = 10
+_TEXT_MAX: Final = 1000
+_GENERAL: Final = ("on_failure", "on_crash", "on_recovery", "on_success")
+_lock: Final = threading.Lock()
+
+
+class Losses:
+    """Of one attempt of an outermost flow run."""
+
+    __slots__ = ("blocked", "failed")
+
+    def __init__(self) -> None:
+        self.failed: dict[bytes, tuple[str, str, int]] = {}  # run -> its task, why, after how many retries
+        self.blocked: dict[str, int] = {}  # what did not run because of others, and how often
+
+
+def note(execution: Execution, effect: Enter) -> None:
+    """A run has entered a state that is worth a look."""
+    kind = effect.state_type
+    if kind is not FAILED and kind is not CRASHED:
+        if kind is RUNNING and execution.parent is None and execution.flow is execution:
+            execution.flow.losses = None  # of an earlier attempt
+        return
+    flow = execution.flow
+    if flow is None or execution.parent is None:
+        return
+    while flow.parent is not None and flow.parent.flow is not None:
+        flow = flow.parent.flow
+    name = execution.definition.name
+    with _lock:
+        losses = flow.losses
+        if losses is None:
+            losses = flow.losses = Losses()
+        if effect.state_name == "NotReady" and effect.cause_id is not None:
+            if name in losses.blocked or len(losses.blocked) < _BLOCKED_MAX:
+                losses.blocked[name] = losses.blocked.get(name, 0) + 1
+        elif execution.is_task and len(losses.failed) < _KEPT_MAX:
+            losses.failed[execution.run_id] = name, (effect.message or "")[:_TEXT_MAX], max(execution.attempt - 1, 0)
+
+
+def tell_end(execution: Execution) -> None:
+    """An outermost flow run has ended: have those told who are to be told. Raises nothing, and does not wait."""
+    settings = execution.session.settings
+    if not _tells(settings) or not execution.session.records:
+        return
+    event: Event
+    kind = execution.state_type
+    if kind is COMPLETED:
+        event = "success"
+    elif kind is FAILED:
+        event = "failure"
+    elif kind is CRASHED and not (_is_interrupted(execution) and _is_somebody_there()):
+        event = "crash"
+    else:
+        return
+    from surefoot.notify.desk import tell
+    from surefoot.notify.notices import rules_of
+
+    try:
+        tell(settings.home, rules_of(settings), _notice(execution, event), execution.tags)
+    except Exception as error:  # whatever it is: no run may fail because a message could not go
+        _say(error)
+
+
+def _tells(settings: Settings) -> bool:
+    notify = settings.notify
+    return bool(
+        notify.on_failure or notify.on_crash or notify.on_recovery or notify.on_success or notify.flows or notify.tags
+    )
+
+
+def _is_interrupted(execution: Execution) -> bool:
+    return isinstance(execution.data, (KeyboardInterrupt, TerminationSignal)) or isinstance(
+        GATE.arrived, (KeyboardInterrupt, TerminationSignal)
+    )
+
+
+def _is_somebody_there() -> bool:
+    """Whether whoever stopped the run sits before it, and knows."""
+    try:
+        return hasattr(sys, "ps1") or "ipykernel" in sys.modules or sys.stdin.isatty()
+    except (AttributeError, ValueError):
+        return False  # there is no stdin, or it was closed
+
+
+def _notice(execution: Execution, event: Event) -> Notice:
+    from surefoot.notify.notices import Notice
+
+    flow = execution.flow
+    assert flow is not None
+    settings = execution.session.settings
+    notice = Notice(
+        id=f"{execution.run_id.hex()}-{execution.epoch}",
+        event=event,
+        flow=execution.definition.name,
+        at_us=execution.at_us,
+        run=execution.run_name,
+        run_id=to_text(execution.run_id),
+        reason=(execution.message or "")[:_TEXT_MAX],
+        began_us=execution.start_us or 0,
+        took_s=execution.ran_us / 1e6,
+        retries=max(execution.attempt - 1, 0),
+        host=host_name(),
+        home=settings.home if settings.source_of("home") is not None else "",
+        can_go_on=event != "success" and flow.can_be_started_again,
+    )
+    losses = flow.losses
+    if losses is None or event == "success":
+        return notice
+    cause = losses.failed.get(execution.cause_id or b"")
+    if cause is not None:
+        notice.task, notice.reason, notice.retries = cause
+    ranked = sorted(losses.blocked.items(), key=lambda pair: -pair[1])
+    notice.blocked = tuple(ranked[:_TOLD_MAX])
+    return notice
+
+
+def _say(error: Exception) -> None:
+    try:
+        sys.stderr.write(f"surefoot: a message could not be prepared: {type(error).__name__}: {error}\n")
+    except (AttributeError, OSError, ValueError):
+        pass  # there is no stderr, or it was closed
+
+
+def will_of(settings: Settings) -> bytes | None:
+    """Who is to be told should this process die, for whoever finds it dead; None if nobody is."""
+    if not _tells(settings):
+        return None
+    notify = settings.notify
+    general: dict[str, Any] = {key: getattr(notify, key) for key in _GENERAL}
+    rules = {"general": general, "flows": notify.flows, "tags": notify.tags}
+    return msgspec.json.encode({**rules, "burst_s": notify.burst_seconds, "timeout_s": notify.timeout_seconds})
+
+
+def send_waiting(settings: Settings) -> None:
+    """Have sent what other processes had to leave in the home."""
+    if os.path.isdir(os.path.join(settings.home, "notices")):
+        from surefoot.notify.desk import send_waiting as send
+        from surefoot.notify.notices import rules_of
+
+        send(settings.home, rules_of(settings))
+
+
+def wait() -> None:
+    """The process ends without `atexit`: wait for its messages, if there are any."""
+    desk: Any = sys.modules.get("surefoot.notify.desk")
+    if desk is not None:
+        desk.wait()

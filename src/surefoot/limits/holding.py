@@ -1,0 +1,333 @@
+"""Holding: the blocks in which slots of limits are held, for `with` and `async with` alike.
+
+May import: core, engine, locking, desk, taking.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+from surefoot.core.errors import BadInput, ConcurrencySlotLostError, ConfigurationError
+from surefoot.core.limits import LEASE_S_MAX, LEASE_S_MIN, Answer, Asked, LimitKey
+from surefoot.core.os.host import host_name
+from surefoot.engine import commands
+from surefoot.engine.interrupts import GateShut
+from surefoot.engine.scope import current
+from surefoot.engine.sketching import sketcher
+from surefoot.engine.telling import limit_unknown
+from surefoot.limits.desk import Desk, Ticket, desk
+from surefoot.limits.taking import FIRST, taking
+from surefoot.locking.waiters import Steps, Waiter, block_on, elsewhere, step_through
+
+__all__ = [
+    "Holding",
+    "LimitOptionError",
+    "checked_count",
+    "checked_names",
+    "checked_seconds",
+    "short_key",
+    "tell_unknown",
+]
+
+_NAME_CHARS: Final = 200
+_KEY_CHARS: Final = 400  # an index of PostgreSQL takes 2,700 bytes
+_SLOTS_MAX: Final = 1_000_000_000
+
+
+class LimitOptionError(BadInput, ValueError):
+    """A name, a number or a time that a limit cannot have."""
+
+
+class _Held(NamedTuple):
+    """Slots that are held in this context, and by what: a thread, and a task of an event loop in it."""
+
+    by: Holding
+    ticket: Ticket
+    desk: Desk
+    thread: int
+    task: Any
+    is_lost: list[str]
+
+
+_held: ContextVar[tuple[_Held, ...]] = ContextVar("surefoot_slots", default=())
+
+
+class Holding:
+    """A block in which slots are held. Made by `concurrency` and `limit`; can be entered again and again."""
+
+    def __init__(
+        self,
+        keys: Sequence[LimitKey],
+        occupy: int,
+        timeout_seconds: float | None,
+        max_retries: int | None,
+        lease_duration: float,
+        strict: bool,
+        holder: Any,
+        raise_on_lease_renewal_failure: bool | None,
+        priority: int,
+        declared: int | None = None,
+    ) -> None:
+        self._keys = tuple(dict.fromkeys(keys))
+        self._occupy = checked_count(occupy, "occupy")
+        self._timeout_s = checked_seconds(timeout_seconds, "timeout_seconds")
+        self._may_wait = _checked_retries(max_retries)
+        self._lease_us = _checked_lease(lease_duration)
+        self._strict = strict
+        self._holder = _holder_name(holder)
+        self._stops = strict if raise_on_lease_renewal_failure is None else raise_on_lease_renewal_failure
+        if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > _SLOTS_MAX:
+            raise LimitOptionError(f"priority of a limit is {priority!r}.", do="Pass a whole number, such as 10.")
+        self._rank = -priority
+        self._declared = None if declared is None else checked_count(declared, "slots")
+        if self._declared is not None and self._occupy > self._declared:
+            raise LimitOptionError(
+                f"occupy is {self._occupy}, of a limit that has {self._declared} slots.", do="Ask for fewer."
+            )
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{key.name}[{key.key}]" if key.key else key.name for key in self._keys)
+        return f"<slots of {names}>"
+
+    def __enter__(self) -> None:
+        if not self._is_needed():
+            return
+        with GateShut():
+            here = desk()
+        mine, before = _mine(), _held.get()
+        try:
+            block_on(self._taking(here, mine, lambda ticket, answer: self._has(here, ticket, answer)))
+        except BaseException:
+            if _held.get() is not before:  # it was interrupted just when it had got them
+                self.__exit__(None, None, None)
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        held = self._taken_out()
+        if held is not None:
+            with GateShut():
+                held.desk.give_back(held.ticket)
+            _raise_if_lost(held, error)
+
+    async def __aenter__(self) -> None:
+        if not self._is_needed():
+            return
+        here = await elsewhere(desk)
+        got: list[tuple[Ticket, Answer]] = []
+        make = self._taking(here, _mine(), lambda ticket, answer: got.append((ticket, answer)))
+        try:
+            await step_through(make, is_slow=True)
+            self._has(here, *got[0])
+        except BaseException:
+            if got:
+                await elsewhere(lambda: here.give_back(got[0][0]))
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        held = self._taken_out()
+        if held is not None:
+            await elsewhere(lambda: held.desk.give_back(held.ticket))
+            _raise_if_lost(held, error)
+
+    def _is_needed(self) -> bool:
+        return bool(self._keys) and sketcher() is None
+
+    def _taking(
+        self, here: Desk, mine: Sequence[_Held], got: Callable[[Ticket, Answer], None]
+    ) -> Callable[[Waiter], Steps[None]]:
+        return taking(here, self._maker(mine), self._timeout_s, self._may_wait, _counting(mine), got)
+
+    def _maker(self, mine: Sequence[_Held]) -> Callable[[Waiter], Ticket]:
+        execution = current()
+        is_nested = any(key in held.ticket.keys for held in mine for key in self._keys)
+        holder = self._holder
+        if not holder:
+            holder = f"pid {os.getpid()} on {host_name()}" if execution is None else execution.run_name
+        asked = Asked(
+            self._keys,
+            self._occupy,
+            FIRST if is_nested else self._rank,
+            self._lease_us,
+            "",
+            "",
+            holder,
+            None if execution is None else execution.run_id,
+            execution is not None and execution.is_task,
+            self._strict,
+            self._stops,
+            self._declared,
+        )
+        return lambda waiter: Ticket(asked, waiter)
+
+    def _has(self, here: Desk, ticket: Ticket, answer: Answer) -> None:
+        if answer.unknown:
+            tell_unknown(answer.unknown, "3")
+        if ticket.number is None:
+            return
+        lost: list[str] = []
+        held = _Held(self, ticket, here, threading.get_ident(), _task(), lost)
+        if self._stops:
+            ticket.lost = lambda: _stop(ticket, lost)
+        _held.set((*_held.get(), held))
+
+    def _taken_out(self) -> _Held | None:
+        """What this block holds, which it does no longer."""
+        all_held: tuple[_Held, ...] = _held.get()
+        held = next((each for each in reversed(all_held) if each.by is self), None)
+        if held is not None:
+            _held.set(tuple(each for each in all_held if each is not held))
+        return held
+
+
+def _stop(ticket: Ticket, lost: list[str]) -> None:
+    """The slots were lost: whoever holds them must not go on."""
+    names = ", ".join(key.name for key in ticket.keys)
+    why = f"its slots of the limit {names} were lost: nothing was heard of it in time"
+    lost.append(why)
+    run_id = ticket.asked.run_id
+    if run_id is not None:
+        commands.stop(run_id, why, ConcurrencySlotLostError(f"{ticket.asked.holder}: {why}."))
+
+
+def _raise_if_lost(held: _Held, error: BaseException | None) -> None:
+    if held.is_lost and error is None:
+        raise ConcurrencySlotLostError(
+            f"{held.ticket.asked.holder}: {held.is_lost[0]}.", do="Take a longer lease_duration, or leave strict out."
+        )
+
+
+def _mine() -> list[_Held]:
+    """What is held further out on this stack, and so is not given back before this block is over."""
+    all_held = _held.get()
+    if not all_held:
+        return []
+    thread, task = threading.get_ident(), _task()
+    return [
+        held
+        for held in all_held
+        if held.thread == thread
+        and held.task in (None, task)
+        and held.ticket.is_granted
+        and held.ticket.number is not None
+    ]
+
+
+def _counting(mine: Sequence[_Held]) -> Callable[[LimitKey], int]:
+    return lambda key: sum(held.ticket.asked.weight for held in mine if key in held.ticket.keys)
+
+
+def _task() -> Any:
+    asyncio: Any = sys.modules.get("asyncio")  # where it is not loaded, nothing is asynchronous
+    if asyncio is None:
+        return None
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+_told: set[str] = set()
+
+
+def tell_unknown(names: Sequence[str], example: str) -> None:
+    """Say once that limits are not there."""
+    new = [name for name in names if name not in _told]
+    if not new:
+        return
+    _told.update(new)
+    execution = current()
+    for name in new:
+        line = f"goes on without the limit {name!r}, which is not there. Make it: surefoot limit set {name} {example}"
+        if execution is None:
+            warnings.warn(line[0].upper() + line[1:], UserWarning, stacklevel=4)
+        else:
+            limit_unknown(execution, line)
+
+
+# -- what is passed
+
+
+def checked_names(names: Any) -> tuple[str, ...]:
+    """The names of limits. Raises BadInput for what is none."""
+    given = (names,) if isinstance(names, str) else names
+    try:
+        found = tuple(given)
+    except TypeError:
+        found = (given,)
+    for name in found:
+        if not isinstance(name, str) or not name.strip() or len(name) > _NAME_CHARS or not name.isprintable():
+            raise LimitOptionError(
+                f"The name of a limit is {name!r}.", do=f"Pass a text of at most {_NAME_CHARS} characters."
+            )
+    return found
+
+
+def short_key(key: Any) -> str:
+    """A key of a limit as it is kept. Raises BadInput for what is none."""
+    if key is None:
+        return ""
+    if not isinstance(key, str) or not key:
+        raise LimitOptionError(f"The key of a limit is {key!r}.", do="Pass a text: key=str(customer).")
+    if len(key) <= _KEY_CHARS and key.isprintable():
+        return key
+    from hashlib import blake2b  # a door: loading OpenSSL takes 3 ms
+
+    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    return f"{''.join(char for char in key[:_KEY_CHARS] if char.isprintable())}-{digest}"
+
+
+def checked_count(count: Any, what: str) -> int:
+    """A number of slots. Raises BadInput for what is none."""
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= _SLOTS_MAX:
+        raise LimitOptionError(f"{what} of a limit is {count!r}.", do="Pass a whole number above 0.")
+    return count
+
+
+def checked_seconds(seconds: Any, what: str) -> float | None:
+    """A time in seconds; None for no end of it. Raises BadInput for what is none."""
+    if seconds is None:
+        return None
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not is_number or not seconds >= 0:
+        raise LimitOptionError(f"{what} of a limit is {seconds!r}.", do="Pass a number of seconds, 0 or more.")
+    return None if seconds == float("inf") else float(seconds)
+
+
+def _checked_lease(seconds: Any) -> int:
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not is_number or not LEASE_S_MIN <= seconds <= LEASE_S_MAX:
+        raise LimitOptionError(
+            f"lease_duration of a limit is {seconds!r}.",
+            do=f"Pass a number of seconds from {LEASE_S_MIN:g} to {LEASE_S_MAX:g}.",
+        )
+    return int(seconds * 1e6)
+
+
+def _checked_retries(max_retries: Any) -> bool:
+    """Whether it may wait."""
+    if max_retries is None:
+        return True
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+        raise LimitOptionError(f"max_retries of a limit is {max_retries!r}.", do="Pass a whole number, 0 or more.")
+    return max_retries > 0
+
+
+def _holder_name(holder: Any) -> str:
+    if holder is None:
+        return ""
+    kind, its_id = getattr(holder, "type", None), getattr(holder, "id", None)
+    told = f"{kind} {its_id}" if kind is not None and its_id is not None else str(holder)
+    if not told.strip():
+        raise ConfigurationError("The holder of a limit is an empty text.", do="Pass a name, or leave it out.")
+    return told[:_NAME_CHARS]

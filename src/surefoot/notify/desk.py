@@ -1,0 +1,90 @@
+"""The desk: where whoever runs flows, or looks after a home, hands in what is to be told, and is done with it.
+
+Nothing that goes wrong here reaches a run: what cannot be written is sent all the same, what cannot be sent waits.
+May import: core, and all of this room.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Final
+
+from surefoot.notify.notices import Notice, Rules
+from surefoot.notify.outbox import outbox_path
+from surefoot.notify.postman import Postman
+
+__all__ = ["postman_of", "send_waiting", "tell", "wait"]
+
+_postmen: Final[dict[str, Postman]] = {}
+_lock: Final = threading.Lock()
+_at_exit: list[int] = []  # the processes in which `wait` is registered
+
+
+def postman_of(home: str, rules: Rules) -> Postman:
+    """Who sends the messages of a home in this process."""
+    with _lock:
+        found = _postmen.get(home)
+        if found is None:
+            found = _postmen[home] = Postman(home)
+            _register()
+        found.timeout_s, found.burst_s = rules.timeout_s, rules.burst_s
+        return found
+
+
+def _register() -> None:
+    if _at_exit:
+        return
+    _at_exit.append(os.getpid())
+    atexit.register(wait)
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        finalizers = sys.modules.get("multiprocessing.util")  # its children end without `atexit`
+        if finalizers is not None:
+            finalizers.Finalize(None, wait, exitpriority=-50)
+
+
+def tell(home: str, rules: Rules, notice: Notice, tags: Iterable[str]) -> None:
+    """Have those told of the end of a run who are to be told. Returns at once; raises nothing."""
+    postman = postman_of(home, rules)
+    hand_in = postman.bursts.completed if notice.event == "success" else postman.bursts.lost
+    try:
+        if hand_in(notice, rules, tags):
+            postman.hurry(notice.id)
+    except OSError:  # the home cannot be written, which may well be why the run failed
+        urls = rules.targets(notice.event, notice.flow, tags)
+        if urls:
+            postman.hurry_without_outbox(notice, urls)
+
+
+def send_waiting(home: str, rules: Rules) -> None:
+    """Have sent what other processes left in the home, if anything is due."""
+    if os.path.isdir(outbox_path(home)):
+        postman = postman_of(home, rules)
+        if postman.has_work():
+            postman.hurry()
+
+
+def wait() -> None:
+    """Return when the messages of this process are sent, or cannot be sent in time. What waits is said."""
+    for postman in list(_postmen.values()):
+        try:
+            left = postman.wait()
+        except KeyboardInterrupt:
+            left = postman.left()
+        if left:
+            _say(left)
+
+
+def _say(left: list[str]) -> None:
+    why = f" ({left[0]})" if left[0] else ""
+    what = "a message is" if len(left) == 1 else f"{len(left)} messages are"
+    try:
+        sys.stderr.write(
+            f"surefoot: {what} not sent yet{why}; the next process of this home tries again. See: surefoot notify ls\n"
+        )
+    except (AttributeError, OSError, ValueError):
+        pass  # there is no stderr, or it was closed

@@ -1,0 +1,265 @@
+"""A failing flow tells whom the settings name, before its process ends, with nothing to start."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.notify.conftest import Begun, Script
+from tests.notify.servers import Inbox, settings_file, words
+
+
+def _tell(folder: Path, *urls: str, more: str = "") -> None:
+    settings_file(folder, f"[notify]\non_failure = {json.dumps(list(urls))}\n{more}")
+
+
+def _outbox(home: Path) -> list[Path]:
+    return sorted((home / "notices" / "outbox").glob("*.json"))
+
+
+def _dead_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def test_a_failed_flow_sends_one_mail_before_its_process_ends(script: Script, tmp_path: Path, mail: Inbox) -> None:
+    _tell(tmp_path, f"smtp://127.0.0.1:{mail.port}?to=ada@example.com,bob@example.com")
+    script("backup.py", "fail")
+    [letter] = mail.arrived
+    assert letter["subject"] == "backup failed: upload: ConnectionError: connection refused"
+    assert letter["to"] == "ada@example.com, bob@example.com"
+    told = words(letter)
+    assert "The first that failed in it: upload" in told
+    assert "Why: ConnectionError: connection refused" in told
+    assert "Did not run because of it: report" in told
+    assert "surefoot why " in told
+    assert "surefoot flow-run retry " in told
+
+
+def test_the_commands_that_a_message_names_work(script: Script, tmp_path: Path, hook: Inbox) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    script("backup.py", "fail")
+    [told] = hook.arrived
+    command = next(line for line in told["text"].splitlines() if "surefoot why" in line).partition(": ")[2].split()
+    why = script(*command)
+    assert why.returncode == 0
+    assert "connection refused" in why.stdout
+
+
+def test_a_webhook_gets_a_document_with_all_that_is_told(script: Script, tmp_path: Path, hook: Inbox) -> None:
+    _tell(tmp_path, f"http://ada:s%3Acret@127.0.0.1:{hook.port}/hook")
+    script("backup.py", "fail")
+    [told] = hook.arrived
+    assert told["event"] == "failure"
+    assert (told["flow"], told["task"], told["reason"]) == ("backup", "upload", "ConnectionError: connection refused")
+    assert told["blocked"] == [{"task": "report", "runs": 1}]
+    assert told["text"].startswith(told["subject"])
+    assert hook.headers[0]["authorization"] == "Basic YWRhOnM6Y3JldA=="
+    assert hook.headers[0]["idempotency-key"] == told["id"]
+
+
+def test_a_flow_that_completes_tells_nothing_and_leaves_nothing(
+    script: Script, tmp_path: Path, home: Path, hook: Inbox
+) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    script("backup.py", "ok")
+    assert hook.connections == 0
+    assert not (home / "notices").exists()
+
+
+def test_the_first_that_completes_afterwards_tells_that_it_works_again(
+    script: Script, tmp_path: Path, hook: Inbox
+) -> None:
+    url = f"http://127.0.0.1:{hook.port}/hook"
+    _tell(tmp_path, url, more=f'on_recovery = ["{url}"]')
+    script("backup.py", "ok", "fail")
+    script("backup.py", "ok", "ok")
+    assert [told["event"] for told in hook.arrived] == ["failure", "recovery"]
+    assert "It had failed since " in hook.arrived[1]["text"]
+
+
+def test_a_success_is_told_to_those_who_ask_for_it(script: Script, tmp_path: Path, hook: Inbox) -> None:
+    settings_file(tmp_path, f'[notify]\non_success = ["http://127.0.0.1:{hook.port}/hook"]')
+    script("backup.py", "ok")
+    assert [told["subject"] for told in hook.arrived] == ["backup completed"]
+
+
+def test_what_is_said_of_a_flow_counts_before_what_is_said_of_all(script: Script, tmp_path: Path, hook: Inbox) -> None:
+    more = "[notify.flows.quiet]\non_failure = []\n"
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook", more=more)
+    script("backup.py", "fail", FLOW="quiet")
+    assert hook.connections == 0
+    script("backup.py", "fail", FLOW="loud")
+    assert [told["flow"] for told in hook.arrived] == ["loud"]
+
+
+def test_a_target_that_is_down_for_a_moment_is_tried_again(script: Script, tmp_path: Path, hook: Inbox) -> None:
+    hook.answers = [503, 429]
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    ended = script("backup.py", "fail")
+    assert len(hook.arrived) == 1
+    assert hook.connections == 3
+    assert "surefoot: a message" not in ended.stderr
+
+
+def test_what_cannot_be_sent_waits_and_goes_with_the_next_process(
+    script: Script, tmp_path: Path, home: Path, hook: Inbox
+) -> None:
+    hook.always = 404
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook/verysecret")
+    ended = script("backup.py", "fail")
+    assert ended.returncode == 0
+    assert f"a message is not sent yet (http://127.0.0.1:{hook.port}: 404" in ended.stderr
+    assert "verysecret" not in ended.stderr
+    [waiting] = _outbox(home)
+    listed = json.loads(script("surefoot", "notify", "ls", "-o", "json").stdout)
+    assert [each["status"] for each in listed] == ["waiting"]
+    assert "404" in listed[0]["why"]
+    assert "verysecret" not in json.dumps(listed)
+    hook.always = None
+    os.utime(waiting, (0, 0))  # the time of the next attempt has come
+    (tmp_path / "surefoot.toml").unlink()  # the next process need not know whom to tell
+    script("backup.py", "ok")
+    assert [told["flow"] for told in hook.arrived] == ["backup"]
+    assert not _outbox(home)
+
+
+def test_a_target_that_does_not_answer_holds_the_process_no_longer_than_the_settings_allow(
+    script: Script, tmp_path: Path, home: Path, hook: Inbox
+) -> None:
+    hook.silent.clear()
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook", more="timeout_seconds = 1\n")
+    begun_s = time.monotonic()
+    ended = script("backup.py", "fail")
+    assert time.monotonic() - begun_s < 8
+    assert "not sent yet" in ended.stderr
+    assert len(_outbox(home)) == 1
+
+
+def test_a_target_that_is_down_keeps_no_other_from_its_message(script: Script, tmp_path: Path, hook: Inbox) -> None:
+    dead = _dead_port()
+    _tell(
+        tmp_path,
+        f"smtp://127.0.0.1:{dead}?to=ada@example.com",
+        f"http://127.0.0.1:{hook.port}/hook",
+        more="timeout_seconds = 1\n",
+    )
+    ended = script("backup.py", "fail")
+    assert len(hook.arrived) == 1
+    assert "not sent yet" in ended.stderr
+    listed = json.loads(script("surefoot", "notify", "ls", "-o", "json").stdout)
+    assert [each["targets"] for each in listed] == [[f"smtp://127.0.0.1:{dead}"]]
+
+
+def test_many_failures_in_a_short_time_make_two_messages(script: Script, tmp_path: Path, hook: Inbox) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    script("backup.py", *["fail"] * 13)
+    assert [told["count"] for told in hook.arrived] == [1]
+    listed = json.loads(script("surefoot", "notify", "ls", "-o", "json").stdout)
+    assert [(each["status"], each["runs"]) for each in listed] == [("gathering", 12)]
+    assert script("surefoot", "notify", "send").returncode == 0
+    told = hook.arrived[1]
+    assert told["count"] == 12
+    assert told["subject"].startswith("backup failed 12 times: upload: ConnectionError")
+    assert told["reasons"] == [{"reason": "upload: ConnectionError: connection refused", "count": 12}]
+    assert len(told["flow_runs"]) == 10
+
+
+def test_a_burst_of_many_processes_makes_one_message(begun: Begun, tmp_path: Path, hook: Inbox) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    processes = [begun("backup.py", "fail") for _ in range(5)]
+    for process in processes:
+        process.communicate(timeout=60)
+    assert len(hook.arrived) == 1
+
+
+def test_a_burst_is_told_by_whoever_comes_when_it_is_over(script: Script, tmp_path: Path, hook: Inbox) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook", more="burst_seconds = 0.2\n")
+    script("backup.py", "fail", "fail")
+    script("backup.py", "ok")
+    assert sum(told["count"] for told in hook.arrived) == 2
+
+
+def test_a_process_that_is_killed_while_it_sends_loses_no_message(
+    begun: Begun, script: Script, tmp_path: Path, home: Path, hook: Inbox
+) -> None:
+    hook.silent.clear()
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    process = begun("backup.py", "fail")
+    assert hook.knocked.wait(20)
+    process.kill()
+    process.communicate(timeout=20)
+    assert len(_outbox(home)) == 1
+    hook.silent.set()
+    hook.wait()  # it had been sent to the end
+    script("backup.py", "ok")
+    assert {told["id"] for told in hook.arrived} == {hook.arrived[0]["id"]}
+    assert not _outbox(home)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('on_failure = ["smpt://mail?to=a@b.org"]', "Did you mean smtp://?"),
+        ('on_failure = ["smtp://mail"]', "names nobody to write to"),
+        ('on_failure = ["smtp://mail?too=a@b.org"]', "The nearest valid name is to."),
+        ('on_failure = ["smtp://ada:pa/ss@mail?to=a@b.org"]', "cannot be read"),
+        ('on_failure = ["smtp://ada:secret@mail?to=a@b.org&tls=no"]', "for all to read"),
+        ("on_failure = 3", "Expected URLs"),
+        ("on_failur = []", "The nearest valid name is notify.on_failure."),
+        ("[notify.flows.backup]\non_crsh = []", "The nearest valid name is on_crash."),
+        ('[notify.tags.prod]\non_crash = ["x"]', "notify.tags.prod.on_crash[0]"),
+        ('[notify.expect]\nbackup = "25:00"', "notify.expect.backup = '25:00' is no time of the day."),
+        ('timezone = "Mars"', "Expected a time zone"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_told_before_anything_runs(
+    script: Script, tmp_path: Path, text: str, told: str
+) -> None:
+    settings_file(tmp_path, f"[notify]\n{text}\n")
+    ended = script("backup.py", "ok")
+    assert ended.returncode == 1
+    assert told in ended.stderr.splitlines()[-1]
+    assert "secret" not in ended.stderr
+    assert "pa/ss" not in ended.stderr
+    checked = script("surefoot", "config", "validate")
+    assert checked.returncode == 2
+    assert told in checked.stderr
+
+
+def test_the_command_tests_all_targets(script: Script, tmp_path: Path, mail: Inbox, hook: Inbox) -> None:
+    _tell(tmp_path, f"smtp://127.0.0.1:{mail.port}?to=ada@example.com", f"http://127.0.0.1:{hook.port}/hook/verysecret")
+    done = script("surefoot", "notify", "test", "-o", "json")
+    assert done.returncode == 0
+    assert [(each["sent"], each["answer"]) for each in json.loads(done.stdout)] == [
+        (True, "accepted"),
+        (True, "200 OK"),
+    ]
+    assert mail.arrived[0]["subject"] == "Surefoot: a test message"
+    hook.always = 403
+    done = script("surefoot", "notify", "test", "-o", "json")
+    assert done.returncode == 5
+    told = json.loads(done.stdout)[1]
+    assert told["error"].startswith("403")
+    assert "verysecret" not in done.stdout
+
+
+def test_the_command_says_what_to_write_where_nobody_is_named(script: Script) -> None:
+    done = script("surefoot", "notify", "test")
+    assert done.returncode == 2
+    assert "on_failure" in done.stderr
+
+
+def test_a_message_that_waits_can_be_dropped(script: Script, tmp_path: Path, home: Path) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{_dead_port()}/hook", more="timeout_seconds = 0.1\n")
+    script("backup.py", "fail")
+    listed = json.loads(script("surefoot", "notify", "ls", "-o", "json").stdout)
+    assert script("surefoot", "notify", "rm", "nothing").returncode == 4
+    assert script("surefoot", "notify", "rm", listed[0]["id"]).returncode == 0
+    assert not _outbox(home)
