@@ -68,6 +68,7 @@ def ends(home: Path) -> dict[str, tuple[StateType, str, str | None]]:
 def nothing_is_left_over() -> Iterator[None]:
     """After each test: no alarm is set, and no exception is under way that would hit what comes next."""
     # Python passes over what is raised in these (others than ours have put them in), as in any finalizer.
+    gc.collect()  # so are callbacks of weak references to what other tests left
     callbacks = gc.callbacks[:]
     gc.callbacks.clear()
     yield
