@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import closing
 from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import pytest
 
 from surefoot import flow, task
+from surefoot.client import get_client
 from surefoot.core.states import COMPLETED, CRASHED, FAILED
 from surefoot.exceptions import TaskRunTimeoutError
 from tests.engine.concurrency import (  # noqa: F401  # two are fixtures
@@ -184,6 +188,62 @@ def test_an_abandoned_flow_lets_its_running_tasks_end_and_holds_up_nobody_meanwh
 
 
 # --- what goes in -----------------------------------------------------------------------------------------------------
+
+
+LEFT_TO_THE_END = """
+import atexit, gc
+gc.disable()
+atexit.register(gc.enable)  # the last of all
+import asyncio
+from surefoot import flow, task
+
+@task
+def one():
+    return 1
+
+class Circle:
+    pass
+
+def numbers_in_threads():
+    one.submit()
+    yield 1
+
+def numbers():
+    yield 1
+
+async def numbers_in_a_loop():
+    yield 1
+
+def dropped():
+    circle = Circle()
+    circle.itself, circle.generator = circle, flow({name})()
+    return next(circle.generator)
+
+async def dropped_in_a_loop():
+    circle = Circle()
+    circle.itself, circle.generator = circle, flow({name})()
+    return await anext(circle.generator)
+
+asyncio.run(dropped_in_a_loop()) if "loop" in "{name}" else dropped()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("numbers", "its generator was dropped before it was exhausted or closed"),
+        ("numbers_in_a_loop", "its generator was dropped before it was exhausted or closed"),
+        ("numbers_in_threads", "its process ended without ending it"),  # its threads go on no more
+    ],
+)
+def test_a_generator_that_is_found_dropped_as_the_interpreter_ends_holds_nothing_up(
+    name: str, why: str, home: Path
+) -> None:
+    program = subprocess.run([sys.executable, "-c", LEFT_TO_THE_END.replace("{name}", name)], timeout=60, check=False)
+    assert program.returncode == 0
+    with closing(get_client()) as client:
+        (run,) = client.flow_runs().results
+    assert (run.state_name, run.reason) == ("Abandoned", why)
 
 
 @KINDS

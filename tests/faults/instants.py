@@ -2,6 +2,7 @@
 
 `instants.py WHAT every STRIDE [COUNT]` raises Ctrl-C at every STRIDE-th step of the main thread, a function's call or
 return; at the first COUNT of these only, if that is told.
+`instants.py WHAT twice STRIDE AFTER` does so again when a few steps more have passed, AFTER at most.
 `instants.py WHAT random COUNT SHOTS` sends Ctrl-C from another thread after so many random delays, SHOTS times each.
 `instants.py WHAT killed COUNT SHOTS` sends SIGTERM likewise, each time to a process of its own.
 `instants.py WHAT cancelled STRIDE` has the outermost run cancelled at every STRIDE-th step of the main thread.
@@ -109,10 +110,29 @@ CALLS: dict[str, Callable[[], Any]] = {
 }
 
 
+class Flag:
+    """An event, which a signal in the midst of `raise_it` leaves in order; it does not leave one of `threading` so."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def raise_it(self) -> None:
+        if self._lock.locked():
+            self._lock.release()
+
+    def wait(self, seconds: float = -1) -> bool:
+        return self._lock.acquire(timeout=seconds)
+
+
+LEFT_BEHIND = "asyncio lost a step\n"  # said for each run that asyncio left for good: it ends with its process
 took_s = 0.0  # how long the call takes that is to be stopped
+came_to_a_shut_gate = False  # how the gate stood when the last signal was raised at a step
+comes_twice = False  # whether a second signal may come while asyncio is at what the first one asked for
+was_pressed_again = Flag()  # see `press_again`
 
 
-def shoot(shots: int, number: int, begins: threading.Event, is_over: threading.Event) -> None:
+def shoot(shots: int, number: int, begins: Flag, is_over: Flag) -> None:
     """Send signals to the main thread, after random delays."""
     main = threading.main_thread().ident
     assert main is not None
@@ -125,37 +145,30 @@ def shoot(shots: int, number: int, begins: threading.Event, is_over: threading.E
 
 def stop_at_random(call: Callable[[], Any], count: int, shots: int) -> None:
     for _ in range(count):
-        begins, is_over = threading.Event(), threading.Event()
+        begins, is_over = Flag(), Flag()
         args = (shots, signal.SIGINT, begins, is_over)
         shooter = threading.Thread(target=shoot, args=args, daemon=True)
+        signal.signal(signal.SIGINT, passed_over)  # one that came in a finalizer comes again, a moment later
         shooter.start()
         try:
-            begins.set()
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            begins.raise_it()
             checked(call)
-            is_over.set()
+            signal.signal(signal.SIGINT, passed_over)
         except KeyboardInterrupt:
-            is_over.set()  # it came before the call, or after it
-        wait_for(shooter)
+            signal.signal(signal.SIGINT, passed_over)  # it came before the call, or after it
+        is_over.raise_it()
+        shooter.join()
 
 
-def wait_for(shooter: threading.Thread) -> None:
-    """Wait for its end, whatever it has sent still; then nothing is on its way."""
-    is_shut = False
-    while not is_shut:
-        try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            is_shut = True
-        except KeyboardInterrupt:
-            continue
-    shooter.join()
-    while signal.sigtimedwait({signal.SIGINT}, 0) is not None:
-        pass
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+def passed_over(_number: int, _frame: FrameType | None) -> None:
+    """What a signal does that comes after the call: nothing."""
 
 
 def checked(call: Callable[[], Any]) -> None:
     """Call, and look at what comes out."""
     handlers: tuple[Any, ...] = ()
+    left_open = is_held = False
     try:
         try:
             call()
@@ -167,16 +180,18 @@ def checked(call: Callable[[], Any]) -> None:
         if frames[-1].name == "look":  # raised before a step that is about to be taken, or after one that was
             frames.pop()
             # The pure rooms of core leave nothing half done; and a gate that is about to be shut is open still.
-            file, step = frames[-1].filename, frames[-1].name
-            is_ours = "/surefoot/journal/" in file or ("/surefoot/core/os/" in file and step != "shut")
+            is_ours = came_to_a_shut_gate or "/surefoot/journal/" in frames[-1].filename
         # Until signals are taken over, and when they are given back, it is raised where it comes.
         is_on = any(frame.filename.endswith("/engine/outermost.py") for frame in frames)
         if is_ours and is_on and not {"install", "uninstall"} & {frame.name for frame in frames}:
             sys.stderr.write("It came where nothing may come:\n")
             traceback.print_exc()
-        for handler in handlers:
-            assert "surefoot" not in type(getattr(handler, "__self__", None)).__module__, handlers
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio's stays if it is interrupted at the very end
+        left_open = was_pressed_again.wait(0)  # asyncio left a run behind, which ends when the process does
+        # What left the loop in the midst of a step has that step in its hands until it is let go itself.
+        is_held = comes_twice and any(frame.name == "run_forever" for frame in frames)
+        if not is_held:
+            assert_given_back(handlers)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio's stays if it is hit at the very end
     except (RuntimeError, AttributeError, asyncio.CancelledError) as error:
         # asyncio breaks if it is hit in the midst before a run, or after it; or it tells its own cancellation.
         frames = traceback.extract_tb(error.__traceback__)
@@ -184,16 +199,28 @@ def checked(call: Callable[[], Any]) -> None:
             raise
         signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.collect()
+    if left_open:
+        GATE.forget()
+    if is_held:
+        assert_given_back((signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def stop_at_every_step(call: Callable[[], Any], stride: int, count: int = sys.maxsize) -> None:
-    left, step = 0, 0
-    while left <= 0 and step < stride * count:
+def assert_given_back(handlers: tuple[Any, ...]) -> None:
+    for handler in handlers:
+        assert "surefoot" not in type(getattr(handler, "__self__", None)).__module__, handlers
+
+
+def stop_at_every_step(call: Callable[[], Any], stride: int, count: int = sys.maxsize, after: int = 0) -> None:
+    step, came = 0, True
+    while came and step < stride * count:
         step += stride
-        left, has_begun = step, False
+        left, has_begun, came = step, False, False
+        again = 1 + step % after if after else 0  # so many steps later it comes for the second time
 
         def look(frame: FrameType, event: str, _arg: Any) -> None:
-            nonlocal left, has_begun
+            nonlocal left, has_begun, came, again
+            global came_to_a_shut_gate
             if event == "c_call":
                 return  # CPython lets nothing in there
             # What comes before a run is the business of Python, and of asyncio, which breaks if it is hit after one.
@@ -201,7 +228,10 @@ def stop_at_every_step(call: Callable[[], Any], stride: int, count: int = sys.ma
             has_begun = has_begun or file.endswith("/surefoot/engine/outermost.py")
             left -= has_begun and (GATE.is_installed or "/asyncio/" not in file)
             if not left:
-                sys.setprofile(None)
+                left, again, came = again, 0, True
+                if not left:
+                    sys.setprofile(None)
+                came_to_a_shut_gate = GATE.is_installed and not GATE.opened
                 signal.raise_signal(signal.SIGINT)
 
         def watched() -> None:
@@ -212,6 +242,10 @@ def stop_at_every_step(call: Callable[[], Any], stride: int, count: int = sys.ma
                 sys.setprofile(None)
 
         checked(watched)
+
+
+def stop_twice(call: Callable[[], Any], stride: int, after: int) -> None:
+    stop_at_every_step(call, stride, after=after)
 
 
 def cancel_at_every_step(call: Callable[[], Any], stride: int) -> None:
@@ -257,20 +291,23 @@ def cancel_at_every_step(call: Callable[[], Any], stride: int) -> None:
 
 def be_killed(call: Callable[[], Any], count: int, shots: int) -> None:
     global took_s
-    began = time.perf_counter()
-    child = os.fork()
-    if not child:
-        call()
-        os._exit(0)
-    os.waitpid(child, 0)
-    took_s = time.perf_counter() - began  # the first run of a process takes longer
+    tries: list[float] = []
+    for _ in range(5):  # the machine may have been at something else meanwhile
+        began = time.perf_counter()
+        child = os.fork()
+        if not child:
+            call()
+            os._exit(0)
+        os.waitpid(child, 0)
+        tries.append(time.perf_counter() - began)
+    took_s = min(tries)  # the first run of a process takes longer
     for _ in range(count):
         child = os.fork()
         if not child:
             try:
-                begins, never = threading.Event(), threading.Event()
+                begins, never = Flag(), Flag()
                 threading.Thread(target=shoot, args=(shots, signal.SIGTERM, begins, never), daemon=True).start()
-                begins.set()
+                begins.raise_it()
                 call()
                 signal.pause()
             finally:
@@ -278,6 +315,44 @@ def be_killed(call: Callable[[], Any], count: int, shots: int) -> None:
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), status
         assert os.WTERMSIG(status) == signal.SIGTERM, status
+
+
+def press_again() -> None:
+    """Send Ctrl-C for the third time, as whoever sits there would, where asyncio waits for ever.
+
+    Ctrl-C for the second time is raised by asyncio wherever it comes, perhaps when the loop has taken a task's step out
+    of its queue and not taken the step. Then `asyncio.run` waits, at its end, for a task that nothing wakes.
+    """
+    ident = threading.main_thread().ident
+    assert ident is not None
+    before: set[int] = set()
+    while True:
+        stuck = _stuck_in(sys._current_frames()[ident])
+        if stuck & before:
+            sys.stderr.write(LEFT_BEHIND)
+            was_pressed_again.raise_it()
+            signal.pthread_kill(ident, signal.SIGINT)
+        before = stuck
+        Flag().wait(0.5)
+
+
+def _stuck_in(frame: FrameType | None) -> set[int]:
+    """The tasks that asyncio waits for at its end, which wait for nothing, and for which nothing is to be done."""
+    while frame is not None and frame.f_code.co_name != "_cancel_all_tasks":
+        frame = frame.f_back
+    if frame is None or "to_cancel" not in frame.f_locals:
+        return set()
+    loop: Any = frame.f_locals["loop"]
+    tasks: set[Any] = frame.f_locals["to_cancel"]
+    if loop._ready or loop._scheduled:
+        return set()
+    return {id(task) for task in tasks if not task.done() and _is_over(task._fut_waiter)}
+
+
+def _is_over(awaited: Any) -> bool:
+    """Whether what a task awaits has ended, or all that it is gathered of."""
+    children = getattr(awaited, "_children", None)
+    return awaited is None or awaited.done() or bool(children and all(child.done() for child in children))
 
 
 def main(what: str, how: str, *numbers: str) -> None:
@@ -288,9 +363,14 @@ def main(what: str, how: str, *numbers: str) -> None:
     began = time.perf_counter()
     call()
     took_s = time.perf_counter() - began
+    global comes_twice
+    comes_twice = how == "twice" or (how == "random" and numbers[1] != "1")
+    if comes_twice:
+        threading.Thread(target=press_again, daemon=True).start()
     stops: dict[str, Callable[..., None]]
     stops = {
         "every": stop_at_every_step,
+        "twice": stop_twice,
         "random": stop_at_random,
         "killed": be_killed,
         "cancelled": cancel_at_every_step,

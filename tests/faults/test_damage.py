@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -192,3 +195,50 @@ def test_a_damaged_piece_of_the_journal_is_told_on_the_command_line(home: Path) 
     assert told.exit_code == 0
     assert "A piece of the journal is damaged" in told.stderr
     assert "Crashed" in told.stdout or "Abandoned" in told.stdout
+
+
+def test_a_row_whose_id_is_no_longer_what_it_was_is_damage(recorded: Path) -> None:
+    with closing(sqlite3.connect(recorded / "ledger.db")) as driver:
+        driver.execute("UPDATE flows SET id = randomblob(16)")
+        driver.commit()
+    with pytest.raises(LedgerDamaged, match="UNIQUE constraint failed"), closing(EmbeddedClient(recorded)) as client:
+        client.flow_runs()
+
+
+@pytest.mark.parametrize("runs", ["flow_runs", "task_runs"])
+@pytest.mark.parametrize("ask", ["id", "part of an id", "name", "states", "delete", "cancel"])
+def test_a_run_that_an_index_does_not_lead_to_is_damage_and_not_a_run_that_is_not_there(
+    recorded: Path, ask: str, runs: str
+) -> None:
+    with closing(EmbeddedClient(recorded)) as client:
+        is_task = runs == "task_runs"
+        run = (client.task_runs() if is_task else client.flow_runs()).results[0]
+    left_by_no_index(recorded / "ledger.db", runs)
+    with closing(EmbeddedClient(recorded)) as client:
+        find = client.find_task_run if is_task else client.find_flow_run
+        asks: dict[str, Callable[[], Any]] = {
+            "id": lambda: find(run.id),
+            "part of an id": lambda: find(run.id[:-3]),
+            "name": lambda: find(run.name),
+            "states": lambda: client.states(run.id),
+            "delete": lambda: (client.delete_task_runs if is_task else client.delete_flow_runs)([run.id]),
+            "cancel": lambda: (client.cancel_task_run if is_task else client.cancel_flow_run)(run.id),
+        }
+        with pytest.raises(LedgerDamaged, match=f"run {run.name!r} is in it"):
+            asks[ask]()
+
+
+def left_by_no_index(ledger: Path, runs: str) -> None:
+    """Have SQLite take the indexes of a table for empty ones: each gets the page at which another begins."""
+    with closing(sqlite3.connect(ledger)) as driver:
+        query = "SELECT name FROM sqlite_master WHERE tbl_name = ? AND type = 'index'"
+        names = [name for (name,) in driver.execute(query, (runs,))]
+        driver.execute("CREATE TABLE blank (id INTEGER)")
+        for name in names:
+            driver.execute(f"CREATE INDEX blank_{name} ON blank (id)")
+        page = dict(driver.execute("SELECT name, rootpage FROM sqlite_master"))
+        driver.execute("PRAGMA writable_schema=1")
+        for one, other in [(name, f"blank_{name}") for name in names]:
+            driver.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = ?", (page[other], one))
+            driver.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = ?", (page[one], other))
+        driver.commit()

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from surefoot import flow
 from surefoot.cli.app import app
 from surefoot.client import get_client
 from surefoot.client.embedded import EmbeddedClient
-from surefoot.core.errors import LedgerBusy
+from surefoot.client.resuming import EmbeddedEarlierRuns
+from surefoot.core.errors import LedgerBusy, Refused
 from surefoot.core.wire import FlowRun
+from surefoot.journal.recorder import get_recorder
 from surefoot.ledger import Ledger
 from tests.faults.kept import every_run
 from tests.faults.program import Program, program
@@ -132,3 +137,57 @@ def test_whoever_has_to_write_is_refused_after_the_wait_that_the_setting_says(ho
             holder.send(signal.SIGCONT)
             assert holder.end().status == 0
             ledger.make_durable()
+
+
+def a_failed_run() -> FlowRun:
+    @flow
+    def fails() -> None:
+        raise ValueError
+
+    fails(return_state=True)
+    get_recorder().close()
+    with closing(get_client()) as client:
+        (run,) = client.flow_runs().results
+    return run
+
+
+def delete(home: Path, run_id: str) -> Any:
+    with closing(EmbeddedClient(home, wait_s=0.1)) as client:
+        return client.delete_flow_runs([run_id]).flow_runs
+
+
+def cancel(home: Path, run_id: str) -> Any:
+    with closing(EmbeddedClient(home, wait_s=0.1)) as client, pytest.raises(Refused, match="has ended"):
+        client.cancel_flow_run(run_id)
+
+
+def retry(home: Path, run_id: str) -> Any:
+    with closing(EmbeddedEarlierRuns(str(home))) as earlier:
+        return earlier.retryable(run_id).epoch
+
+
+@pytest.mark.parametrize(("change", "answer"), [(delete, 1), (cancel, None), (retry, 1)])
+def test_what_changes_a_run_waits_for_a_stopped_process_longer_than_what_reads(
+    change: Callable[[Path, str], Any], answer: Any, home: Path
+) -> None:
+    run = a_failed_run()
+    with program(HOLDS["the ledger"], home) as holder, ThreadPoolExecutor(1) as thread:
+        holder.wait_until_stopped()
+        changing = thread.submit(change, home, run.id)
+        with pytest.raises(TimeoutError):
+            changing.result(timeout=3)  # a read would have answered by now, without what is not taken in
+        holder.send(signal.SIGCONT)
+        assert holder.end().status == 0
+        assert changing.result() == answer
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("command", ["delete", "cancel", "retry"])
+def test_a_command_that_changes_a_run_names_a_stopped_process_that_does_not_let_it(command: str, home: Path) -> None:
+    run = a_failed_run()
+    with program(HOLDS["the ledger"], home) as holder:
+        holder.wait_until_stopped()
+        told = CliRunner().invoke(app, ["flow-run", command, run.name, *([] if command == "retry" else ["--yes"])])
+        assert told.exit_code == 5, told.stderr
+        assert "[ledger-busy]" in told.stderr
+        assert f"process {holder.pid} on " in told.stderr

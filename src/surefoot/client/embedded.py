@@ -66,7 +66,7 @@ class EmbeddedClient:
     Args:
         home: the folder.
         wait_s: how long a read may spend on taking in what is new; the rest is told as `behind`.
-        busy_s: how long another process that writes into the ledger is waited for, at most.
+        busy_s: how long a change waits for another process that writes into the ledger; a read waits `wait_s` or 2 s.
         url: the ledger's database, which other homes may use too; None for a file in the home.
     """
 
@@ -74,6 +74,9 @@ class EmbeddedClient:
         self._home = Home(str(home))
         self._wait_s = wait_s
         self._busy_s = min(max(wait_s, _BUSY_S_MIN), busy_s)
+        self._change_busy_s = busy_s
+        self._url = url
+        self._changing: Ledger | None = None  # the same ledger, for changes
         self._behind = 0
         self._troubles: list[str] = []
         self._copy: LedgerCopy | None = None
@@ -204,12 +207,10 @@ class EmbeddedClient:
         return self._cancel(run_id, is_task=True)
 
     def _cancel(self, run_id: str, *, is_task: bool) -> Request:
-        self._take_in()  # the run's process may have died: then there is nothing to cancel
-        if self._why_copy is not None:
-            raise self._why_copy
+        ledger = self._ledger_to_change()  # the run's process may have died: then there is nothing to cancel
         raw, now_us = id_bytes(run_id), get_clock().now_us()
         who = f"{user_name()} (pid {os.getpid()} on {host_name() or 'this machine'})"
-        with self._ledger.decide() as tx:
+        with ledger.decide() as tx:
             asked = ask_to_cancel(tx, raw, who, now_us, is_task=is_task)
         command = Command(
             kind=CANCEL, run_id=raw.hex(), is_task=is_task, asked_by=asked.asked_by, asked_us=asked.asked_us
@@ -225,23 +226,36 @@ class EmbeddedClient:
 
     def delete_flow_runs(self, ids: Sequence[str]) -> Deleted:
         """Delete flow runs with all that is theirs. Raises NotFound and Refused."""
-        return self._delete(lambda found: self._ledger.delete_flow_runs(found), ids)
+        return self._delete(Ledger.delete_flow_runs, ids)
 
     def delete_task_runs(self, ids: Sequence[str]) -> Deleted:
         """Delete task runs with all that is theirs. Raises NotFound and Refused."""
-        return self._delete(lambda found: self._ledger.delete_task_runs(found), ids)
+        return self._delete(Ledger.delete_task_runs, ids)
 
-    def _delete(self, delete: Callable[[Sequence[bytes]], Removal], ids: Sequence[str]) -> Deleted:
-        self._take_in()
-        if self._why_copy is not None:
-            raise self._why_copy
-        removal = delete(ids_bytes(ids))
+    def _delete(self, delete: Callable[[Ledger, Sequence[bytes]], Removal], ids: Sequence[str]) -> Deleted:
+        removal = delete(self._ledger_to_change(), ids_bytes(ids))
         for run_id in removal.flow_runs:
             try:
                 cleaning.remove(self._home.path, run_id)
             except OSError as error:
                 self._troubles.append(f"Results of a deleted run stay: {error}. Try: surefoot results gc")
         return _deleted(removal.removed)
+
+    def _ledger_to_change(self) -> Ledger:
+        """The ledger, with all taken in, for what changes it: that waits longer for others than what only reads.
+
+        Raises LedgerBusy, and HomeUnwritable where there is but a copy of it.
+        """
+        if self._why_copy is None:
+            if self._changing is None:
+                self._changing = ledger_of(self._home, self._url, busy_s=self._change_busy_s)
+            with self._changing.decide():
+                pass  # from here on nobody holds it, so that what follows can take in all
+        self._take_in()
+        if self._changing is None or self._why_copy is not None:
+            assert self._why_copy is not None
+            raise self._why_copy
+        return self._changing
 
     def limits(self, *, limit: int = 200, after: str | None = None) -> Page[Limit]:
         """A page of limits, by name."""
@@ -286,6 +300,9 @@ class EmbeddedClient:
     def close(self) -> None:
         """Let go of the ledger."""
         self._ledger.close()
+        if self._changing is not None:
+            self._changing.close()
+            self._changing = None
         if self._copy is not None:
             self._copy.close()
 

@@ -31,10 +31,10 @@ _WAIT_S: Final = 30.0
 class EmbeddedEarlierRuns:
     """`EarlierRuns` on the ledger of a home, or on that at `url`."""
 
-    def __init__(self, home: str, url: str | None = None, *, lease_s: float = LEASE_S) -> None:
+    def __init__(self, home: str, url: str | None = None, *, lease_s: float = LEASE_S, busy_s: float = _WAIT_S) -> None:
         self._home = Home(home)
         self._home.ensure()
-        self._ledger = ledger_of(self._home, url)
+        self._ledger = ledger_of(self._home, url, busy_s=busy_s)
         self._lease_s = lease_s
         self._proof = partial(proof_of, self._home, self._ledger)
         self._holding: Holding | None = None
@@ -43,7 +43,7 @@ class EmbeddedEarlierRuns:
     def open(cls) -> Self:
         """That of the settings in force."""
         current = settings.refresh()
-        return cls(current.home, current.ledger.url)
+        return cls(current.home, current.ledger.url, busy_s=current.ledger.busy_timeout_seconds)
 
     def close(self) -> None:
         try:
@@ -105,6 +105,8 @@ class EmbeddedEarlierRuns:
 
     def _fold(self) -> None:
         # What is done already has to be known in full, however long that takes.
+        with self._ledger.decide():
+            pass  # whoever holds the ledger is waited for, as long as a write waits, and named
         before = None
         while True:
             behind = take_in(self._home, self._ledger, _WAIT_S).behind

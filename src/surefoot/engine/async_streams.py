@@ -15,7 +15,7 @@ from surefoot.engine.blocking import perform
 from surefoot.engine.calling import guarded
 from surefoot.engine.effects import Call, Closed, Next, Outcome, Returned
 from surefoot.engine.outermost import await_surrounded
-from surefoot.engine.streams import Stream
+from surefoot.engine.streams import Stream, come_again
 
 __all__ = ["AsyncRunGenerator"]
 
@@ -54,7 +54,13 @@ class AsyncRunGenerator(Stream, AsyncGenerator[Any, Any]):
             return
 
     def __del__(self) -> None:
-        self._abandon(None)  # the event loop closes the user's generator
+        try:
+            self._abandon(None)  # the event loop closes the user's generator
+        except KeyboardInterrupt:
+            try:
+                self._abandon(None)
+            finally:
+                come_again()
 
     def _comes_on(self) -> None:
         comes_on(self._execution)

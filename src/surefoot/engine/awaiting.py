@@ -20,17 +20,20 @@ from surefoot.engine.blocking import perform as perform_blocking
 from surefoot.engine.calling import LATE_GRACE_S, out_of_time, stopped_by
 from surefoot.engine.effects import (
     AskRetry,
+    AwaitSlots,
     Call,
     CallApart,
     Conclude,
     Effect,
     FindCached,
     Finish,
+    GiveSlotsBack,
     Hook,
     Keep,
     LookUp,
     NotReady,
     Outcome,
+    Queued,
     Raised,
     Resolve,
     Returned,
@@ -38,6 +41,7 @@ from surefoot.engine.effects import (
     Skipped,
     Sleep,
     Stopped,
+    TakeSlots,
     Undo,
     Verdict,
 )
@@ -342,6 +346,20 @@ async def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
     return outcome if type(outcome) is Stopped else execution.settle(effect, found)
 
 
+async def _take_slots(execution: Any, _effect: TakeSlots) -> Queued | Raised | Stopped | None:
+    taken: Queued | Raised | Stopped | None = await _elsewhere(execution, execution.limits.take)
+    return taken
+
+
+async def _await_slots(execution: Any, _effect: AwaitSlots) -> Stopped | None:
+    outcome = await guarded_await(execution, execution.limits.wait_in_loop())
+    return outcome if type(outcome) is Stopped else None
+
+
+async def _give_slots_back(execution: Any, _effect: GiveSlotsBack) -> None:
+    await _elsewhere(execution, execution.limits.give_back)
+
+
 async def _conclude(execution: Any, effect: Conclude) -> Verdict | Stopped:
     concluded: Verdict | Stopped = await execution.transaction.conclude_in_loop(
         effect.stop, effect.verdict, guarded_await
@@ -410,6 +428,9 @@ perform: dict[type[Effect], Callable[[Any, Any], Awaitable[Any]]] = {
     Resolve: _resolve,
     Call: _call,
     CallApart: _call_apart,
+    TakeSlots: _take_slots,
+    AwaitSlots: _await_slots,
+    GiveSlotsBack: _give_slots_back,
     Settle: _settle,
     Conclude: _conclude,
     Undo: _undo,

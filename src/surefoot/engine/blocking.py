@@ -16,6 +16,7 @@ from surefoot.engine import apart, telling
 from surefoot.engine.calling import guarded, guarded_by, run_coroutine
 from surefoot.engine.effects import (
     AskRetry,
+    AwaitSlots,
     Call,
     CallApart,
     Conclude,
@@ -23,6 +24,7 @@ from surefoot.engine.effects import (
     Enter,
     FindCached,
     Finish,
+    GiveSlotsBack,
     Hook,
     Keep,
     LetGo,
@@ -30,6 +32,7 @@ from surefoot.engine.effects import (
     NotReady,
     Outcome,
     Prepare,
+    Queued,
     Raised,
     Resolve,
     Returned,
@@ -37,6 +40,7 @@ from surefoot.engine.effects import (
     Skipped,
     Sleep,
     Stopped,
+    TakeSlots,
     Undo,
     Verdict,
 )
@@ -137,6 +141,20 @@ def _find_cached(execution: Execution, _effect: FindCached) -> Any:
 def _let_go(execution: Execution, _effect: LetGo) -> None:
     assert isinstance(execution, TaskExecution)
     execution.let_go()
+
+
+def _take_slots(execution: Any, _effect: TakeSlots) -> Queued | Raised | Stopped | None:
+    taken: Queued | Raised | Stopped | None = execution.limits.take()
+    return taken
+
+
+def _await_slots(execution: Any, _effect: AwaitSlots) -> Stopped | None:
+    outcome = guarded(execution, None, execution.limits.wait)
+    return outcome if type(outcome) is Stopped else None
+
+
+def _give_slots_back(execution: Any, _effect: GiveSlotsBack) -> None:
+    execution.limits.give_back()
 
 
 def _conclude(execution: Any, effect: Conclude) -> Verdict | Stopped:
@@ -242,6 +260,9 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     LookUp: _look_up,
     FindCached: _find_cached,
     LetGo: _let_go,
+    TakeSlots: _take_slots,
+    AwaitSlots: _await_slots,
+    GiveSlotsBack: _give_slots_back,
     Settle: _settle,
     Keep: keep,
     Conclude: _conclude,

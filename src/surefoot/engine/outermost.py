@@ -223,29 +223,33 @@ async def _await_outermost(execution: Execution, live: Callable[[Execution], Cor
             task.cancel()
 
     is_first = not GATE.is_installed
-    GATE.install(LOOP)
-    GATE.cancels.append(ask)
-    if is_first:
-        GATE.open(LOOP)
     failure: BaseException | None = None
-    try:
+    GATE.install(LOOP)
+    try:  # as soon as the loop goes on, Ctrl-C for the second time is raised wherever it comes
+        GATE.cancels.append(ask)
+        if is_first:
+            GATE.open(LOOP)
         _wakeup.begin(loop)
         value = await _await_shut(execution, live)
     except BaseException as error:  # raised again below, when the signals are given back
         failure = error
-    opened = GATE.shut()
+    opened, GATE.opened = (
+        GATE.opened,
+        SHUT,
+    )  # not by `shut`: at the start of a function a signal would be let in once more
     over = True
-    GATE.cancels.remove(ask)
+    if ask in GATE.cancels:
+        GATE.cancels.remove(ask)
     if GATE.terminated is not None:
         await _end_others(task)
     is_ours = asked and GATE.runner(SIGINT) is None and isinstance(GATE.arrived, KeyboardInterrupt)
     if isinstance(GATE.pending, KeyboardInterrupt) and GATE.leave_to_runner():
         GATE.drop(GATE.pending)
+    if GATE.is_last:
+        _wakeup.end()
     late = _conclude(execution)
     if GATE.is_installed:
         GATE.open(opened)
-    else:
-        _wakeup.end()
     if is_ours and (not told or isinstance(failure, asyncio.CancelledError)):
         # A loop without `asyncio.run`, whose KeyboardInterrupt it would be.
         if told:

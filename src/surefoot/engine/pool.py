@@ -21,6 +21,7 @@ from surefoot.core.states import CRASHED, FAILED, FINAL
 from surefoot.engine.blocking import perform
 from surefoot.engine.effects import (
     AskRetry,
+    AwaitSlots,
     Call,
     CallApart,
     Effect,
@@ -63,7 +64,7 @@ STOP_GRACE_S: Final = 5.0  # how long running tasks get to end once they were to
 INLINE_FRAMES_MAX: Final = 120
 _TOLD: Final = "its flow run ended first"
 
-PARKING: Final = frozenset({Resolve, Settle, Sleep})  # effects at which a life may be parked
+PARKING: Final = frozenset({AwaitSlots, Resolve, Settle, Sleep})  # effects at which a life may be parked
 AWAY: Final = object()  # instead of an outcome: the life is in other hands now
 _CALLING: Final = frozenset({Call, CallApart, Hook, AskRetry, FindCached, Prepare})  # effects that call the user's code
 
@@ -256,6 +257,8 @@ class Pool:
         """Let a life wait without a thread. Its outcome if there is nothing to wait for, else AWAY."""
         if type(effect) is Sleep:
             return self._park_asleep(execution, effect.seconds)
+        if type(effect) is AwaitSlots:
+            return self._park_for_slots(execution)
         if type(effect) is Settle:
             if type(effect.value) in PLAIN:
                 return perform[Settle](execution, effect)
@@ -303,6 +306,16 @@ class Pool:
             execution.thread = None
             execution.place = PARKED
             self._timers[execution] = call_later(get_clock().pause_s(seconds), lambda: self._woke(execution))
+        return AWAY
+
+    def _park_for_slots(self, execution: Any) -> Any:
+        with self._lock:
+            if execution.stop is not None:
+                return execution.stop
+            execution.resume = lambda: execution.stop
+            execution.thread = None
+            execution.place = PARKED
+        execution.limits.when_new(lambda: self.slots.put(execution, PARKED))
         return AWAY
 
     def _woke(self, execution: Execution) -> None:

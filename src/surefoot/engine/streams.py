@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Final
 
 from surefoot.core.clock import get_clock
-from surefoot.core.os.threads import THIS_THREAD
+from surefoot.core.os.threads import THIS_THREAD, can_start
 from surefoot.core.states import COMPLETED
 from surefoot.engine.blocking import perform
 from surefoot.engine.calling import guarded, out_of_time
@@ -27,7 +27,7 @@ from surefoot.engine.telling import stop_of
 from surefoot.engine.timers import call_later
 from surefoot.states import State
 
-__all__ = ["RunGenerator", "Stream"]
+__all__ = ["RunGenerator", "Stream", "come_again"]
 
 
 AGAIN_S: Final = 0.01
@@ -123,18 +123,26 @@ class Stream:
         """The consumer let go without a word. Called by the garbage collector, perhaps in the midst of our own code."""
         if self._is_over or not self._at_yield:
             return
-        self._is_over = True
         execution = self._execution
         ON.pop(execution.run_id, None)
         if isinstance(execution, FlowExecution) and execution.pool is not None:
             # Its tasks have to end first: that takes locks, and time. A thread starts no other while it holds a lock of
-            # `threading`, as whoever collects garbage may do.
-            _thread.start_new_thread(_end_in_a_thread, (execution, close))
+            # `threading`, as whoever collects garbage may do. Where none can be started any more, whoever reads next
+            # ends the run.
+            self._is_over = True
+            if can_start():
+                _thread.start_new_thread(_end_in_a_thread, (execution, close))
             return
-        try:
-            call_step(execution, lambda _: _end_abandoned(execution, close))
-        except KeyboardInterrupt:  # nothing can be raised out of a finalizer: it comes once more
-            call_later(AGAIN_S, _thread.interrupt_main)
+        call_step(execution, lambda _: self._end_abandoned(close))
+
+    def _end_abandoned(self, close: Callable[[], None] | None) -> None:
+        self._is_over = True
+        _end_abandoned(self._execution, close)
+
+
+def come_again() -> None:
+    """Nothing can be raised out of a finalizer: Ctrl-C comes once more, when it is over."""
+    call_later(AGAIN_S, _thread.interrupt_main)
 
 
 # The lives of the generators whose consumers' turn it is: kept here, so that the garbage collector, when it finds
@@ -195,7 +203,14 @@ class RunGenerator(Stream, Generator[Any, Any, Any]):
             return
 
     def __del__(self) -> None:
-        self._abandon(None if self._steps is None else self._steps.close)
+        close = None if self._steps is None else self._steps.close
+        try:
+            self._abandon(close)
+        except KeyboardInterrupt:
+            try:
+                self._abandon(close)
+            finally:
+                come_again()
 
     def _turn(self, name: str | None, *args: Any) -> Any:
         """Live from one yield to the next."""

@@ -17,6 +17,7 @@ from typing import Final
 
 from surefoot.core.clock import get_clock
 from surefoot.core.os.forks import after_fork_in_child
+from surefoot.core.os.threads import can_start
 
 __all__ = ["Timer", "call_later"]
 
@@ -70,7 +71,7 @@ class _Timers:
         self._coming.append(timer)  # first this, then the looks: the thread does these two in the other order
         if timer.due_us < self._wakes_us:
             self._wake()
-        if self._thread is None:
+        if self._thread is None and can_start():
             self._start()
         return timer
 

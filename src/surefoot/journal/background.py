@@ -1,13 +1,15 @@
 """Background: an action that a daemon thread does soon after it was asked for, once for all who asked meanwhile.
 
 `ask` may be called from anywhere: from a signal's handler or a finalizer that interrupts another `ask` as well. So no
-lock is taken here but by single calls into C. May import: nothing of ours.
+lock is taken here but by single calls into C. May import: core.os.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Lock, Thread, current_thread
+
+from surefoot.core.os.threads import can_start
 
 __all__ = ["Background"]
 
@@ -36,6 +38,9 @@ class Background:
         return self._thread is not None or self._start()
 
     def _start(self) -> bool:
+        if not can_start():
+            self._is_asked = False
+            return False
         self._thread = thread = Thread(target=self._run, name=self._name, daemon=True)
         try:
             thread.start()

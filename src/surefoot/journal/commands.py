@@ -18,6 +18,7 @@ import msgspec
 
 from surefoot.core.ids import new_id
 from surefoot.core.os.bells import BELL, Bell, ring
+from surefoot.core.os.threads import can_start
 
 __all__ = ["CANCEL", "COMMANDS", "Command", "Ear", "quieten", "send"]
 
@@ -92,7 +93,7 @@ class Ear:
         """Something is on that commands may come for."""
         with self._lock:
             self._is_asked = True
-            if self._is_on or self._closed.is_set():
+            if self._is_on or self._closed.is_set() or not can_start():
                 return
             self._is_on = True
         try:

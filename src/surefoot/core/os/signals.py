@@ -57,7 +57,7 @@ class MainGate(Gate):
         self._before: list[dict[int, Any]] = []  # the handlers that each run which nothing surrounds found
         self._is_runner_told = False
         self._bell: signal.Signals | None = None
-        self._waits_since_s = 0.0
+        self._waits_since_s = self._terminated_s = 0.0
         self._call: signal.Signals | None = None  # the signal by which other threads call this one
         self._called_for: Any = None  # what they want raised; it tells by `is_here()` whether here
         self.arrived: BaseException | None = None  # the last signal that came while installed
@@ -123,6 +123,11 @@ class MainGate(Gate):
     def is_installed(self) -> bool:
         return self._depth > 0
 
+    @property
+    def is_last(self) -> bool:
+        """Whether but one run is on that nothing of ours surrounds: when it ends, signals are given back."""
+        return self._depth == 1
+
     def forget(self) -> None:
         """In a forked child: the runs are the parent's, and signals do here what they did before."""
         if self._depth:
@@ -141,6 +146,8 @@ class MainGate(Gate):
     def _arrived(self, number: int, frame: FrameType | None) -> None:
         error: KeyboardInterrupt | TerminationSignal = KeyboardInterrupt()
         if number != signal.SIGINT:
+            if self.terminated is None:
+                self._terminated_s = time.monotonic()
             error = self.terminated = TerminationSignal(number)
             if self.reason is not None:
                 error.why, error.asked = self.reason
@@ -148,6 +155,8 @@ class MainGate(Gate):
         if self.opened == SHUT:
             self._wait(error, number)
         elif self.opened == LOOP or (self.opened == STEP and number == signal.SIGINT and self._runner_waits()):
+            if number != signal.SIGINT and time.monotonic() - self._terminated_s > _STUCK_S:
+                _stop_at_once(number)  # it cancelled what lives here, and that was not enough: see `_cancel`
             self._cancel(error, number, frame)
         else:
             raise error
@@ -160,8 +169,7 @@ class MainGate(Gate):
         if self.waker is not None:
             self.waker()
         if now_s - self._waits_since_s > _STUCK_S:
-            os.write(2, b"surefoot: stopped at once; the journal has what was recorded until now.\n")
-            die_of(number)
+            _stop_at_once(number)
 
     def _let_in(self) -> None:
         error = self.pending
@@ -178,7 +186,9 @@ class MainGate(Gate):
         runner = self.runner(number)
         if runner is not None:
             self._is_runner_told = True
-            runner(number, frame)  # when it is told once more, it raises KeyboardInterrupt at once
+            # When it is told once more, it raises KeyboardInterrupt at once. That may break a step of the loop off, and
+            # then asyncio waits for ever for the task whose step it was.
+            runner(number, frame)
         elif not sum(cancel() for cancel in self.cancels):  # each is told, not only the first
             raise error  # the loop was left for good, and its runs with it
 
@@ -326,6 +336,11 @@ def _is_running(runner: Any) -> bool:
 
 
 GATE: Final = MainGate()
+
+
+def _stop_at_once(number: int) -> None:
+    os.write(2, b"surefoot: stopped at once; the journal has what was recorded until now.\n")
+    die_of(number)
 
 
 def die_of(number: int) -> None:

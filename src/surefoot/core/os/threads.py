@@ -31,6 +31,7 @@ __all__ = [
     "LeftGate",
     "OutOfTime",
     "ThreadGate",
+    "can_start",
     "leave",
 ]
 
@@ -39,6 +40,13 @@ SHUT: Final = 0  # our own code: whatever comes waits
 LOOP: Final = 1  # the program's event loop: the runs in it are cancelled, nothing is raised
 STEP: Final = 2  # a step of the user's coroutine
 OPEN: Final = 3  # the user's function
+
+
+def can_start() -> bool:
+    """Whether a thread can be started. While the interpreter ends none goes on, and CPython 3.11 waits for ever for one
+    that is started; newer ones refuse (RuntimeError). Finalizers are called even then.
+    """
+    return not sys.is_finalizing()
 
 
 class OutOfTime(BaseException):

@@ -16,6 +16,7 @@ from surefoot.core.states import FINAL, StateType
 from surefoot.ledger.fold_runs import in_chunks
 from surefoot.ledger.removal import Removal, Removed, descend, open_below
 from surefoot.ledger.tables import WORKSPACE, flow_runs, logs, task_runs
+from surefoot.ledger.unindexed import check_no_run_is_lost
 
 __all__ = ["count_below", "deletion_of_flow_runs", "deletion_of_task_runs"]
 
@@ -105,6 +106,7 @@ def _check_there(connection: Connection, runs: Table, ids: Collection[bytes], no
         )
     for run_id in ids:
         if run_id not in there:
+            check_no_run_is_lost(connection, run_id, runs)
             raise NotFound(
                 f"No {noun} has the id {to_text(run_id)}.",
                 do=f"See those that there are: surefoot {noun.replace(' ', '-')} ls",

@@ -15,6 +15,7 @@ from surefoot.core.ids import to_text
 from surefoot.core.states import FINAL, StateType
 from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.tables import WORKSPACE, flow_runs, requests, task_runs
+from surefoot.ledger.unindexed import check_no_run_is_lost
 
 __all__ = ["CANCEL", "Asked", "ask_to_cancel", "forget_requests"]
 
@@ -39,6 +40,7 @@ def ask_to_cancel(connection: Connection, run_id: bytes, asked_by: str, now_us: 
     query = select(runs.c.name, runs.c.state_type, runs.c.state_name, runs.c.writer_id)
     row = connection.execute(query.where(runs.c.workspace_id == WORKSPACE, runs.c.id == run_id)).first()
     if row is None:
+        check_no_run_is_lost(connection, run_id, runs)
         raise NotFound(f"No {noun} has the id {to_text(run_id)}.", do="It may have been deleted a moment ago.")
     if StateType(row.state_type) in FINAL:
         raise Refused(

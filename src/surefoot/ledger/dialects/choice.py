@@ -60,6 +60,14 @@ class Dialect(Protocol):
         """Whether a column of JSON text, a list of strings, has each of `values`."""
         ...
 
+    def name_of_unindexed(
+        self, connection: Connection, runs: Table, ranges: Collection[tuple[str, Any, Any]]
+    ) -> str | None:
+        """The name of a run that the table itself has, within one of these ranges of columns; None if there is none,
+        or if the database sees to its indexes.
+        """
+        ...
+
     def now_us(self, connection: Connection) -> int:
         """The ledger's clock, which is the same for all who ask: microseconds since 1970, UTC."""
         ...

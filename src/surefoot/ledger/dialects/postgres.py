@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     MetaData,
+    Table,
     Text,
     any_,
     cast,
@@ -44,6 +45,7 @@ __all__ = [
     "insert_new",
     "make_durable",
     "make_tables",
+    "name_of_unindexed",
     "now_us",
     "reading",
     "space_of",
@@ -134,6 +136,11 @@ def _writing(connection: Connection, way: str) -> Connection:
 def among(column: Column[bytes], ids: Collection[bytes]) -> ColumnElement[bool]:
     """Whether a column of ids has one of these, which may be many: they go as one parameter."""
     return column == any_(literal(Ids(ids), IdArray()))
+
+
+def name_of_unindexed(connection: Connection, runs: Table, ranges: Collection[tuple[str, Any, Any]]) -> str | None:
+    """None: a server's pages have checksums, and it repairs its indexes itself."""
+    return None
 
 
 def has_all(column: Column[str], values: Iterable[str]) -> ColumnElement[bool]:

@@ -18,6 +18,7 @@ from surefoot.core.wire import FlowRun, TaskRun
 from surefoot.ledger.queries.flow_runs import whole_flow_run
 from surefoot.ledger.queries.task_runs import whole_task_run
 from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
+from surefoot.ledger.unindexed import check_not_lost
 
 __all__ = ["find_flow_run", "find_run", "find_task_run", "flow_run_id_of"]
 
@@ -63,23 +64,22 @@ def _found(
     connection: Connection, runs: Table, reference: str, read: Callable[[Connection, bytes], R | None]
 ) -> R | None:
     reference = reference.strip()
-    digits = reference.replace("-", "").lower()
-    is_prefix = _PREFIX.fullmatch(digits) is not None
-    if is_prefix and len(digits) == 32:
+    digits = _digits_of(reference)
+    if digits is not None and len(digits) == 32:
         run = read(connection, bytes.fromhex(digits))
         if run is not None:
             return run
     c = runs.c
     named = select(c.id).where(c.workspace_id == WORKSPACE, c.name == reference).order_by(c.id.desc()).limit(1)
     run_id = connection.execute(named).scalar()
-    if run_id is None and is_prefix:
+    if run_id is None and digits is not None:
         run_id = _by_prefix(connection, runs, reference, digits)
     return None if run_id is None else read(connection, run_id)
 
 
 def _by_prefix(connection: Connection, runs: Table, reference: str, digits: str) -> bytes | None:
     c = runs.c
-    low, high = bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
+    low, high = _range_of(digits)
     query = select(c.id, c.name).where(c.workspace_id == WORKSPACE, c.id.between(low, high)).order_by(c.id.desc())
     rows = connection.execute(query.limit(_SHOWN + 1)).all()
     if len(rows) > 1:
@@ -92,7 +92,24 @@ def _by_prefix(connection: Connection, runs: Table, reference: str, digits: str)
     return rows[0].id if rows else None
 
 
+def _digits_of(reference: str) -> str | None:
+    """The digits of an id, or of the beginning of one; None if it is neither."""
+    digits = reference.replace("-", "").lower()
+    return digits if _PREFIX.fullmatch(digits) is not None else None
+
+
+def _range_of(digits: str) -> tuple[bytes, bytes]:
+    return bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
+
+
+def _check_not_lost(connection: Connection, reference: str, tables: tuple[Table, ...]) -> None:
+    digits = _digits_of(reference)
+    by_id = [] if digits is None else [("id", *_range_of(digits))]
+    check_not_lost(connection, tables, [("name", reference, reference), *by_id])
+
+
 def _nowhere(connection: Connection, reference: str, noun: str, *tables: Table) -> NoReturn:
+    _check_not_lost(connection, reference.strip(), tables)
     names: dict[str, None] = {}
     for runs in tables:
         query = select(runs.c.name).where(runs.c.workspace_id == WORKSPACE).order_by(runs.c.id.desc()).limit(_RECENT)

@@ -12,6 +12,7 @@ from surefoot.ledger.fold_writers import end_of, load_writers
 from surefoot.ledger.history import Entry, illegal_steps, presumed_end, unpack
 from surefoot.ledger.queries.rows import id_bytes, state_of
 from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
+from surefoot.ledger.unindexed import check_no_run_is_lost
 
 __all__ = ["entries_of", "list_states"]
 
@@ -29,6 +30,7 @@ def list_states(connection: Connection, run_id: str) -> list[State]:
                 state_of(key, entry, is_task=table is task_runs, illegal=(entry.epoch, entry.n) in illegal)
                 for entry in entries_of(connection, history)
             ]
+    check_no_run_is_lost(connection, key, flow_runs, task_runs)
     raise NotFound(f"There is no run with the id {run_id}.", do="Look for it with: surefoot flow-run ls")
 
 
