@@ -63,7 +63,9 @@ class TaskExecution(Execution):
         if flow is not None:
             self.index = flow.next_index(key)
             if flow.keys is not None:
-                flow.identify(self, flow.keys, parent, args, kwargs)
+                flow.keys.identify(self, args, kwargs)
+                if flow._earlier_runs:
+                    flow.take_up(self)
         # Three digits tell runs of a small flow apart at a glance; their id tells all apart.
         self.run_name = f"{task.name}-{self.run_id.hex()[-3:]}"
         if wait_for is not None or kwargs or not PLAIN.issuperset(map(type, args)):
