@@ -215,6 +215,8 @@ def _finish(execution: Execution, effect: Finish) -> Stopped | None:
 
 
 def _hook(execution: Execution, effect: Hook) -> Stopped | None:
+    if execution.sealed:
+        return None  # its thread has come back to a run that has ended without it
     limit_s = HOOK_S if execution.stop is not None else None  # whoever asked for the end is waiting for it
     for fn in execution.definition.hooks[effect.kind]:
         outcome = guarded(execution, limit_s, called_hook, execution, fn)

@@ -143,7 +143,7 @@ class Lane:
                 outcome = await perform_awaiting[kind](execution, effect)
             elif not _is_stopped(effect) and pool.enters_call(execution):
                 outcome = await perform_awaiting[kind](execution, effect)
-                if not pool.leaves_call(execution):
+                if not pool.leaves_call(execution, None):
                     return False
             else:
                 outcome = execution.stop

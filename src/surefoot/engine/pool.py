@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import CancelledRun, MissingContextError
 from surefoot.core.os.forks import THIS_PROCESS
-from surefoot.core.os.threads import THIS_THREAD, ThreadGate
+from surefoot.core.os.threads import THIS_THREAD, OutOfTime, ThreadGate, leave
 from surefoot.core.states import CRASHED, FAILED, FINAL
 from surefoot.engine.blocking import perform
 from surefoot.engine.effects import (
@@ -30,6 +30,7 @@ from surefoot.engine.effects import (
     Finish,
     Hook,
     NotReady,
+    Outcome,
     Prepare,
     Raised,
     Resolve,
@@ -45,9 +46,10 @@ from surefoot.engine.inputs import PLAIN, pending_in
 from surefoot.engine.interrupts import Reach, Undisturbed
 from surefoot.engine.latches import Countdown, Drained
 from surefoot.engine.lifecycle import reason
-from surefoot.engine.reaching import Interrupted, within
+from surefoot.engine.reaching import Interrupted, runs_on, within
 from surefoot.engine.scope import current
 from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
+from surefoot.engine.telling import stop_of
 from surefoot.engine.timers import Timer, call_later
 from surefoot.engine.waiting import HERE, circle_of, ended, refuse_inherited, wait_for
 
@@ -165,7 +167,7 @@ class Pool:
             return perform[Hook](execution, effect) if _is_last_hook(execution, effect) else execution.stop
         outcome = perform[type(effect)](execution, effect)
         reach.over()
-        if not self.leaves_call(execution):
+        if not self.leaves_call(execution, reach):
             return AWAY
         if type(outcome) is Stopped and type(outcome.error) is Interrupted:
             return execution.stop or outcome
@@ -191,12 +193,38 @@ class Pool:
         execution.place = CALLED
         return True
 
-    def leaves_call(self, execution: Execution) -> bool:
-        """Whether the life still waits for what the call gave: not if it has been ended meanwhile."""
-        execution.reach = None
-        if execution.place == GONE:
+    def leaves_call(self, execution: Execution, reach: Reach | None) -> bool:
+        """Whether the life still waits for what the call gave: not if it has been ended, or gone on without it."""
+        if execution.reach is not reach or execution.place == GONE:
             return False
+        execution.reach = None
         execution.place = HELD
+        return True
+
+    def leave(self, execution: Execution, reach: Reach, outcome: Outcome) -> bool:
+        """Go on with a life without the thread that is in this call of it. False: that has just ended, or cannot be."""
+        slot, gate, thread = execution.slot, execution.gate, execution.thread
+        context = execution.context.copy()  # that thread is in the other one
+        with self._lock:
+            if execution.reach is not reach or execution.place != CALLED or slot is None or gate is None or gate.level:
+                return False  # from this look to the last of these stores CPython lets nobody in
+            execution.context = context
+            execution.reach = None
+            execution.resume = lambda: execution.stop or outcome
+            execution.thread = None
+            execution.place = PARKED
+            steps = self.slots.leave(slot)
+        assert isinstance(gate, ThreadGate)
+        leave(gate)
+        self.slots.crew.leave_behind(thread)
+        for inner in runs_on(gate, execution):
+            inner.stop = stop_of(OutOfTime())
+            inner.abandon()
+            if isinstance(inner, FlowExecution) and inner.pool is not None:
+                threading.Thread(target=inner.pool.finish, args=(inner.stop,), daemon=True).start()
+        for step in steps:
+            step()
+        self.slots.put(execution, PARKED)
         return True
 
     def end(self, execution: Execution) -> None:
@@ -302,8 +330,8 @@ class Pool:
         slot = HERE.slot
         if slot is None or not slot.is_held or execution.definition.isasync or not _may_run_inline():
             return False
-        if not execution.is_task:
-            return False
+        if not execution.is_task or execution.definition.timeout_seconds is not None:
+            return False  # a thread that waits cannot be left to a call that does not end
         with Undisturbed():
             if execution not in self._outstanding or not self.slots.take_out(execution, READY):
                 return False

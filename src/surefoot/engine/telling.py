@@ -43,6 +43,7 @@ __all__ = [
     "key_failed",
     "limit_unknown",
     "map_ended",
+    "not_stopped",
     "not_stored",
     "runner_broke",
     "spans_failed",
@@ -180,6 +181,14 @@ def spans_failed(execution: Execution, error: Exception) -> None:
     level = DEBUG if type(error) in _span_errors else WARNING
     _span_errors.add(type(error))
     _say(execution, level, f"goes on, but its OpenTelemetry span is not as it should be:\n{traceback_text(error)}")
+
+
+def not_stopped(execution: Execution, seconds: float, is_left: bool) -> None:
+    """A call whose time is up cannot be interrupted."""
+    goes_on = "goes on without its thread, which works on" if is_left else "ends when that returns"
+    way = '; isolation="process" would have stopped it' if execution.is_task else ""
+    line = f"its time ({took(seconds)}) is up, but nothing here can interrupt the call that it is in: it {goes_on}{way}"
+    _say(execution, WARNING, line)
 
 
 def map_ended(flow: Execution, progress: MapProgress, state: State) -> None:
