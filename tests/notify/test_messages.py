@@ -249,7 +249,7 @@ def test_where_apprise_is_not_installed_that_is_told_before_anything_runs(script
 def test_tests_of_flows_send_nothing(script: Script, tmp_path: Path, home: Path, hook: Inbox) -> None:
     _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook", more='[notify.tags.prod]\non_failure = ["http://h/x"]')
     code = "from surefoot.testing import test_harness\nimport backup\n"
-    code += "with test_harness():\\n    backup.main('fail', return_state=True)"
+    code += "with test_harness():\n    backup.main('fail', return_state=True)"
     assert script("-c", code).returncode == 0
     assert hook.connections == 0
 
