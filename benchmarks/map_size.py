@@ -83,6 +83,5 @@ def measure(figure: str, size: int, ours: str, bare: str) -> None:
         tell(f"{figure}, peak memory", peak, "MB", FLOOR, "600 MB", peak.value < 600)
 
 
-
 if __name__ == "__main__":
     main()
