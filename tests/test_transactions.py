@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from surefoot import State, flow, task
+from surefoot.cache_policies import INPUTS
 from surefoot.exceptions import BadInput, MissingResult
 from surefoot.results import ResultStore
 from surefoot.transactions import (
@@ -208,6 +209,48 @@ def test_a_record_that_cannot_be_written_is_raised_and_takes_back_those_that_wer
             txn.stage(object(), on_rollback_hooks=[noting("undo outer")])
     assert LOG == ["undo outer", "undo inner"]
     assert not list(store.keys())
+
+
+def test_what_a_commit_that_fails_has_written_over_is_there_again(tmp_path: Path) -> None:
+    store = ResultStore(tmp_path, "json")
+    store.write("before", "inner")
+    with pytest.raises(Exception, match="JSON"):  # noqa: PT012, SIM117
+        with transaction(key="outer", store=store) as txn:
+            for value in ("first", "second"):
+                with transaction(key="inner", store=store, overwrite=True) as inner:
+                    inner.stage(value)
+            txn.stage(object())
+    assert list(store.keys()) == ["inner"]
+    assert store.read("inner").result == "before"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_a_cache_had_is_there_again_when_a_commit_fails(apart: bool, home: Path, tmp_path: Path) -> None:
+    policy = INPUTS.configure(key_storage=tmp_path / "keys") if apart else INPUTS
+    called: list[int] = []
+
+    @task(cache_policy=policy, result_storage=tmp_path / "values")
+    def counts(number: int) -> int:
+        called.append(number)
+        return len(called)
+
+    again = counts.with_options(refresh_cache=True)
+
+    @task(persist_result=True, result_serializer="json")
+    def gives_a_lock() -> Any:
+        return threading.Lock()
+
+    @flow
+    def main() -> None:
+        with transaction():
+            again(1)
+            gives_a_lock()
+
+    assert (counts(1), called) == (1, [1])
+    with pytest.raises(Exception, match="JSON"):
+        main()
+    assert called == [1, 1]
+    assert (counts(1), called) == (1, [1, 1])  # from the cache, as it was
 
 
 def test_a_key_makes_work_that_was_committed_known_to_later_runs(tmp_path: Path) -> None:

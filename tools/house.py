@@ -52,6 +52,7 @@ DOORS: Final = {
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
     "src/surefoot/tasks.py": "a task that asks for no cache loads nothing of caches",
     "src/surefoot/engine/caching.py": "objects are wanted where a task asks for a cache",
+    "src/surefoot/engine/limiting.py": "limits are wanted by tasks whose tags have some",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise; generators are few",
     "src/surefoot/engine/task_execution.py": "transactions are wanted by the first run that is in one",
     "src/surefoot/core/cards.py": "colours are wanted by notebooks",

@@ -19,6 +19,22 @@ DESIGNED: dict[str, dict[str, set[str] | str]] = {
         "CANCELLED": ANY,
         "CRASHED": ANY,
     },
+    "SCHEDULED as AwaitingRetry": {
+        "SCHEDULED": {"Late", "AwaitingConcurrencySlot"},
+        "PENDING": ANY,
+        "RUNNING": {"Retrying"},
+        "CANCELLING": ANY,
+        "CANCELLED": ANY,
+        "CRASHED": ANY,
+    },
+    "SCHEDULED as AwaitingConcurrencySlot": {
+        "SCHEDULED": {"Late"},
+        "PENDING": ANY,
+        "RUNNING": ANY,
+        "CANCELLING": ANY,
+        "CANCELLED": ANY,
+        "CRASHED": ANY,
+    },
     "PENDING": {
         "PENDING": ANY,  # but under another name than before
         "SCHEDULED": ANY,
@@ -31,7 +47,7 @@ DESIGNED: dict[str, dict[str, set[str] | str]] = {
     },
     "RUNNING": {
         "RUNNING": {"Retrying"},
-        "SCHEDULED": {"AwaitingRetry"},
+        "SCHEDULED": {"AwaitingRetry", "AwaitingConcurrencySlot"},
         "COMPLETED": ANY,
         "FAILED": ANY,
         "PAUSED": ANY,
@@ -65,8 +81,8 @@ ENDS = [(kind, name) for kind, names in NAMES.items() for name in (*names, "Of m
 
 
 def designed(before: StateType | None, before_name: str | None, after: StateType, after_name: str) -> bool:
-    special = {"Lost": "CRASHED as Lost", "Staged": "COMPLETED as Staged"}
-    row = "-" if before is None else special.get(before_name or "", before.value)
+    special = f"{before} as {before_name}"
+    row = "-" if before is None else special if special in DESIGNED else before.value
     names = DESIGNED[row].get(after.value, set())
     if before is after and before_name == after_name and (before is StateType.PENDING or before_name == "Staged"):
         return False

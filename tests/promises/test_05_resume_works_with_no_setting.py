@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 import pytest
 
 from surefoot import flow, task
+from surefoot.cache_policies import INPUTS
 from surefoot.client import get_client
 from surefoot.core.states import StateType
 from surefoot.core.wire import FlowRun, TaskRunFilter
+from surefoot.exceptions import HashError
 from surefoot.futures import wait
 from surefoot.task_runners import ThreadPoolTaskRunner
+from surefoot.transactions import transaction
 
 COMPLETED, FAILED = StateType.COMPLETED, StateType.FAILED
 
@@ -180,3 +184,81 @@ def test_an_input_that_cannot_be_compared_makes_its_task_run_again_and_why_says_
         assert len(runs) == 2
     assert "its input 'source' cannot be compared" in why(runs["reads"])
     assert "what it is made from was made anew" in why(runs["uses"])
+
+
+# --- caches and transactions ------------------------------------------------------------------------------------------
+
+
+def test_caching_happens_only_when_asked_and_each_hit_and_miss_says_why(home: Path) -> None:
+    called: list[str] = []
+
+    @task
+    def plain(number: int) -> int:
+        called.append("plain")
+        return number
+
+    @task(cache_policy=INPUTS)
+    def cached(number: int) -> int:
+        called.append("cached")
+        return number
+
+    @flow(flow_run_name="run-{turn}")
+    def program(turn: int, number: int) -> int:
+        return plain(1) + cached(number)
+
+    assert (program(1, 1), program(2, 1), program(3, 2)) == (2, 2, 3)
+    assert called == ["plain", "cached", "plain", "plain", "cached"]
+    with closing(get_client()) as client:
+        runs = {run.name: run.id for run in client.flow_runs().results}
+        found = {
+            name: run
+            for name, flow_run in runs.items()
+            for run in client.task_runs(TaskRunFilter(flow_run_id=[flow_run])).results
+            if run.task_name == "cached"
+        }
+    assert [found[f"run-{turn}"].state_name for turn in (1, 2, 3)] == ["Completed", "Cached", "Completed"]
+    for turn, word in ((1, "not"), (2, found["run-1"].id), (3, "not")):
+        assert word in why(found[f"run-{turn}"].id), why(found[f"run-{turn}"].id)
+
+
+def test_an_input_without_a_hash_is_an_error_that_names_it_where_a_cache_was_asked_for(home: Path) -> None:
+    @task(cache_policy=INPUTS)
+    def cached(source: Any) -> None: ...
+
+    @flow
+    def program() -> None:
+        cached(threading.Lock())
+
+    with pytest.raises(HashError, match="source"):
+        program()
+    assert "source" in why(the_run().id)
+
+
+def test_what_a_transaction_rolled_back_runs_again_and_what_it_committed_does_not(home: Path) -> None:
+    broken, called = Broken(3), list[str]()
+
+    @task(on_rollback=[lambda _: called.append("undone")])
+    def step(name: str) -> str:
+        called.append(name)
+        return name
+
+    @flow
+    def program() -> list[str]:
+        with transaction():
+            first = step("committed")
+        with transaction():
+            second = step("rolled back")
+            broken.check(3)
+        return [first, second]
+
+    with pytest.raises(ValueError, match="3 is broken"):
+        program()
+    assert called == ["committed", "rolled back", "undone"]
+    broken.numbers.clear()
+    called.clear()
+    run = the_run()
+    assert program.retry(run.id) == ["committed", "rolled back"]
+    assert called == ["rolled back"]
+    with closing(get_client()) as client:
+        again = [it for it in client.task_runs().results if it.epoch == 1 and it.state_name == "Completed"]
+    assert "rolled back" in " ".join(why(it.id) for it in again)

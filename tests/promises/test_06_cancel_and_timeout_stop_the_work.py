@@ -23,17 +23,29 @@ WORK = {
     # The grandchild is left: only a process of the runner's own could end it. It has to end soon by itself.
     "subprocess with grandchild": ('subprocess.run(["sh", "-c", "sleep 9 & wait"], **QUIET)', True),
     "nested flow": ("inner()", True),
+    "submitted flow": ("spinning.submit().result()", True),
+    "in a transaction": ("with transaction(): kept(); time.sleep(1000)", True),
+    "a runner that is left": (
+        "with ThreadPoolTaskRunner(1) as runner: runner.submit(spins, {'number': 1}).result()",
+        True,
+    ),
     "map": ("spins.map(range(20)).wait()", True),
     "C call in a submitted task": ("stuck.submit().result()", False),
 }
 TEXT = """
 from surefoot.engine import pool
+from surefoot.task_runners import ThreadPoolTaskRunner
+from surefoot.transactions import transaction
 pool.STOP_GRACE_S = 0.2
 QUIET = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
 @task
 def spins(number): spin()
 @task
 def stuck(): os.read(os.pipe()[0], 1)
+@task(on_rollback=[lambda _: say("undone")])
+def kept(): pass
+@flow
+def spinning(): spin()
 @flow
 def inner():
     spins.submit(1)

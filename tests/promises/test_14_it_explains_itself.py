@@ -4,15 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from surefoot import flow, task
+from surefoot import Skip, flow, task
+from surefoot.cache_policies import INPUTS
 from surefoot.client import get_client
 from surefoot.core.wire import Explanation, FlowRunFilter
 from surefoot.states import Cancelled, Failed
+from surefoot.transactions import transaction
 
 
 def explain(flow_name: str) -> Explanation:
@@ -108,6 +112,63 @@ def subflow_failed() -> None:
     inner()
 
 
+@task(cache_policy=INPUTS)
+def cached(source: object) -> None: ...
+
+
+@flow
+def no_hash() -> None:
+    cached(threading.Lock())
+
+
+@task(persist_result=True, result_serializer="json")
+def gives_a_lock() -> object:
+    return threading.Lock()
+
+
+@flow
+def cannot_be_stored() -> None:
+    gives_a_lock()
+
+
+def no_reply(_: object) -> None:
+    raise ConnectionError("the bank does not answer")
+
+
+@task(on_commit=[no_reply])
+def pays() -> None: ...
+
+
+@flow
+def commit_failed() -> None:
+    with transaction():
+        pays()
+
+
+@task
+def closed() -> None:
+    raise Skip("the exchange is closed")
+
+
+@task
+def reports(value: object) -> None: ...
+
+
+@flow
+def trigger_not_met() -> None:
+    needs.submit(breaks.submit("no rows"), wait_for=[closed.submit()]).result()
+
+
+@task(isolation="process")
+def dies() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@flow
+def process_died() -> None:
+    dies()
+
+
 SITUATIONS: list[tuple[Callable[[], object], str, list[str]]] = [
     (own_exception, "own-exception", ["the configuration names no bucket"]),
     (task_failed, "task-failed", ["breaks", "the disk is full"]),
@@ -120,6 +181,11 @@ SITUATIONS: list[tuple[Callable[[], object], str, list[str]]] = [
     (stops_itself, "stops-itself", ["nothing to do on Sundays"]),
     (says_so_itself, "says-so-itself", ["three sensors are silent"]),
     (subflow_failed, "subflow-failed", ["the inner disk is full"]),
+    (no_hash, "no-hash", ["source", "lock"]),
+    (cannot_be_stored, "cannot-be-stored", ["gives_a_lock", "stored", "lock"]),
+    (commit_failed, "commit-failed", ["the bank does not answer"]),
+    (trigger_not_met, "trigger-not-met", ["breaks", "no rows"]),
+    (process_died, "process-died", ["dies", "SIGKILL"]),
 ]
 
 
@@ -133,6 +199,19 @@ def test_why_names_the_cause(call: Callable[[], object], flow_name: str, words: 
         assert word in told
     assert explanation.do, "no next step is named"
     assert all(line.startswith("surefoot ") for line in explanation.do)
+
+
+def test_why_says_that_nothing_was_wrong_and_what_was_skipped(home: Path) -> None:
+    @flow
+    def skips() -> object:
+        return reports.submit(needs.submit(closed.submit())), needs.submit(3)
+
+    skips()
+    with closing(get_client()) as client:
+        told = {run.task_name: client.why(run.id) for run in client.task_runs().results}
+    assert told["closed"].run.state_name == told["reports"].run.state_name == "Skipped"
+    assert "the exchange is closed" in told["closed"].summary
+    assert "closed" in " ".join([told["reports"].summary, *told["reports"].causes])
 
 
 def test_why_names_what_was_blocked() -> None:

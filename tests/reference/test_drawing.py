@@ -119,6 +119,12 @@ def with_flows() -> None:
     publish(extract())
 
 
+def with_submitted_flows() -> None:
+    report = publish.submit(extract.submit())
+    load.submit(report.result())
+    publish.map([1, 2, 3])
+
+
 def waiting() -> None:
     first = extract.submit()
     load.submit(1, wait_for=[first])
@@ -194,6 +200,7 @@ def logs() -> None:
         at("1.88", mapped_over_what_is_not_known, {"extract -> clean x each", "clean x each -> load x 2"}),
         at("1.88", mapped_over_a_list_with_a_value, {"extract -> load x 2"}),
         at("1.88", with_flows, {"extract -> publish"}),
+        at("1.48", with_submitted_flows, {"extract -> publish", "publish -> load", "publish x 3"}),
         at("1.88", waiting, {"extract ~> load", "extract -> clean"}),
         at("1.88", marks, {"extract -> load", "clean"}),
         at("1.88", containers, {"extract -> load", "clean -> load"}),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import msgspec
 
@@ -18,15 +18,13 @@ from surefoot.core.os import space
 from surefoot.core.os.bells import ring
 from surefoot.core.os.files import write_bytes
 from surefoot.core.ports import Look
-from surefoot.core.wire import LimitPlace
 from surefoot.journal.home import Home
 from surefoot.journal.pulse import proof_of_life
 from surefoot.ledger import Ledger, queries
 from surefoot.ledger.decisions import rates, slots
 from surefoot.ledger.decisions.limits import delete_limit, set_limit
-from surefoot.ledger.queries.limits import Standing
 
-__all__ = ["EmbeddedLimits", "LimitsHere", "told_standing"]
+__all__ = ["EmbeddedLimits", "LimitsHere"]
 
 
 class EmbeddedLimits:
@@ -76,10 +74,14 @@ class EmbeddedLimits:
         with self._ledger.decide() as tx:
             return rates.reserve(tx, keys, weight, told, within_us, strict)
 
+    def tags(self) -> Sequence[str]:
+        with self._ledger.read() as tx:
+            return queries.limited_tags(tx)
+
     def waits_for(self, number: int) -> str | None:
         with self._ledger.read() as tx:
             standing = queries.standing_of(tx, number)
-        return None if standing is None else told_standing(standing)
+        return None if standing is None else queries.told_standing(standing)
 
     def close(self) -> None:
         self._ledger.close()
@@ -157,22 +159,3 @@ def proofs_in(processes: str, origin: str) -> Callable[[str, str], bool | None]:
         return proof_of_life(os.path.join(processes, owner), is_local=is_local)
 
     return proof
-
-
-_HOLDERS_TOLD: Final = 3
-
-
-def told_standing(standing: Standing) -> str:
-    """How it stands for somebody who waits, in one line."""
-    key = f" of {standing.key}" if standing.key else ""
-    holders = [told_holder(each) for each in standing.holders[:_HOLDERS_TOLD]]
-    more = len(standing.holders) - len(holders) + standing.more_holders
-    if more:
-        holders.append(f"{more} more")
-    by = f", held by {', '.join(holders)}" if holders else ""
-    return f"limit {standing.name}{key} {standing.used}/{standing.slots}{by}; place {standing.place} in line"
-
-
-def told_holder(place: LimitPlace) -> str:
-    """Who holds slots."""
-    return place.holder if place.slots == 1 else f"{place.holder} ({place.slots})"

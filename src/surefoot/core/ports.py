@@ -177,6 +177,10 @@ class Limits(Protocol):
         """Reserve the first instant at which so many may be taken of limits on how often."""
         ...
 
+    def tags(self) -> Sequence[str]:
+        """The tags that are limited."""
+        ...
+
     def waits_for(self, number: int) -> str | None:
         """What a place waits for, in one line; None if it waits no more."""
         ...

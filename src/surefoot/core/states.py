@@ -64,6 +64,8 @@ NAMES: Final[dict[StateType, tuple[str, ...]]] = {
     CRASHED: ("Crashed", "Lost", "Abandoned"),
 }
 
+AWAITING_SLOTS: Final = "AwaitingConcurrencySlot"  # about to run, as soon as limits let it
+
 # How messages begin that more than one floor looks at.
 HAD_COMPLETED: Final = "it had completed"  # Cached: in an earlier epoch, not by another run
 NOT_CACHED: Final = "not in the cache: "  # Running: why its task's cache had nothing for it
@@ -81,7 +83,7 @@ def _only(*names: str) -> _Names:
 LEGAL: Final[dict[StateType | None, dict[StateType, _Names]]] = {
     None: {SCHEDULED: _ANY, PENDING: _ANY},
     SCHEDULED: {
-        SCHEDULED: _only("Late"),
+        SCHEDULED: _only("Late", AWAITING_SLOTS),
         PENDING: _ANY,
         RUNNING: _only("Retrying"),
         CANCELLING: _ANY,
@@ -100,7 +102,7 @@ LEGAL: Final[dict[StateType | None, dict[StateType, _Names]]] = {
     },
     RUNNING: {
         RUNNING: _only("Retrying"),
-        SCHEDULED: _only("AwaitingRetry"),
+        SCHEDULED: _only("AwaitingRetry", AWAITING_SLOTS),
         COMPLETED: _ANY,
         FAILED: _ANY,
         PAUSED: _ANY,
@@ -158,6 +160,10 @@ def is_legal(before: StateType | None, before_name: str | None, after: StateType
     if after not in row:
         return False
     names = row[after]
+    if before_name == AWAITING_SLOTS and after is RUNNING:
+        return before is SCHEDULED  # it was about to run
+    if after_name == AWAITING_SLOTS and before is SCHEDULED is after:
+        return before_name == "AwaitingRetry"
     if before is PENDING and after is PENDING:
         return after_name != before_name  # handed on under the next name, never stuttered
     return names is None or after_name in names

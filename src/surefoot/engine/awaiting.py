@@ -17,20 +17,23 @@ from surefoot.core.states import COMPLETED
 from surefoot.engine import apart, telling
 from surefoot.engine.blocking import HOOK_S
 from surefoot.engine.blocking import perform as perform_blocking
-from surefoot.engine.calling import out_of_time, stopped_by
+from surefoot.engine.calling import LATE_GRACE_S, out_of_time, stopped_by
 from surefoot.engine.effects import (
     AskRetry,
+    AwaitSlots,
     Call,
     CallApart,
     Conclude,
     Effect,
     FindCached,
     Finish,
+    GiveSlotsBack,
     Hook,
     Keep,
     LookUp,
     NotReady,
     Outcome,
+    Queued,
     Raised,
     Resolve,
     Returned,
@@ -38,6 +41,7 @@ from surefoot.engine.effects import (
     Skipped,
     Sleep,
     Stopped,
+    TakeSlots,
     Undo,
     Verdict,
 )
@@ -48,8 +52,11 @@ from surefoot.engine.kept import keep
 from surefoot.engine.reaching import ON, heeded, stop_over
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.telling import stop_of
+from surefoot.engine.timers import call_later
 
 T = TypeVar("T")
+
+_SWALLOWED = f", and went on when it was cancelled, so it was closed {LATE_GRACE_S:.0f} s later"
 
 __all__ = ["comes_on", "drive", "drive_on", "far", "guarded_await", "perform"]
 
@@ -94,12 +101,13 @@ async def drive_on(execution: Execution, outcome: Any) -> Stopped | None:
 async def guarded_await(execution: Execution, awaitable: Awaitable[Any], timeout_s: float | None = None) -> Outcome:
     """Await in the run's context, for at most so long, and put whatever happens into an outcome."""
     __tracebackhide__ = True
-    alarm = _Alarm(timeout_s) if timeout_s is not None else None
+    steps = InContext(awaitable, execution.context)
+    alarm = _Alarm(execution, timeout_s, steps) if timeout_s is not None else None
     outcome: Outcome
     try:
         if alarm is not None:
             alarm.start()
-        outcome = Returned(await InContext(awaitable, execution.context))
+        outcome = Returned(await steps)
     except asyncio.CancelledError as error:
         stop = stop_over(execution)
         if stop is None:
@@ -115,7 +123,8 @@ async def guarded_await(execution: Execution, awaitable: Awaitable[Any], timeout
     if execution.told:
         _take_back(execution)  # its code made something else of it
     if alarm is not None and alarm.ended(outcome):
-        outcome = out_of_time(execution, timeout_s, outcome.error if type(outcome) is Raised else None)
+        cause = outcome.error if type(outcome) is Raised else None
+        outcome = out_of_time(execution, timeout_s, cause, how=_SWALLOWED if steps.is_ended else "")
     return outcome if execution.stop is None else heeded(execution, outcome)
 
 
@@ -131,38 +140,62 @@ def _take_back(execution: Execution) -> bool:
 
 
 class _Alarm:
-    """Cancels the task that it was started in when the time is up, and knows its own cancellation from others'."""
+    """Cancels the task that it was started in when the time is up, and knows its own cancellation from others'.
 
-    def __init__(self, seconds: float) -> None:
+    What goes on all the same is ended, where it awaits something; what holds the loop cannot be ended, which is told.
+    """
+
+    def __init__(self, execution: Execution, seconds: float, steps: InContext) -> None:
+        self._execution = execution
         self._seconds = seconds
-        self._rang = False
+        self._steps = steps
+        self._rings = 0
 
     def start(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._before = task.cancelling()
-        self._timer = asyncio.get_running_loop().call_later(get_clock().wait_s(self._seconds), self._ring)
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + get_clock().wait_s(self._seconds)
+        self._timer = loop.call_at(self._due, self._ring)
+        self._watch = call_later(self._seconds + LATE_GRACE_S, self._look)
 
     def _ring(self) -> None:
-        self._rang = True
+        self._rings += 1
+        self._timer = asyncio.get_running_loop().call_later(LATE_GRACE_S, self._insist)
         self._task.cancel()
+
+    def _insist(self) -> None:
+        self._rings += 1
+        self._steps.ends = True
+        self._task.cancel()
+
+    def _look(self) -> None:
+        """From a thread: whether the loop has not even come to the alarm."""
+        if not self._rings:
+            telling.not_stopped(self._execution, self._seconds, is_left=False)
 
     def ended(self, outcome: Outcome) -> bool:
         """The call has ended, like this. Whether because its time was up: a cancellation by others goes on outwards."""
         self._timer.cancel()
-        is_alone = not self._rang or self._task.uncancel() <= self._before
-        if type(outcome) is Stopped and not (self._rang and isinstance(outcome.error, asyncio.CancelledError)):
+        self._watch.cancel()
+        is_alone = not self._rings
+        for _ in range(self._rings):
+            is_alone = self._task.uncancel() <= self._before
+        if type(outcome) is Stopped and not (self._rings and isinstance(outcome.error, asyncio.CancelledError)):
             return False
-        return is_alone and (self._rang or asyncio.get_running_loop().time() >= self._timer.when())
+        return is_alone and (bool(self._rings) or asyncio.get_running_loop().time() >= self._due)
 
 
 class InContext:
     """An awaitable every step of which runs in a given context, as a task's own would, without a task of its own."""
 
-    __slots__ = ("_awaitable", "_context")
+    __slots__ = ("_awaitable", "_context", "ends", "is_ended")
 
     def __init__(self, awaitable: Awaitable[Any], context: Context) -> None:
+        self.ends = False  # the next exception that comes is not for the user's coroutine: that is closed
+        self.is_ended = False
         self._awaitable = awaitable
         self._context = context
 
@@ -197,7 +230,17 @@ class InContext:
                 raise
             except BaseException as error:  # handed on to the user's coroutine, whose own business it is
                 gate.close()
+                if self.ends:
+                    self._end(run, steps)
+                    raise
                 step, sent = steps.throw, error
+
+    def _end(self, run: Callable[..., Any], steps: Any) -> None:
+        self.is_ended = True
+        try:
+            run(steps.close)
+        except Exception:
+            pass  # it awaits again what it is not to await any more: it is let go of as it is
 
 
 def _is_suspended(steps: Any) -> bool:
@@ -303,6 +346,20 @@ async def _settle(execution: Execution, effect: Settle) -> Verdict | Stopped:
     return outcome if type(outcome) is Stopped else execution.settle(effect, found)
 
 
+async def _take_slots(execution: Any, _effect: TakeSlots) -> Queued | Raised | Stopped | None:
+    taken: Queued | Raised | Stopped | None = await _elsewhere(execution, execution.limits.take)
+    return taken
+
+
+async def _await_slots(execution: Any, _effect: AwaitSlots) -> Stopped | None:
+    outcome = await guarded_await(execution, execution.limits.wait_in_loop())
+    return outcome if type(outcome) is Stopped else None
+
+
+async def _give_slots_back(execution: Any, _effect: GiveSlotsBack) -> None:
+    await _elsewhere(execution, execution.limits.give_back)
+
+
 async def _conclude(execution: Any, effect: Conclude) -> Verdict | Stopped:
     concluded: Verdict | Stopped = await execution.transaction.conclude_in_loop(
         effect.stop, effect.verdict, guarded_await
@@ -371,6 +428,9 @@ perform: dict[type[Effect], Callable[[Any, Any], Awaitable[Any]]] = {
     Resolve: _resolve,
     Call: _call,
     CallApart: _call_apart,
+    TakeSlots: _take_slots,
+    AwaitSlots: _await_slots,
+    GiveSlotsBack: _give_slots_back,
     Settle: _settle,
     Conclude: _conclude,
     Undo: _undo,

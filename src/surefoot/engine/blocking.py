@@ -16,6 +16,7 @@ from surefoot.engine import apart, telling
 from surefoot.engine.calling import guarded, guarded_by, run_coroutine
 from surefoot.engine.effects import (
     AskRetry,
+    AwaitSlots,
     Call,
     CallApart,
     Conclude,
@@ -23,6 +24,7 @@ from surefoot.engine.effects import (
     Enter,
     FindCached,
     Finish,
+    GiveSlotsBack,
     Hook,
     Keep,
     LetGo,
@@ -30,6 +32,7 @@ from surefoot.engine.effects import (
     NotReady,
     Outcome,
     Prepare,
+    Queued,
     Raised,
     Resolve,
     Returned,
@@ -37,6 +40,7 @@ from surefoot.engine.effects import (
     Skipped,
     Sleep,
     Stopped,
+    TakeSlots,
     Undo,
     Verdict,
 )
@@ -139,6 +143,20 @@ def _let_go(execution: Execution, _effect: LetGo) -> None:
     execution.let_go()
 
 
+def _take_slots(execution: Any, _effect: TakeSlots) -> Queued | Raised | Stopped | None:
+    taken: Queued | Raised | Stopped | None = execution.limits.take()
+    return taken
+
+
+def _await_slots(execution: Any, _effect: AwaitSlots) -> Stopped | None:
+    outcome = guarded(execution, None, execution.limits.wait)
+    return outcome if type(outcome) is Stopped else None
+
+
+def _give_slots_back(execution: Any, _effect: GiveSlotsBack) -> None:
+    execution.limits.give_back()
+
+
 def _conclude(execution: Any, effect: Conclude) -> Verdict | Stopped:
     concluded: Verdict | Stopped = execution.transaction.conclude(effect.stop, effect.verdict)
     return concluded
@@ -197,6 +215,8 @@ def _finish(execution: Execution, effect: Finish) -> Stopped | None:
 
 
 def _hook(execution: Execution, effect: Hook) -> Stopped | None:
+    if execution.sealed:
+        return None  # its thread has come back to a run that has ended without it
     limit_s = HOOK_S if execution.stop is not None else None  # whoever asked for the end is waiting for it
     for fn in execution.definition.hooks[effect.kind]:
         outcome = guarded(execution, limit_s, called_hook, execution, fn)
@@ -240,6 +260,9 @@ perform: dict[type[Effect], Callable[[Any, Any], Any]] = {
     LookUp: _look_up,
     FindCached: _find_cached,
     LetGo: _let_go,
+    TakeSlots: _take_slots,
+    AwaitSlots: _await_slots,
+    GiveSlotsBack: _give_slots_back,
     Settle: _settle,
     Keep: keep,
     Conclude: _conclude,

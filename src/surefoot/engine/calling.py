@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from surefoot.core.errors import FlowRunTimeoutError, TaskRunTimeoutError
 from surefoot.core.os.threads import SHUT, THIS_THREAD, Deadline, Gate, OutOfTime, ThreadGate
+from surefoot.engine import telling
 from surefoot.engine.effects import Outcome, Raised, Returned, Stopped
 from surefoot.engine.execution import Execution
 from surefoot.engine.forking import is_inherited
+from surefoot.engine.interrupts import Reach
 from surefoot.engine.reaching import heeded
 from surefoot.engine.telling import stop_of, took
 from surefoot.engine.timers import call_later
@@ -103,10 +105,11 @@ class _Limit:
     """The time limit of one call.
 
     On the main thread the alarm clock ends the call, also a sleep or a system call; in other threads an exception that
-    arrives at the next step of Python code. What cannot be ended so is told as too late when it comes back.
+    arrives at the next step of Python code. What cannot be ended so holds its thread: a submitted run goes on without
+    that, any other is told as too late when it comes back.
     """
 
-    __slots__ = ("_deadline", "_execution", "_gate", "_is_own", "_seconds", "_timer")
+    __slots__ = ("_deadline", "_execution", "_gate", "_is_own", "_seconds", "_timers")
 
     def __init__(self, execution: Execution, seconds: float) -> None:
         gate = THIS_THREAD.gate
@@ -118,13 +121,28 @@ class _Limit:
         self._gate = gate
         self._deadline = deadline = Deadline(seconds, execution)
         rings = gate.add(deadline)
-        self._timer = None if rings else call_later(seconds, lambda: gate.ring(deadline))
+        self._timers = [call_later(seconds + LATE_GRACE_S, self._too_late)]
+        if not rings:
+            self._timers.append(call_later(seconds, lambda: gate.ring(deadline)))
+
+    def _too_late(self) -> None:
+        """It was interrupted, and is on all the same."""
+        execution, reach = self._execution, self._execution.reach
+        if not any(other is self._deadline for other in self._gate.deadlines):
+            return  # it has just ended
+        outcome = out_of_time(
+            execution, self._seconds, how="; the call that it is in goes on, since nothing can interrupt it"
+        )
+        is_left = (
+            isinstance(reach, Reach) and execution.slot is not None and execution.slot.leave(execution, reach, outcome)
+        )
+        telling.not_stopped(execution, self._seconds, is_left)
 
     def over(self, outcome: Outcome) -> Outcome:
         """The call has ended, like this: what that means. The gate is shut."""
         self._gate.remove(self._deadline)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in self._timers:
+            timer.cancel()
         if self._is_own:
             THIS_THREAD.gate = None
         if type(outcome) is Stopped:
@@ -136,11 +154,13 @@ class _Limit:
         return out_of_time(self._execution, self._seconds, outcome.error if type(outcome) is Raised else None)
 
 
-def out_of_time(execution: Execution, timeout_s: float | None, cause: Exception | None = None) -> Raised:
-    """What a call that took too long amounts to. `cause`: what it made of being stopped."""
+def out_of_time(
+    execution: Execution, timeout_s: float | None, cause: Exception | None = None, *, how: str = ""
+) -> Raised:
+    """What a call that took too long amounts to. `cause`: what it made of being stopped; `how`: in words."""
     kind = TaskRunTimeoutError if execution.is_task else FlowRunTimeoutError
     what = "Task" if execution.is_task else "Flow"
-    error = kind(f"{what} run {execution.run_name!r} took longer than its {took(timeout_s or 0)}.")
+    error = kind(f"{what} run {execution.run_name!r} took longer than its {took(timeout_s or 0)}{how}.")
     error.__cause__ = cause
     return Raised(error, timed_out=True)
 
@@ -190,4 +210,5 @@ def run_coroutine(execution: Execution | None, coroutine: Any) -> Any:
     return outcome.value
 
 
+LATE_GRACE_S: Final = 1.0  # how long a call has whose time is up, to tidy up and come to its end
 STOP_GRACE_S: Final = 5.0  # how long what was told to stop is waited for

@@ -27,6 +27,7 @@ from surefoot.engine.messages import FlowTold
 from surefoot.engine.pickling import dumps, loads, pickled_definition
 from surefoot.engine.session import Session, session
 from surefoot.engine.task_execution import TaskExecution
+from surefoot.engine.telling import stop_on_the_way_out
 from surefoot.results.asking import Persistence
 
 __all__ = ["carried", "written_down"]
@@ -134,13 +135,15 @@ def carried(written: Mapping[str, Any]) -> Iterator[Execution | None]:
         if execution is not None:
             execution.context.run(scope.adopt, execution, names)
         with scope.being_in(execution, names):
-            is_broken = True
+            broken: BaseException | None = None
             try:
                 yield execution
-                is_broken = False
+            except BaseException as error:
+                broken = error
+                raise
             finally:
                 if flow is not None and flow.pool is not None:
-                    perform[Finish](flow, Finish(is_broken))
+                    perform[Finish](flow, Finish(stop_on_the_way_out(broken)))
 
 
 def _read(written: Mapping[str, Any]) -> _Told:

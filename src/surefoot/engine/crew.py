@@ -134,8 +134,8 @@ class Crew:
                 _do(steps)
             if execution is not None:
                 slot = slots.call(execution)
-                if THIS_PROCESS.mark is not process:
-                    return  # a task has forked, and the child ends with it: what waits here is the parent's
+                if slot.is_left or THIS_PROCESS.mark is not process:
+                    return  # left behind; or a task has forked, and the child ends with it: what waits is the parent's
                 del execution, steps  # nothing is to be kept alive while there is no work
             elif not stays:
                 return

@@ -15,12 +15,14 @@ from surefoot.core.states import StateType
 
 __all__ = [
     "AskRetry",
+    "AwaitSlots",
     "Call",
     "Conclude",
     "Effect",
     "Enter",
     "FindCached",
     "Finish",
+    "GiveSlotsBack",
     "Held",
     "Hook",
     "Keep",
@@ -30,6 +32,7 @@ __all__ = [
     "NotReady",
     "Outcome",
     "Prepare",
+    "Queued",
     "Raised",
     "Resolve",
     "Returned",
@@ -37,6 +40,7 @@ __all__ = [
     "Skipped",
     "Sleep",
     "Stopped",
+    "TakeSlots",
     "Undo",
     "Verdict",
     "Yielded",
@@ -187,6 +191,30 @@ class Undo(Effect):
     why: str | None
 
 
+class TakeSlots(Effect):
+    """Ask for slots of the limits that the run's tags have, or how it stands.
+
+    Answer: None if it has them, or there are no limits; `Queued`; `Raised` if they can never be had, or `Stopped`.
+    """
+
+
+class AwaitSlots(Effect):
+    """Wait until there is something new about the slots. May be stopped. Answer: None or `Stopped`.
+
+    In a pool the life is parked: it holds no thread.
+    """
+
+
+class GiveSlotsBack(Effect):
+    """Give back the run's slots, or its place in the line. Answer: None."""
+
+
+class Queued(msgspec.Struct, eq=False):
+    """Others hold the slots: why the run waits."""
+
+    why: str
+
+
 class Held(msgspec.Struct, eq=False):
     """Another run holds the lock of the run's cache key: why it is waited for, and how long until it is asked again."""
 
@@ -259,4 +287,4 @@ class Verdict(msgspec.Struct, eq=False):
     timed_out: bool = False  # by its own limit, not by a TimeoutError of the user's
 
 
-Outcome = Returned | Raised | Stopped | Yielded | Closed | NotReady | Skipped | Verdict | Held | bool | None
+Outcome = Returned | Raised | Stopped | Yielded | Closed | NotReady | Skipped | Verdict | Held | Queued | bool | None

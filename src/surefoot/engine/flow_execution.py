@@ -140,7 +140,8 @@ class FlowExecution(Execution):
             self.tags |= frozenset(restart.retryable.tags)
             restart.execution = self
         elif outer is not None and outer.keys is not None and parent is not None:
-            outer.identify(self, outer.keys, parent, (), parameters)
+            outer.keys.identify(self, (), parameters)
+            outer.take_up(self)
         if outer is None:
             self.keeper = found.keeper(self.run_id)
             if self.keeper is not None:
@@ -165,16 +166,12 @@ class FlowExecution(Execution):
         keeps = self.persistence.persist or (is_part and self.keeper is not None)
         return flow_life(rules, keeps, is_part and self.resuming is not None)
 
-    def identify(
-        self, run: Execution, keys: Keys, parent: Execution | None, args: tuple[Any, ...], kwargs: Any
-    ) -> None:
-        """Give a run within this one its key, and let it be the run that had this key when it was started before."""
-        parent_id = b"" if parent is self or parent is None else parent.run_id
-        run.run_key, run.unkeyed, run.made_of, run.before = keys.key(run.definition, parent_id, args, kwargs)
-        if self._earlier_runs:
-            earlier = self._earlier_runs.get(run.run_key)
-            if earlier is not None:
-                run.take_over(earlier)
+    def take_up(self, run: Execution) -> None:
+        """Let a run within this one be the run that had its key when this one was started before."""
+        assert run.run_key is not None
+        earlier = self._earlier_runs.get(run.run_key)
+        if earlier is not None:
+            run.take_over(earlier)
 
     def earlier_within(self, run: Execution) -> RunsTold:
         """The earlier runs within a task run, for the process that it is called in."""

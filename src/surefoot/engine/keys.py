@@ -30,13 +30,10 @@ from surefoot.engine.hashing import (
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
+    from surefoot.engine.execution import Execution
     from surefoot.engine.links import Links
 
-__all__ = ["Key", "Keys", "carried_by", "carrier_of", "identity_of", "source_hash"]
-
-# What a run is found by; why that cannot be relied on, if so; the runs whose results stand in its inputs, however deep;
-# and a fingerprint of the inputs, if it cost nothing more. A plain tuple: there is one for each task run.
-Key = tuple[bytes, str | None, frozenset[bytes] | None, bytes | None]
+__all__ = ["Keys", "carried_by", "carrier_of", "identity_of", "source_hash"]
 
 
 class Keys:
@@ -49,38 +46,28 @@ class Keys:
         self.counts: dict[bytes, int] = {} if counts is None else counts  # of runs that are alike, so far
         self._lock = Lock()
 
-    def key(self, definition: Definition, parent_id: bytes, args: tuple[Any, ...], kwargs: Any) -> Key:
-        """The key of the next run of a task or flow that is called like this.
+    def identify(self, run: Execution, args: tuple[Any, ...], kwargs: Any) -> None:
+        """Give a run its key: that of the next run of its task or flow that is called like this.
 
         What cannot be relied on is a key all the same: that of the how-manieth call, so that the run is shown as one
         that was started again.
         """
-        unkeyed = content = None
-        runs: frozenset[bytes] | None = None
+        definition, parent = run.definition, run.parent
         identity = definition._identity or definition.identity
-        carrier = definition._carrier
+        parent_id = parent.run_id if parent is not None and parent.is_task else b""
         if definition._bound:
             args = (*definition._bound, *args)
-        try:
-            if (
-                carrier is None
-                and SIMPLE.issuperset(map(type, args))
-                and (not kwargs or SIMPLE.issuperset(map(type, kwargs.values())))
-            ):
+        if (
+            definition._carrier is None
+            and SIMPLE.issuperset(map(type, args))
+            and (not kwargs or SIMPLE.issuperset(map(type, kwargs.values())))
+        ):
+            try:
                 raw = encode((identity, parent_id, args, kwargs))
-            else:
-                met: set[bytes] = set()
-                content = packed_call(args, kwargs)
-                if content is not None and carrier is None:
-                    raw = encode((identity, parent_id, content))
-                else:
-                    raw = encode((identity, parent_id, *self._parts(definition, args, kwargs, met)))
-                    runs = frozenset(met) if met else None
-        except _Unlike as error:
-            unkeyed = str(error)
-            raw = encode((identity, parent_id))
-        except (OverflowError, UnicodeEncodeError):  # a number or text that msgpack does not know
-            raw = encode((identity, parent_id, short_hash(Walk(None).encoded((args, kwargs)))))
+            except (OverflowError, UnicodeEncodeError):
+                raw = _walked(identity, parent_id, args, kwargs)
+        else:
+            raw = self._looked_into(run, identity, parent_id, args, kwargs)
         token = blake2b(raw, digest_size=16).digest()
         counts = self.counts
         if token not in counts:
@@ -90,7 +77,26 @@ class Keys:
                 count = counts[token]
                 counts[token] = count + 1
             token = short_hash(token + count.to_bytes(8, "big"))
-        return token, unkeyed, runs, content
+        run.run_key = token
+
+    def _looked_into(
+        self, run: Execution, identity: bytes, parent_id: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bytes:
+        """What the key is a hash of, where there is more than simple values. Tells the run what was found in these."""
+        definition = run.definition
+        try:
+            content = run.before = packed_call(args, kwargs)
+            if content is not None and definition._carrier is None:
+                return encode((identity, parent_id, content))
+            met: set[bytes] = set()
+            raw = encode((identity, parent_id, *self._parts(definition, args, kwargs, met)))
+            run.made_of = frozenset(met) if met else None
+            return raw
+        except _Unlike as error:
+            run.unkeyed = str(error)
+            return encode((identity, parent_id))
+        except (OverflowError, UnicodeEncodeError):
+            return _walked(identity, parent_id, args, kwargs)
 
     def _parts(
         self, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], met: set[bytes]
@@ -104,6 +110,11 @@ class Keys:
             except NoHash as error:
                 raise _Unlike(f"its input {name!r} {error}") from None
         return [parts, [*kwargs], *([] if carrier is None else [_hash_of_carried(carrier)])]
+
+
+def _walked(identity: bytes, parent_id: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """What the key is a hash of, where there is a number or text that msgpack does not know."""
+    return encode((identity, parent_id, short_hash(Walk(None).encoded((args, kwargs)))))
 
 
 class _Unlike(Exception):

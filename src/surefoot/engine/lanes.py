@@ -19,7 +19,7 @@ from surefoot.core.states import FINAL
 from surefoot.engine.awaiting import far
 from surefoot.engine.awaiting import perform as perform_awaiting
 from surefoot.engine.blocking import perform
-from surefoot.engine.effects import Conclude, Effect, Finish, Hook, Stopped, Undo
+from surefoot.engine.effects import Conclude, Effect, Finish, GiveSlotsBack, Hook, Stopped, TakeSlots, Undo
 from surefoot.engine.execution import Execution
 from surefoot.engine.interrupts import shelter_of, while_nobody_enters
 from surefoot.engine.pool import AWAY, PARKING, Pool
@@ -29,6 +29,10 @@ from surefoot.engine.waiting import HERE
 __all__ = ["Lane", "Lanes"]
 
 JOIN_S: Final = 5.0  # how long what tasks left behind on a loop gets to be cancelled
+
+
+# Effects that are performed whatever the run was told.
+_WHOLE: Final = frozenset({Conclude, Undo, TakeSlots, GiveSlotsBack})
 
 
 class Lanes:
@@ -135,11 +139,11 @@ class Lane:
                 outcome = await far[kind](execution, effect)
             elif kind not in perform_awaiting:
                 outcome = perform[kind](execution, effect)
-            elif kind is Conclude or kind is Undo:  # whatever it was told: nothing is left half done
+            elif kind in _WHOLE:  # whatever it was told: nothing is left half done
                 outcome = await perform_awaiting[kind](execution, effect)
             elif not _is_stopped(effect) and pool.enters_call(execution):
                 outcome = await perform_awaiting[kind](execution, effect)
-                if not pool.leaves_call(execution):
+                if not pool.leaves_call(execution, None):
                     return False
             else:
                 outcome = execution.stop

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from surefoot.core.delays import Delays
 from surefoot.core.errors import CancelledRun, Skip, SurefootError
 from surefoot.core.states import (
+    AWAITING_SLOTS,
     CANCELLED,
     COMPLETED,
     CRASHED,
@@ -24,6 +25,7 @@ from surefoot.core.states import (
 )
 from surefoot.engine.effects import (
     AskRetry,
+    AwaitSlots,
     Call,
     CallApart,
     Closed,
@@ -32,6 +34,7 @@ from surefoot.engine.effects import (
     Enter,
     FindCached,
     Finish,
+    GiveSlotsBack,
     Held,
     Hook,
     Keep,
@@ -40,6 +43,7 @@ from surefoot.engine.effects import (
     Next,
     NotReady,
     Prepare,
+    Queued,
     Raised,
     Resolve,
     Returned,
@@ -47,6 +51,7 @@ from surefoot.engine.effects import (
     Skipped,
     Sleep,
     Stopped,
+    TakeSlots,
     Undo,
     Verdict,
     Yielded,
@@ -96,6 +101,9 @@ _FIND_CACHED = FindCached()
 _LET_GO = LetGo()
 _FINISH = Finish()
 _CANCEL = Finish(True)
+_TAKE_SLOTS = TakeSlots()
+_AWAIT_SLOTS = AwaitSlots()
+_GIVE_SLOTS_BACK = GiveSlotsBack()
 
 
 class Asked(Protocol):
@@ -115,6 +123,7 @@ def task_life(
     resumes: bool = False,
     caches: bool = False,
     run: Asked | None = None,
+    limited: bool = False,
 ) -> Life:
     """The life of one task run. Returns the stop that is to be raised again, if one ended it.
 
@@ -124,6 +133,7 @@ def task_life(
         resumes: its flow run was started again, so it may have completed already.
         caches: its task asks for a cache, where its value may be.
         run: asked whether it has a transaction: then that decides what is kept, and when; else how it is kept.
+        limited: its tags may have limits, of which it needs slots whenever it is called.
     """
     yield _PENDING
     not_ready = yield _RESOLVE
@@ -142,7 +152,7 @@ def task_life(
         if type(found) is not str:
             return (yield from _never_ran(found))
         first = _not_cached(first, found)
-    stop, verdict = yield from _attempts(rules, first, run)
+    stop, verdict = yield from _attempts(rules, first, run, limited)
     if run is not None and run.transaction is not None:
         concluded = yield Conclude(stop, verdict)
         if type(concluded) is Stopped:
@@ -243,23 +253,26 @@ def _never_ran(why: NotReady | Skipped | Raised | Stopped) -> Life:
 
 
 def _attempts(
-    rules: Rules, first: Enter, run: Asked | None = None
+    rules: Rules, first: Enter, run: Asked | None = None, limited: bool = False
 ) -> Generator[Effect, Any, tuple[Stopped | None, Verdict]]:
     """Call until it completes, fails for good, or is stopped."""
     attempt = 0
-    why = None  # the last attempt failed: told by the state before the next, whichever that is
     while True:
         attempt += 1
-        yield first if attempt == 1 else Enter(RUNNING, "Retrying", why)
+        outcome = (yield from _slots_taken()) if limited else None
+        if type(outcome) is Stopped:
+            return outcome, _STOPPED
+        yield first
         if "running" in rules.hooks:
             stop = yield Hook("running")
             if stop is not None:
                 return stop, _STOPPED
-        outcome = yield rules.call
+        outcome = outcome or (yield rules.call)
         yielded = False
         while type(outcome) is Yielded:
             yielded = True
             outcome = yield _NEXT
+        yield from _slots_given_back() if limited else ()
         if type(outcome) is Stopped:
             return outcome, _STOPPED
         if type(outcome) is Verdict:
@@ -284,6 +297,24 @@ def _attempts(
         stop, why = yield from _pause(rules, attempt, verdict, run)
         if stop is not None:
             return stop, _STOPPED
+        first = Enter(RUNNING, "Retrying", why)  # which tells of the failure, if no state before it did
+
+
+def _slots_taken() -> Generator[Effect, Any, Any]:
+    """Slots of the limits that its tags have, waited for without a thread. Answers why it has none, if so."""
+    outcome = yield _TAKE_SLOTS
+    if type(outcome) is Queued:
+        yield Enter(SCHEDULED, AWAITING_SLOTS, outcome.why)
+    while type(outcome) is Queued:
+        outcome = (yield _AWAIT_SLOTS) or (yield _TAKE_SLOTS)
+    if type(outcome) is Stopped:
+        yield _GIVE_SLOTS_BACK
+    return outcome
+
+
+def _slots_given_back() -> Life:
+    yield _GIVE_SLOTS_BACK
+    return None
 
 
 def _pause(

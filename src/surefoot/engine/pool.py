@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import CancelledRun, MissingContextError
 from surefoot.core.os.forks import THIS_PROCESS
-from surefoot.core.os.threads import THIS_THREAD, ThreadGate
+from surefoot.core.os.threads import THIS_THREAD, OutOfTime, ThreadGate, leave
 from surefoot.core.states import CRASHED, FAILED, FINAL
 from surefoot.engine.blocking import perform
 from surefoot.engine.effects import (
     AskRetry,
+    AwaitSlots,
     Call,
     CallApart,
     Effect,
@@ -29,6 +30,7 @@ from surefoot.engine.effects import (
     Finish,
     Hook,
     NotReady,
+    Outcome,
     Prepare,
     Raised,
     Resolve,
@@ -44,9 +46,10 @@ from surefoot.engine.inputs import PLAIN, pending_in
 from surefoot.engine.interrupts import Reach, Undisturbed
 from surefoot.engine.latches import Countdown, Drained
 from surefoot.engine.lifecycle import reason
-from surefoot.engine.reaching import Interrupted, within
+from surefoot.engine.reaching import Interrupted, runs_on, within
 from surefoot.engine.scope import current
 from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
+from surefoot.engine.telling import stop_of
 from surefoot.engine.timers import Timer, call_later
 from surefoot.engine.waiting import HERE, circle_of, ended, refuse_inherited, wait_for
 
@@ -61,7 +64,7 @@ STOP_GRACE_S: Final = 5.0  # how long running tasks get to end once they were to
 INLINE_FRAMES_MAX: Final = 120
 _TOLD: Final = "its flow run ended first"
 
-PARKING: Final = frozenset({Resolve, Settle, Sleep})  # effects at which a life may be parked
+PARKING: Final = frozenset({AwaitSlots, Resolve, Settle, Sleep})  # effects at which a life may be parked
 AWAY: Final = object()  # instead of an outcome: the life is in other hands now
 _CALLING: Final = frozenset({Call, CallApart, Hook, AskRetry, FindCached, Prepare})  # effects that call the user's code
 
@@ -164,7 +167,7 @@ class Pool:
             return perform[Hook](execution, effect) if _is_last_hook(execution, effect) else execution.stop
         outcome = perform[type(effect)](execution, effect)
         reach.over()
-        if not self.leaves_call(execution):
+        if not self.leaves_call(execution, reach):
             return AWAY
         if type(outcome) is Stopped and type(outcome.error) is Interrupted:
             return execution.stop or outcome
@@ -190,12 +193,38 @@ class Pool:
         execution.place = CALLED
         return True
 
-    def leaves_call(self, execution: Execution) -> bool:
-        """Whether the life still waits for what the call gave: not if it has been ended meanwhile."""
-        execution.reach = None
-        if execution.place == GONE:
+    def leaves_call(self, execution: Execution, reach: Reach | None) -> bool:
+        """Whether the life still waits for what the call gave: not if it has been ended, or gone on without it."""
+        if execution.reach is not reach or execution.place == GONE:
             return False
+        execution.reach = None
         execution.place = HELD
+        return True
+
+    def leave(self, execution: Execution, reach: Reach, outcome: Outcome) -> bool:
+        """Go on with a life without the thread that is in this call of it. False: that has just ended, or cannot be."""
+        slot, gate, thread = execution.slot, execution.gate, execution.thread
+        context = execution.context.copy()  # that thread is in the other one
+        with self._lock:
+            if execution.reach is not reach or execution.place != CALLED or slot is None or gate is None or gate.level:
+                return False  # from this look to the last of these stores CPython lets nobody in
+            execution.context = context
+            execution.reach = None
+            execution.resume = lambda: execution.stop or outcome
+            execution.thread = None
+            execution.place = PARKED
+            steps = self.slots.leave(slot)
+        assert isinstance(gate, ThreadGate)
+        leave(gate)
+        self.slots.crew.leave_behind(thread)
+        for inner in runs_on(gate, execution):
+            inner.stop = stop_of(OutOfTime())
+            inner.abandon()
+            if isinstance(inner, FlowExecution) and inner.pool is not None:
+                threading.Thread(target=inner.pool.finish, args=(inner.stop,), daemon=True).start()
+        for step in steps:
+            step()
+        self.slots.put(execution, PARKED)
         return True
 
     def end(self, execution: Execution) -> None:
@@ -228,6 +257,8 @@ class Pool:
         """Let a life wait without a thread. Its outcome if there is nothing to wait for, else AWAY."""
         if type(effect) is Sleep:
             return self._park_asleep(execution, effect.seconds)
+        if type(effect) is AwaitSlots:
+            return self._park_for_slots(execution)
         if type(effect) is Settle:
             if type(effect.value) in PLAIN:
                 return perform[Settle](execution, effect)
@@ -277,6 +308,16 @@ class Pool:
             self._timers[execution] = call_later(get_clock().pause_s(seconds), lambda: self._woke(execution))
         return AWAY
 
+    def _park_for_slots(self, execution: Any) -> Any:
+        with self._lock:
+            if execution.stop is not None:
+                return execution.stop
+            execution.resume = lambda: execution.stop
+            execution.thread = None
+            execution.place = PARKED
+        execution.limits.when_new(lambda: self.slots.put(execution, PARKED))
+        return AWAY
+
     def _woke(self, execution: Execution) -> None:
         with self._lock:
             self._timers.pop(execution, None)
@@ -289,8 +330,8 @@ class Pool:
         slot = HERE.slot
         if slot is None or not slot.is_held or execution.definition.isasync or not _may_run_inline():
             return False
-        if not execution.is_task:
-            return False
+        if not execution.is_task or execution.definition.timeout_seconds is not None:
+            return False  # a thread that waits cannot be left to a call that does not end
         with Undisturbed():
             if execution not in self._outstanding or not self.slots.take_out(execution, READY):
                 return False

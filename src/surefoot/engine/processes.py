@@ -89,7 +89,7 @@ class ProcessPool(Pool):
             outcome = call.perform(self._pickle(execution))
         except Exception as error:  # no process could be started, or the arguments changed since they were looked at
             outcome = Raised(error)
-        if not self.leaves_call(execution):
+        if not self.leaves_call(execution, call):
             return AWAY
         if type(outcome) is Stopped and type(outcome.error) is Interrupted:
             return execution.stop

@@ -19,9 +19,22 @@ from surefoot.engine.scope import current
 from surefoot.engine.timers import call_later
 
 if TYPE_CHECKING:
+    from surefoot.core.os.threads import Gate
     from surefoot.engine.execution import Execution
 
-__all__ = ["ON", "REACHED", "Interrupted", "heeded", "is_any_on", "send", "stop_over", "strays", "withdraw", "within"]
+__all__ = [
+    "ON",
+    "REACHED",
+    "Interrupted",
+    "heeded",
+    "is_any_on",
+    "runs_on",
+    "send",
+    "stop_over",
+    "strays",
+    "withdraw",
+    "within",
+]
 
 HELD_S: Final = 0.03  # an event loop that does not turn for so long is held by a call: that one is interrupted
 
@@ -99,6 +112,12 @@ def within(execution: Execution, outer: Execution | None) -> bool:
             return True
         found = found.parent
     return False
+
+
+def runs_on(gate: Gate, outer: Execution) -> list[Execution]:
+    """The runs that another one called on the thread of this gate, the innermost first."""
+    found = [each for each in list(ON.values()) if each.gate is gate and each is not outer and within(each, outer)]
+    return found[::-1]
 
 
 def strays(outer: Execution) -> Iterator[Execution]:

@@ -25,7 +25,7 @@ from surefoot.core.os.cores import memory_kills
 from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.sizes import told_size
 from surefoot.engine import messages
-from surefoot.engine.calling import out_of_time
+from surefoot.engine.calling import LATE_GRACE_S, out_of_time
 from surefoot.engine.child import command
 from surefoot.engine.effects import Outcome, Raised, Returned, Stopped
 from surefoot.engine.execution import Execution
@@ -43,7 +43,6 @@ from surefoot.engine.timers import Timer, call_later
 __all__ = ["Children", "Initializer", "Own", "RemoteCall"]
 
 STOP_GRACE_S: Final = 3.0  # how long a call that was told to stop has, before it is killed
-LATE_GRACE_S: Final = 1.0  # how long one has whose time is up
 CLOSE_S: Final = 5.0  # how long idle children have to end
 KILLED: Final = 9  # SIGKILL, which not every system has
 DEFINITIONS_MAX: Final = 256  # so many tasks are known to each child; others are sent with each call

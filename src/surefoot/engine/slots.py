@@ -16,7 +16,9 @@ from surefoot.engine.crew import Crew
 from surefoot.engine.waiting import HERE
 
 if TYPE_CHECKING:
+    from surefoot.engine.effects import Outcome
     from surefoot.engine.execution import Execution
+    from surefoot.engine.interrupts import Reach
     from surefoot.engine.pool import Pool
 
 __all__ = ["BLOCKED_MAX", "CALLED", "GONE", "HELD", "PARKED", "READY", "HeldLoop", "Slot", "Slots"]
@@ -39,7 +41,7 @@ class Slot:
     Many threads and coroutines of the task may wait at once.
     """
 
-    __slots__ = ("_slots", "claim", "is_frozen", "is_held", "is_over", "lent", "on_thread", "wake")
+    __slots__ = ("_slots", "claim", "is_frozen", "is_held", "is_left", "is_over", "lent", "on_thread", "wake")
 
     def __init__(self, slots: Slots, on_thread: bool) -> None:
         self._slots = slots
@@ -47,6 +49,7 @@ class Slot:
         self.is_held = True
         self.is_frozen = False  # its event loop is held, so that it is of no use now
         self.is_over = False
+        self.is_left = False  # its task goes on without the thread that holds it
         self.lent = 0  # how many threads and coroutines of its task wait
         self.claim: Claim | None = None  # by which it is wanted back
         self.wake: Step | None = None  # how to tell whoever waits to have it back
@@ -62,6 +65,13 @@ class Slot:
     def seize(self, was_wanted: bool) -> None:
         """Have it back at once, beyond the limit if need be."""
         self._slots.seize(self, 0 if was_wanted else 1)
+
+    def leave(self, execution: Execution, reach: Reach, outcome: Outcome) -> bool:
+        """Have the task go on, as if that call of it had come to this outcome, without the thread that is in the call.
+
+        False: the call has just ended, or is not what the thread was given the slot for.
+        """
+        return self.on_thread and self._slots.pool.leave(execution, reach, outcome)
 
     def of_a_guest(self) -> Guest:
         """This slot as a thread that is not one of ours lends it."""
@@ -210,9 +220,21 @@ class Slots:
         slot = HERE.slot = execution.slot = Slot(self, on_thread=True)
         self.pool.go_on(execution)
         HERE.slot = None
-        if slot.lent:  # something that the task left behind waits on; this thread needs the slot for other tasks
+        if slot.lent and not slot.is_left:
+            # Something that the task left behind waits on; this thread needs the slot for other tasks.
             self.seize(slot, slot.lent)
         return slot
+
+    def leave(self, slot: Slot) -> list[Step]:
+        """The thread that has it does not come back to give it up. With the lock held."""
+        slot.is_left = slot.is_over = True
+        if slot.claim is not None:
+            self._unmake(slot.claim)
+        if not slot.is_held:
+            self._blocked -= 1
+            return []
+        self.crew.working -= 1
+        return self.pass_on()
 
     # -- slots
 

@@ -13,6 +13,7 @@ from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.kept import keep_as
 from surefoot.engine.lifecycle import Life, task_life
+from surefoot.engine.limiting import SlotUse, slots_for
 from surefoot.engine.runs import Run, TaskRun
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
@@ -34,9 +35,10 @@ class TaskExecution(Execution):
     is_task = True
     view: ClassVar[type[Run]] = TaskRun
 
-    __slots__ = ("cache", "index", "map_id", "retries", "task_key", "transaction")
+    __slots__ = ("cache", "index", "limits", "map_id", "retries", "task_key", "transaction")
 
     retries: int
+    limits: SlotUse | None  # what it makes of the limits that its tags have
 
     def __init__(
         self,
@@ -61,7 +63,9 @@ class TaskExecution(Execution):
         if flow is not None:
             self.index = flow.next_index(key)
             if flow.keys is not None:
-                flow.identify(self, flow.keys, parent, args, kwargs)
+                flow.keys.identify(self, args, kwargs)
+                if flow._earlier_runs:
+                    flow.take_up(self)
         # Three digits tell runs of a small flow apart at a glance; their id tells all apart.
         self.run_name = f"{task.name}-{self.run_id.hex()[-3:]}"
         if wait_for is not None or kwargs or not PLAIN.issuperset(map(type, args)):
@@ -73,6 +77,7 @@ class TaskExecution(Execution):
 
     def begin(self) -> Life:
         flow = self.flow
+        self.limits = None
         if flow is not None and flow.resuming is not None and flow.resuming.replay is not None:
             self.retries, self.cache = 0, None
             return task_life(flow.resuming.replay.rules, resumes=True)
@@ -89,8 +94,15 @@ class TaskExecution(Execution):
         self.retries = rules.attempts - 1
         caching = self.definition.caching
         self.cache = None if caching is None else caching.use(self)
+        if self.tags:
+            self.limits = slots_for(self)
         return task_life(
-            rules, self._keeps(), flow is not None and flow.resuming is not None, caching is not None, self
+            rules,
+            self._keeps(),
+            flow is not None and flow.resuming is not None,
+            caching is not None,
+            self,
+            self.limits is not None,
         )
 
     def _keeps(self) -> bool:
@@ -127,6 +139,8 @@ class TaskExecution(Execution):
     def finished(self) -> None:
         if self.cache is not None:
             self.cache.let_go()  # if it broke off before it came to that itself
+        if self.limits is not None:
+            self.limits.give_back()  # likewise
         transaction = self.transaction
         if transaction is None or not transaction.is_left_to_others():
             Execution.finished(self)

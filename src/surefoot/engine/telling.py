@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from surefoot.core.errors import TerminationSignal
+from surefoot.core.errors import CancelledRun, TerminationSignal
 from surefoot.core.os.signals import GATE
 from surefoot.core.os.threads import OutOfTime
 from surefoot.core.states import (
+    AWAITING_SLOTS,
     CANCELLED,
     CANCELLING,
     COMPLETED,
@@ -42,10 +43,12 @@ __all__ = [
     "key_failed",
     "limit_unknown",
     "map_ended",
+    "not_stopped",
     "not_stored",
     "runner_broke",
     "spans_failed",
     "stop_of",
+    "stop_on_the_way_out",
     "took",
     "why_stopped",
 ]
@@ -63,6 +66,8 @@ def entered(execution: Execution, effect: Enter) -> None:
 
 def _level(execution: Execution, effect: Enter) -> int:
     kind, is_task = effect.state_type, execution.is_task
+    if effect.state_name == AWAITING_SLOTS:
+        return INFO if getattr(execution, "map_id", None) is None else DEBUG
     level = DEBUG if is_task or kind is PENDING else INFO
     is_loss = not is_task or execution.attempt > 0  # what is cancelled before it started is none
     if kind is CRASHED or kind is FAILED:
@@ -103,6 +108,8 @@ def _line(execution: Execution, effect: Enter) -> str:
         if execution.attempt == 1:
             return f"{'started again' if execution.runs_before else 'started'}{because}"
         return f"started again (attempt {execution.attempt})"
+    if effect.state_name == AWAITING_SLOTS:
+        return message or "waits"
     if kind is SCHEDULED:
         rules = execution.definition.rules(execution.session.settings)
         return f"failed{because}; retry {execution.attempt} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"
@@ -176,6 +183,14 @@ def spans_failed(execution: Execution, error: Exception) -> None:
     _say(execution, level, f"goes on, but its OpenTelemetry span is not as it should be:\n{traceback_text(error)}")
 
 
+def not_stopped(execution: Execution, seconds: float, is_left: bool) -> None:
+    """A call whose time is up cannot be interrupted."""
+    goes_on = "goes on without its thread, which works on" if is_left else "ends when that returns"
+    way = '; isolation="process" would have stopped it' if execution.is_task else ""
+    line = f"its time ({took(seconds)}) is up, but nothing here can interrupt the call that it is in: it {goes_on}{way}"
+    _say(execution, WARNING, line)
+
+
 def map_ended(flow: Execution, progress: MapProgress, state: State) -> None:
     """One run of a map has ended; after the last, the map is told in one line."""
     if progress.ended(state.is_completed(), state.is_skipped()) and progress.total > 1:
@@ -230,3 +245,13 @@ def why_stopped(error: BaseException) -> str:
 def stop_of(error: BaseException) -> Stopped:
     """What a BaseException that left the user's function means."""
     return Stopped(error, why_stopped(error), bool(getattr(error, "asked", False)))
+
+
+def stop_on_the_way_out(error: BaseException | None) -> Stopped | bool:
+    """What the end of a `with` has to do with what was submitted in it, by what goes through it: nothing with False,
+    cancel what has not begun with True, else stop all.
+    """
+    if error is None or isinstance(error, Exception):
+        return error is not None
+    stop = stop_of(error)
+    return Stopped(CancelledRun(f"It was stopped: {stop.why}."), stop.why, stop.asked)

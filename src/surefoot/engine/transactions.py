@@ -88,6 +88,7 @@ class Transaction(Unit):
         self._values: dict[str, Any] = {}
         self._value: Any = _UNKNOWN
         self._token: Any = None
+        self._covered: list[Any] = []  # what lay where its records were written
         self._has_begun = False
         if self.isolation_level is IsolationLevel.SERIALIZABLE:
             self._check_locks()
@@ -288,15 +289,29 @@ class Transaction(Unit):
         """Write its record, if it has one."""
         store = self.store
         if self.write_on_commit and self._value is not _UNKNOWN and self.key is not None and store is not None:
-            store.write(self._value, self.key, holder=self.holder)
+            self._writing(lambda: store.write(self._value, self.key, holder=self.holder))
+
+    def _writing(self, write: Callable[[], T]) -> T:
+        from surefoot.results.places import covering
+
+        with covering() as self._covered:
+            return write()
 
     def erase(self) -> None:
-        """Take that back."""
+        """Take that back: what lay there before lies there again."""
         if self.write_on_commit and self._value is not _UNKNOWN and self.key is not None and self.store is not None:
             self.store.remove(self.key)
+        self._put_back()
+
+    def _put_back(self) -> None:
+        from surefoot.results.places import put_back
+
+        covered, self._covered = self._covered, []
+        put_back(covered)
 
     def settled(self) -> None:
         """It is committed or rolled back."""
+        self._covered = []
 
 
 class AsyncTransaction(Transaction):
@@ -372,7 +387,7 @@ class TaskTransaction(Transaction):
         if self.verdict is None:
             return
         verdict, execution.unkept = self.verdict, None
-        kept = execution.keep_committed(verdict)
+        kept = self._writing(lambda: execution.keep_committed(verdict))
         if kept.state_type is FAILED:
             raise kept.data
         self.verdict = kept
@@ -380,8 +395,10 @@ class TaskTransaction(Transaction):
     def erase(self) -> None:
         if self.verdict is not None:
             self.execution.forget_kept("its transaction was rolled back")
+            self._put_back()
 
     def settled(self) -> None:
+        super().settled()
         is_committed = self.state is TransactionState.COMMITTED
         verdict = self.verdict
         if verdict is None:

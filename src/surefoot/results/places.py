@@ -11,13 +11,33 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
 from surefoot.core.errors import BadInput
 from surefoot.core.os.files import write_bytes
 
-__all__ = ["Place", "StorageError", "address_of", "exists", "get", "head", "is_far", "is_url", "names", "put", "remove"]
+__all__ = [
+    "Covered",
+    "Place",
+    "StorageError",
+    "address_of",
+    "covering",
+    "exists",
+    "get",
+    "head",
+    "is_far",
+    "is_url",
+    "names",
+    "put",
+    "put_back",
+    "remove",
+]
+
+Covered = list[tuple[str, bytes | None]]  # what was at an address before something was put there; None: nothing
+_covered: Final[ContextVar[Covered | None]] = ContextVar("surefoot_covered", default=None)
 
 _FOLDERS: Final = frozenset({"file", "local"})
 _MEMORY: Final = "memory"
@@ -141,11 +161,41 @@ def _scheme(address: str) -> str:
 
 def put(address: str, *parts: bytes) -> None:
     """Put the parts, one after another, where the address is. Raises OSError if that cannot be done."""
+    covered = _covered.get()
+    if covered is not None:
+        covered.append((address, _before(address)))
     if not is_url(address):
         write_bytes(address, *parts, sync=False)  # as the journal: power loss only
         return
     place, name = _found(address)
     place.put(name, parts)
+
+
+def _before(address: str) -> bytes | None:
+    try:
+        return get(address)
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def covering() -> Iterator[Covered]:
+    """Meanwhile what is put over something else is noted, with what was there, so that it can be put back."""
+    covered: Covered = []
+    token = _covered.set(covered)
+    try:
+        yield covered
+    finally:
+        _covered.reset(token)
+
+
+def put_back(covered: Covered) -> None:
+    """Have all as it was before, the last first. Raises OSError of the first that cannot be."""
+    for address, before in reversed(covered):
+        if before is None:
+            remove(address)
+        else:
+            put(address, before)
 
 
 def get(address: str) -> bytes:

@@ -121,13 +121,17 @@ class TaskRunner:
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        """Wait for what was submitted. If an exception goes through, what has not begun is cancelled first."""
+        """Wait for what was submitted. If an exception goes through, what has not begun is cancelled first; what is on
+        is stopped too where that is no error but the end of the run around it.
+        """
         pool, self._pool = self._pool, None
         if pool is None or not self._is_alone:
             return
+        from surefoot.engine.telling import stop_on_the_way_out
+
         self._is_alone = False
         try:
-            pool.finish(kind is not None)
+            pool.finish(stop_on_the_way_out(error))
         finally:
             pool.close()
 

@@ -28,9 +28,11 @@ __all__ = [
     "Deadline",
     "Gate",
     "Interrupted",
+    "LeftGate",
     "OutOfTime",
     "ThreadGate",
     "can_start",
+    "leave",
 ]
 
 # How far a gate is open: what its thread does now.
@@ -303,6 +305,22 @@ class ThreadGate(Gate):
             super().remove(deadline)
             if isinstance(self._told, OutOfTime) and self._told.owner is deadline.owner:
                 self._told = None
+
+
+class LeftGate(ThreadGate):
+    """The gate of a thread whose call took too long, so that its run goes on without it.
+
+    Whatever its code wants of us when it comes back (to log a line, to call a task) tells it again that it is over.
+    """
+
+    def shut(self) -> int:
+        """Raise what tells it so."""
+        raise OutOfTime
+
+
+def leave(gate: ThreadGate) -> None:
+    """From now on that thread is on its own."""
+    gate.__class__ = LeftGate
 
 
 _LIBRARY: Final = os.path.dirname(os.__file__) + os.sep

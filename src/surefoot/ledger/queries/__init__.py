@@ -21,6 +21,7 @@ from surefoot.ledger.queries.limits import (
     list_limits,
     look_at_lines,
     standing_of,
+    told_standing,
 )
 from surefoot.ledger.queries.logs import list_logs
 from surefoot.ledger.queries.results import find_result, list_results
@@ -57,4 +58,5 @@ __all__ = [
     "look_at_lines",
     "retryable_of",
     "standing_of",
+    "told_standing",
 ]

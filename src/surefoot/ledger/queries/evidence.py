@@ -20,6 +20,7 @@ from surefoot.ledger.indexes import uneven
 from surefoot.ledger.queries.causes import NODE_COLUMNS, Node, chains, node_of, pids_of
 from surefoot.ledger.queries.failures import failures_in, of_newest_epoch
 from surefoot.ledger.queries.find import find_run
+from surefoot.ledger.queries.limits import Standing, standings_of_run
 from surefoot.ledger.queries.reasons import Pids
 from surefoot.ledger.queries.requests import request_of
 from surefoot.ledger.queries.rows import id_bytes
@@ -56,6 +57,8 @@ class Evidence(NamedTuple):
     skipped: int = 0  # task runs of a flow run
     taken_over: int | None = None  # task runs of a flow run that had completed in an earlier epoch; None in the first
 
+    waits: Sequence[Standing] = ()  # for slots of limits, now
+
     @property
     def root(self) -> Node:
         """The root of the matter: the run itself if no other is to blame."""
@@ -81,6 +84,7 @@ def gather(connection: Connection, reference: str) -> Evidence:
         pids_of(connection, [node, *chain]),
         writer["host"] if writer else None,
         asked=_asked(connection, run),
+        waits=() if node.state_type in FINAL else standings_of_run(connection, run_id),
     )
     if isinstance(run, TaskRun):
         if run.flow_run_id is None or node.state_type not in FINAL:

@@ -27,6 +27,9 @@ __all__ = [
     "list_limits",
     "look_at_lines",
     "standing_of",
+    "standings_of_run",
+    "told_holder",
+    "told_standing",
 ]
 
 _l = limits.c
@@ -35,6 +38,7 @@ _BY_NAME: Final = Order((_l.name,), (str,))
 _BY_GRANT: Final = Order((_p.number,), (int,))
 _BY_PLACE: Final = Order((_p.rank, _p.number), (int, int))
 _TOLD_MAX: Final = 5
+_HOLDERS_TOLD: Final = 3
 _COUNTED_MAX: Final = 1000
 _LINES_MAX: Final = 10_000
 _STATES: Final[dict[int, Literal["waiting", "held", "lost"]]] = {WAITS: "waiting", HOLDS: "held", LOST: "lost"}
@@ -92,6 +96,12 @@ def standing_of(connection: Connection, number: int) -> Standing | None:
         return None
     held_up = [each for each in found if each.place > 1 or each.used + each.weight > each.slots]
     return max(held_up or found, key=lambda each: each.place)
+
+
+def standings_of_run(connection: Connection, run_id: bytes) -> list[Standing]:
+    """How it stands for a run that waits for slots; nothing if it waits for none."""
+    query = select(limit_places).where(_p.workspace_id == WORKSPACE, _p.run_id == run_id, _p.state == WAITS)
+    return [_standing(connection, row) for row in connection.execute(query.order_by(_p.number).limit(_TOLD_MAX))]
 
 
 def _standing(connection: Connection, row: Row[Any]) -> Standing:
@@ -231,3 +241,19 @@ def _place_of(row: Row[Any], place: int | None) -> LimitPlace:
         state=_STATES[row.state],
         lease_expires=instant(row.lease_us),
     )
+
+
+def told_standing(standing: Standing) -> str:
+    """How it stands for somebody who waits, in one line."""
+    key = f" of {standing.key}" if standing.key else ""
+    holders = [told_holder(each) for each in standing.holders[:_HOLDERS_TOLD]]
+    more = len(standing.holders) - len(holders) + standing.more_holders
+    if more:
+        holders.append(f"{more} more")
+    by = f", held by {', '.join(holders)}" if holders else ""
+    return f"limit {standing.name}{key} {standing.used}/{standing.slots}{by}; place {standing.place} in line"
+
+
+def told_holder(place: LimitPlace) -> str:
+    """Who holds slots."""
+    return place.holder if place.slots == 1 else f"{place.holder} ({place.slots})"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from surefoot.core.states import (
+    AWAITING_SLOTS,
     CANCELLED,
     CANCELLING,
     COMPLETED,
@@ -24,6 +25,7 @@ from surefoot.core.states import (
 )
 from surefoot.ledger.queries.causes import Node
 from surefoot.ledger.queries.evidence import Evidence
+from surefoot.ledger.queries.limits import told_standing
 from surefoot.ledger.queries.reasons import at_clock, ended_badly, plural, short, verb
 from surefoot.ledger.queries.rows import instant
 
@@ -61,7 +63,8 @@ def text(message: str | None) -> str:
 
 def other(node: Node, found: Evidence) -> str:
     """Another run, and what became of it."""
-    why = ended_badly(node, found.pids) if node.state_type is not COMPLETED and node.state_name != "NotReady" else None
+    is_told_next = node.state_name == "NotReady" and node.cause_id is not None  # by the run that it is because of
+    why = None if node.state_type is COMPLETED or is_told_next else ended_badly(node, found.pids)
     return f"{'' if node.is_task else 'flow run '}{node.name} {verb(node)}" + (f": {why}" if why else "")
 
 
@@ -124,6 +127,12 @@ def _awaiting_retry(found: Evidence) -> str:
     at = "" if node.until_us is None else f" at {at_clock(instant(node.until_us))}"
     tries = f"retry {node.run_count} of {max(node.retries, node.run_count)}"
     return f"{_who(found)} failed{text(node.message)}; {tries} follows{at}"
+
+
+def _awaiting_slots(found: Evidence) -> str:
+    now = "; ".join(told_standing(each) for each in found.waits)
+    why = f" for {now}" if now else text((found.node.message or "").removeprefix("waits for "))
+    return f"{_who(found)} waits since {_when(found)}{why}"
 
 
 def _scheduled(found: Evidence) -> str:
@@ -190,6 +199,7 @@ SITUATIONS: Final[tuple[Situation, ...]] = (
     Situation(CANCELLING, None, None, _cancelling, True),
     Situation(PAUSED, None, None, lambda f: f"{_who(f)} is {f.node.state_name} since {_when(f)}{text(f.node.message)}"),
     Situation(SCHEDULED, "AwaitingRetry", None, _awaiting_retry, True),
+    Situation(SCHEDULED, AWAITING_SLOTS, None, _awaiting_slots, True),
     Situation(SCHEDULED, None, None, _scheduled, True),
     Situation(PENDING, None, None, _waits, True),
     Situation(RUNNING, None, None, _running, True),

@@ -19,6 +19,7 @@ from surefoot.core.wire import Explanation, FailureGroup, FlowRun, TaskRun
 from surefoot.ledger.history import Entry
 from surefoot.ledger.queries.causes import Node
 from surefoot.ledger.queries.evidence import Evidence, gather
+from surefoot.ledger.queries.limits import told_holder, told_standing
 from surefoot.ledger.queries.reasons import at_clock, plural, short, verb
 from surefoot.ledger.queries.rows import instant
 from surefoot.ledger.queries.situations import SITUATIONS, Situation, lasted, other, text
@@ -51,6 +52,7 @@ def _sentence(told: str) -> str:
 def _causes(found: Evidence) -> Iterator[str]:
     for node in found.chain:
         yield other(node, found)
+    yield from _waits(found)
     yield from _again(found)
     yield from _not_cached(found)
     yield from _attempts(found)
@@ -67,6 +69,18 @@ def _causes(found: Evidence) -> Iterator[str]:
     if found.longest is not None and found.longest[1] and found.node.state_type is COMPLETED:
         node, ran_us = found.longest
         yield f"the task run that took longest is {node.name}: {lasted(ran_us)}"
+
+
+def _waits(found: Evidence) -> Iterator[str]:
+    """Limits of which it waits for slots, and who holds them."""
+    for each in found.waits:
+        if found.node.state_type is not SCHEDULED:
+            yield f"it waits for {told_standing(each)}"
+        for place in each.holders:
+            if place.granted is not None:
+                yield f"{told_holder(place)} holds {each.name} since {at_clock(place.granted)}"
+        if each.more_holders:
+            yield f"... and {each.more_holders:,} more that hold {each.name}"
 
 
 def _again(found: Evidence) -> Iterator[str]:
@@ -166,7 +180,7 @@ def _blocked(found: Evidence) -> Iterator[str]:
 def _commands(connection: Connection, found: Evidence, situation: Situation) -> list[str]:
     """What to type next, the most telling first."""
     node, root = found.node, found.root
-    do = []
+    do = [f"surefoot limit holders {shlex.quote(each.name)}" for each in found.waits[:1]]
     if situation.watch and not node.is_task:
         do.append(f"surefoot flow-run watch {_handle(connection, node)}")
     if root is node and found.failures.groups:
