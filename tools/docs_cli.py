@@ -26,6 +26,7 @@ from surefoot.cli.replaying import ReplayedRun
 from surefoot.client.database import DbStats, Emptied
 from surefoot.client.survey import HomeSurvey, RemovedHome
 from surefoot.client.upkeep import Upkept
+from surefoot.client.watching import Finding
 from surefoot.core.wire import Deleted, Explanation, Flow, FlowRun, Limit, LimitPlace, Log, RunResult, TaskRun
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -95,6 +96,7 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "task-run-logs": list[Log],
     "task-run-ls": list[TaskRun],
     "version": Versions,
+    "watch": list[Finding],
     "why": (ExplanationOfFlowRun, ExplanationOfTaskRun),
 }
 

@@ -66,6 +66,7 @@ DOORS: Final = {
     "src/surefoot/cli/": "the parser imports no room; a command imports its own",
     "src/surefoot/_doors.py": "fills the ports with what higher floors offer",
     "src/surefoot/core/ports.py": "has the doors fill the ports when one is first asked for",
+    "src/surefoot/client/crashes.py": "messages are wanted where a process died that has somebody to tell",
     "src/surefoot/client/__init__.py": "chooses one of two ways, and loads only that",
     "src/surefoot/ledger/dialects/choice.py": "loads PostgreSQL, and its driver, for a ledger that is there only",
 }

@@ -43,6 +43,14 @@ CASES = [
         "from prefect.futures import PrefectFuture, wait\ndef f(x: PrefectFuture[int]) -> None: ...",
         "from surefoot.futures import Future, wait\ndef f(x: Future[int]) -> None: ...",
     ),
+    (
+        "from prefect.client.orchestration import PrefectClient, get_client\nc: PrefectClient",
+        "from surefoot.client.orchestration import SurefootClient, get_client\nc: SurefootClient",
+    ),
+    (
+        "from prefect.exceptions import ObjectNotFound\nraise ObjectNotFound",
+        "from surefoot.exceptions import NotFound\nraise NotFound",
+    ),
     ("from prefect.logging.loggers import get_logger", "from surefoot.logging.loggers import get_logger"),
     ("import prefect\nsurefoot = 1\nprefect.flow", "import surefoot as prefect\nsurefoot = 1\nprefect.flow"),
     ("import os\nos.environ['PREFECT_HOME']", "import os\nos.environ['SUREFOOT_HOME']"),
@@ -98,6 +106,14 @@ def test_what_is_not_surely_meant_stays(text: str) -> None:
         (
             "from prefect.blocks.system import Secret",
             "1: Surefoot has no `surefoot.blocks.system.Secret`: blocks are not",
+        ),
+        (
+            "from prefect.task_runners import PrefectTaskRunner",
+            "1: Surefoot has no `surefoot.task_runners.PrefectTaskRunner`: background tasks are not in this version",
+        ),
+        (
+            "from prefect.logging.handlers import APILogHandler",
+            "1: Surefoot has no `surefoot.logging.handlers.APILogHandler`: lines of runs are kept without a handler",
         ),
         ("\nfrom prefect import pause_flow_run", "2: Surefoot has no `surefoot.pause_flow_run`: runs cannot be paused"),
         (

@@ -288,9 +288,22 @@ def test_a_runner_works_without_a_flow(make: Callable[[], TaskRunner], home: Pat
 
 
 @row("6.02")
-def test_a_runner_of_processes_wants_a_flow(row: str) -> None:
-    with pytest.raises(RuntimeError, match="was started without a flow"), ProcessPoolTaskRunner(1):
-        pass
+def test_a_runner_of_processes_works_without_a_flow(row: str, home: Path) -> None:
+    @task
+    def tells(x: int) -> tuple[int, int]:
+        get_run_logger().info("at %d", x)
+        return x, double(x)
+
+    with ProcessPoolTaskRunner(2) as runner:
+        pids = set(runner.map(where, {"x": [1, 2, 3]}).result())
+        first = runner.submit(tells, {"x": 3})
+        assert runner.submit(double, {"x": 5}, wait_for=[first]).result() == 10
+        assert first.result() == (3, 6)
+        with pytest.raises(ValueError, match="no 4"):
+            runner.submit(fails, {"x": 4}).result()
+    assert os.getpid() not in pids
+    assert len(pids) <= 2
+    assert "at 3" in record(home).messages()
 
 
 @row("6.06")

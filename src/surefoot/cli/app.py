@@ -29,6 +29,11 @@ _PLACES: Final = {
     "why": Place("surefoot.cli.commands.why", "why", "Say why a run is as it is, and what to do."),
     "results": Place("surefoot.cli.commands.results", "results", "See, load and remove results of runs."),
     "flow": Place("surefoot.cli.commands.flow", "flow", "Look at flows."),
+    "watch": Place(
+        "surefoot.cli.commands.watch",
+        "watch",
+        "Look for runs that crashed and runs that are missing, and tell whom the settings name.",
+    ),
     "notify": Place(
         "surefoot.cli.commands.notify", "notify", "See whether messages about failures arrive, and what waits."
     ),

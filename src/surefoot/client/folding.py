@@ -17,11 +17,13 @@ from typing import Final, NamedTuple
 import msgspec
 
 from surefoot._version import __version__
+from surefoot.client.crashes import Crashes
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import LedgerBusy
 from surefoot.core.facts import FORMAT, Fact, SegmentOpened, Unknown, WriterEnded
 from surefoot.core.os.host import host_name
 from surefoot.core.os.locks import lock_at_once
+from surefoot.core.wire import FlowRun
 from surefoot.journal import reading
 from surefoot.journal.frames import split
 from surefoot.journal.home import Home, unwritable
@@ -50,6 +52,7 @@ class TakenIn(NamedTuple):
     folded: int  # facts that are new in the ledger
     behind: int  # facts, written before it was asked, that are not in
     troubles: tuple[str, ...]  # what could not be read, one sentence each
+    crashed: tuple[FlowRun, ...] = ()  # outermost flow runs that were ended because their process died
 
 
 def take_in(home: Home, ledger: Ledger, wait_s: float, *, may_count: bool = True, is_copy: bool = False) -> TakenIn:
@@ -129,6 +132,7 @@ class _Taking:
         self.unlisted: list[WriterFolder] = []
         self.unread: list[tuple[_Writer, SegmentFile]] = []
         self.troubles: list[str] = []
+        self.crashes = Crashes(home, ledger)
 
     def run(self) -> TakenIn:
         with nullcontext(True) if self.is_copy else _alone(self.home, self.deadline_us) as is_alone:
@@ -144,6 +148,7 @@ class _Taking:
                 self._end_the_dead(others)
                 self._end_the_gone()
                 if not self.is_copy:
+                    self.crashes.tell()
                     self._let_go()
             except LedgerBusy as error:  # somebody writes into it, at length: what is there can still be read
                 self._look_up_positions()
@@ -232,6 +237,7 @@ class _Taking:
             if writer.is_ended or not writer.is_read:
                 continue
             if writer.is_known and not writer.has_closed:
+                self._foresee(writer.folder.writer_id, writer.folder.path)
                 self.ledger.end_writer(writer.folder.writer_id, now_us, is_late=self.is_over)
             if self.is_over():
                 self.troubles.append("Not all runs of processes that died may be ended yet. Ask again in a moment.")
@@ -247,7 +253,12 @@ class _Taking:
                 return
             if known.id not in there and not os.path.isdir(os.path.join(self.home.writers_path, known.id.hex())):
                 why = "Its journal is gone: the folder of its process was removed."
+                self._foresee(known.id, None)
                 self.ledger.end_writer(known.id, now_us, why, is_late=self.is_over)
+
+    def _foresee(self, writer_id: bytes, folder: str | None) -> None:
+        if not self.is_copy:
+            self.crashes.foresee(writer_id, folder)
 
     def _let_go(self) -> None:
         """Remove what is in the ledger for good, and keep aside what is damaged."""
@@ -286,7 +297,7 @@ class _Taking:
         behind = _count(unread, self.asked_us, min(self.count_us, left_us), len(self.unlisted))
         if behind and why:
             self.troubles.append(why)
-        return TakenIn(folded, behind, tuple(self.troubles))
+        return TakenIn(folded, behind, tuple(self.troubles), tuple(self.crashes.found))
 
 
 def _segments_of(writers: list[_Writer]) -> list[tuple[_Writer, SegmentFile]]:

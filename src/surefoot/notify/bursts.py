@@ -64,9 +64,13 @@ class Bursts:
         urls = rules.targets(notice.event, notice.flow, tags)
         if not urls:
             return False
-        with self._of(notice.flow) as told:
-            self._tell(told, notice, urls, rules.burst_s)
+        self.lost_to(notice, urls, rules.burst_s)
         return True
+
+    def lost_to(self, notice: Notice, urls: list[str], burst_s: float) -> None:
+        """The same, where it is known already who is to be told."""
+        with self._of(notice.flow) as told:
+            self._tell(told, notice, urls, burst_s)
 
     def completed(self, notice: Notice, rules: Rules, tags: Iterable[str]) -> bool:
         """A run completed. Says whether there is something to be sent."""

@@ -17,7 +17,7 @@ from surefoot.notify.notices import Notice, Rules
 from surefoot.notify.outbox import outbox_path
 from surefoot.notify.postman import Postman
 
-__all__ = ["postman_of", "send_waiting", "tell", "wait"]
+__all__ = ["postman_of", "send_waiting", "tell", "tell_these", "wait"]
 
 _postmen: Final[dict[str, Postman]] = {}
 _lock: Final = threading.Lock()
@@ -58,6 +58,16 @@ def tell(home: str, rules: Rules, notice: Notice, tags: Iterable[str]) -> None:
         urls = rules.targets(notice.event, notice.flow, tags)
         if urls:
             postman.hurry_without_outbox(notice, urls)
+
+
+def tell_these(home: str, rules: Rules, notice: Notice, urls: list[str]) -> None:
+    """The same, where it is known already who is to be told."""
+    postman = postman_of(home, rules)
+    try:
+        postman.bursts.lost_to(notice, urls, rules.burst_s)
+        postman.hurry(notice.id)
+    except OSError:
+        postman.hurry_without_outbox(notice, urls)
 
 
 def send_waiting(home: str, rules: Rules) -> None:

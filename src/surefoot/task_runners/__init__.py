@@ -46,10 +46,6 @@ class RunnerStarted(BadInput, RuntimeError):
     """A task runner that is started already was started again."""
 
 
-class RunnerNeedsFlow(BadInput, RuntimeError):
-    """A task runner was started by itself whose processes work for flow runs only."""
-
-
 class TaskRunner:
     """What every task runner is: a template that makes a pool for each flow run.
 
@@ -73,7 +69,6 @@ class TaskRunner:
     """
 
     takes_over: ClassVar[bool] = False  # it has a say in what is submitted
-    _works_alone: ClassVar[bool] = True
     _pool: Pool | None = None
     _is_alone = False  # used without a flow, so that the pool is its own to end
 
@@ -107,11 +102,6 @@ class TaskRunner:
 
     def __enter__(self: Self) -> Self:
         if self._pool is None:
-            if not self._works_alone:
-                raise RunnerNeedsFlow(
-                    f"{self!r} was started without a flow, and its processes are those of a flow run.",
-                    do="Pass it to a flow, @flow(task_runner=...), or use ThreadPoolTaskRunner.",
-                )
             from surefoot.engine.session import session
 
             self._pool = self.pool(session().settings, self.name)
@@ -237,8 +227,6 @@ class ProcessPoolTaskRunner(TaskRunner):
     >>> ProcessPoolTaskRunner(max_workers=4)
     ProcessPoolTaskRunner(max_workers=4)
     """
-
-    _works_alone = False
 
     def __init__(
         self,

@@ -72,8 +72,8 @@ def parse_due(text: Any) -> Due:
         raise ValueError
     days: set[int] = set()
     for part in found[3].split(",") if found[3] else ["mon-sun"]:
-        first, _, last = part.partition("-")
-        begin, end = _DAYS.index(first), _DAYS.index(last or first)  # ValueError for what is no day
+        first, dash, last = part.partition("-")
+        begin, end = _DAYS.index(first), _DAYS.index(last if dash else first)  # ValueError for what is no day
         days |= {day % 7 for day in range(begin, (end if end >= begin else end + 7) + 1)}
     return Due(int(found[1]), int(found[2]), frozenset(days))
 

@@ -24,6 +24,7 @@ from surefoot.ledger.queries.limits import (
     told_standing,
 )
 from surefoot.ledger.queries.logs import list_logs
+from surefoot.ledger.queries.open_runs import outermost_open_of
 from surefoot.ledger.queries.results import find_result, list_results
 from surefoot.ledger.queries.states import list_states
 from surefoot.ledger.queries.task_runs import list_task_runs
@@ -56,6 +57,7 @@ __all__ = [
     "list_states",
     "list_task_runs",
     "look_at_lines",
+    "outermost_open_of",
     "retryable_of",
     "standing_of",
     "told_standing",
