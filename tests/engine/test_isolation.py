@@ -16,6 +16,7 @@ from surefoot import flow, get_run_logger, task
 from surefoot.cache_policies import INPUTS
 from surefoot.context import FlowRunContext, TaskRunContext
 from surefoot.core.states import StateType
+from surefoot.engine import isolation
 from surefoot.exceptions import ChildDied, MemoryLimitExceeded, MissingContextError, UnpicklableArgument
 from surefoot.states import State
 from surefoot.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
@@ -278,7 +279,19 @@ def test_a_generator_task_is_refused() -> None:
         task(isolation="process")(yields)
 
 
+def test_a_memory_limit_is_refused_where_it_cannot_be_held_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "MEASURES", False)
+    with pytest.raises(ValueError, match="cannot be held to on this system"):
+        task(isolation="process", memory_limit="1GiB")(os.getpid)
+
+
 # -- memory
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no memory limits there")
+def test_a_limit_below_what_an_interpreter_holds_fails_every_call() -> None:
+    with pytest.raises(MemoryLimitExceeded, match="memory limit of 1 MiB exceeded"):
+        task(isolation="process", memory_limit="1MiB")(lambda: threading.Event().wait())()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no memory limits there")

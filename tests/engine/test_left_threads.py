@@ -25,7 +25,7 @@ from tests.recorded import record
 CANCELLED, COMPLETED, FAILED = StateType.CANCELLED, StateType.COMPLETED, StateType.FAILED
 SOON = 0.05
 NEVER = 1000.0
-CANNOT = "nothing here can interrupt the call that it is in"
+CANNOT = "the call that it is in goes on, and nothing here can stop it"
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ def test_a_submitted_task_in_a_system_call_times_out_and_the_flow_goes_on_withou
     assert f() == 1
     assert record(home).task_run("blocked").end == (FAILED, "TimedOut")
     (line,) = warnings(home)
-    assert 'it goes on without its thread, which works on; isolation="process" would have stopped it' in line
+    assert 'the run goes on without its thread, which works on; isolation="process" would have stopped it' in line
 
 
 def test_it_is_retried_on_another_thread_and_what_the_first_still_does_counts_for_nothing(
@@ -245,7 +245,7 @@ def test_what_cannot_be_left_is_told_at_its_time_and_ends_when_it_returns(where:
 
     assert f() == "TimedOut"
     (line,) = warnings(home)
-    assert "it ends when that returns" in line
+    assert "the run ends when that returns" in line
 
 
 @pytest.mark.parametrize("call", ["awaited", "submitted"])
