@@ -67,7 +67,7 @@ def test_a_call_whose_time_is_up_is_killed_with_all_that_it_started(call: str, h
         running.wait_for("hook TimedOut")
         running.wait_for("went on")
         are_gone(pids)
-        running.end()
+        assert "nothing here can stop it" not in running.end().stderr
     assert {run.of: run.end for run in runs_in(home)} == {"f": (FAILED, "TimedOut"), "hangs": (FAILED, "TimedOut")}
 
 
