@@ -349,6 +349,24 @@ def test_what_it_starts_counts_too(tmp_path: Path) -> None:
         starts()
 
 
+def test_stacks_of_threads_and_pools_of_its_own_have_room() -> None:
+    @task(isolation="process", memory_limit="500MiB")
+    def starts() -> list[int]:
+        import multiprocessing
+
+        go = threading.Event()
+        threads = [threading.Thread(target=go.wait) for _ in range(150)]  # 1.2 GB, of which little is touched
+        for thread in threads:
+            thread.start()
+        go.set()
+        for thread in threads:
+            thread.join()
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.map(abs, [-1, -2])
+
+    assert starts() == [1, 2]
+
+
 def test_a_limit_that_is_not_reached_changes_nothing() -> None:
     assert len(task(isolation="process", memory_limit=10**9)(lambda: bytearray(10**7))()) == 10**7
 
