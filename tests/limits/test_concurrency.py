@@ -212,6 +212,45 @@ def test_a_run_within_a_run_that_holds_all_is_refused_at_once() -> None:
     assert shown("db").active_slots == 0
 
 
+def test_a_run_that_is_submitted_and_waited_for_in_a_block_that_holds_all_is_refused() -> None:
+    set_limit("db", 1)
+
+    @task
+    def inner() -> None:
+        with concurrency("db"):
+            pass
+
+    @flow
+    def outer() -> None:
+        with concurrency("db"):
+            inner.submit().result()
+
+    with pytest.raises(WouldDeadlock):
+        outer()
+    assert shown("db").active_slots == 0
+
+
+def test_a_run_that_is_submitted_in_a_block_and_not_waited_for_there_has_its_turn() -> None:
+    set_limit("db", 1)
+    done: list[str] = []
+
+    @task
+    def inner() -> None:
+        with concurrency("db"):
+            done.append("inner")
+
+    @flow
+    def outer() -> None:
+        with concurrency("db"):
+            submitted = inner.submit()
+            until_waiting("db", 1)
+            done.append("outer")
+        submitted.wait()
+
+    outer()
+    assert done == ["outer", "inner"]
+
+
 def test_runs_hold_slots_under_their_names() -> None:
     set_limit("db", 2)
     found: list[Any] = []
