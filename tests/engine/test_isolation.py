@@ -16,6 +16,7 @@ from surefoot import flow, get_run_logger, task
 from surefoot.cache_policies import INPUTS
 from surefoot.context import FlowRunContext, TaskRunContext
 from surefoot.core.states import StateType
+from surefoot.engine import isolation
 from surefoot.exceptions import ChildDied, MemoryLimitExceeded, MissingContextError, UnpicklableArgument
 from surefoot.states import State
 from surefoot.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
@@ -278,7 +279,19 @@ def test_a_generator_task_is_refused() -> None:
         task(isolation="process")(yields)
 
 
+def test_a_memory_limit_is_refused_where_it_cannot_be_held_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "MEASURES", False)
+    with pytest.raises(ValueError, match="cannot be held to on this system"):
+        task(isolation="process", memory_limit="1GiB")(os.getpid)
+
+
 # -- memory
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no memory limits there")
+def test_a_limit_below_what_an_interpreter_holds_fails_every_call() -> None:
+    with pytest.raises(MemoryLimitExceeded, match="memory limit of 1 MiB exceeded"):
+        task(isolation="process", memory_limit="1MiB")(lambda: threading.Event().wait())()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no memory limits there")
@@ -334,6 +347,24 @@ def test_what_it_starts_counts_too(tmp_path: Path) -> None:
 
     with pytest.raises(MemoryLimitExceeded):
         starts()
+
+
+def test_stacks_of_threads_and_pools_of_its_own_have_room() -> None:
+    @task(isolation="process", memory_limit="500MiB")
+    def starts() -> list[int]:
+        import multiprocessing
+
+        go = threading.Event()
+        threads = [threading.Thread(target=go.wait) for _ in range(150)]  # 1.2 GB, of which little is touched
+        for thread in threads:
+            thread.start()
+        go.set()
+        for thread in threads:
+            thread.join()
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.map(abs, [-1, -2])
+
+    assert starts() == [1, 2]
 
 
 def test_a_limit_that_is_not_reached_changes_nothing() -> None:

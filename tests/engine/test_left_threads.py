@@ -24,8 +24,9 @@ from tests.recorded import record
 
 CANCELLED, COMPLETED, FAILED = StateType.CANCELLED, StateType.COMPLETED, StateType.FAILED
 SOON = 0.05
+WHILE = 0.5  # long enough for what ends by itself, on a machine that is busy with other things
 NEVER = 1000.0
-CANNOT = "nothing here can interrupt the call that it is in"
+CANNOT = "the call that it is in goes on, and nothing here can stop it"
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +92,7 @@ def test_a_submitted_task_in_a_system_call_times_out_and_the_flow_goes_on_withou
     assert f() == 1
     assert record(home).task_run("blocked").end == (FAILED, "TimedOut")
     (line,) = warnings(home)
-    assert 'it goes on without its thread, which works on; isolation="process" would have stopped it' in line
+    assert 'the run goes on without its thread, which works on; isolation="process" would have stopped it' in line
 
 
 def test_it_is_retried_on_another_thread_and_what_the_first_still_does_counts_for_nothing(
@@ -104,7 +105,7 @@ def test_it_is_retried_on_another_thread_and_what_the_first_still_does_counts_fo
     def inner() -> int:
         return 1
 
-    @task(timeout_seconds=SOON, retries=1)
+    @task(timeout_seconds=WHILE, retries=1)
     def blocked() -> str:
         threads.append(threading.get_ident())
         if len(threads) == 2:
@@ -186,9 +187,9 @@ def test_what_it_had_called_there_is_cancelled_and_stays_so(held: Held, home: Pa
 
 
 def test_many_at_once_are_left_and_all_others_end(held: Held, home: Path) -> None:
-    @task(timeout_seconds=SOON)
+    @task(timeout_seconds=WHILE)
     def some_block(number: int) -> int:
-        if number % 5 == 0:
+        if number % 10 == 0:
             held.enter()
         return number
 
@@ -199,7 +200,7 @@ def test_many_at_once_are_left_and_all_others_end(held: Held, home: Path) -> Non
     with pytest.raises(TaskRunTimeoutError):
         f()
     ends = [run.end for run in record(home).task_runs]
-    assert (ends.count((COMPLETED, "Completed")), ends.count((FAILED, "TimedOut"))) == (40, 10)
+    assert (ends.count((COMPLETED, "Completed")), ends.count((FAILED, "TimedOut"))) == (45, 5)
 
 
 def test_a_task_with_a_time_limit_is_not_run_on_the_thread_that_waits_for_it(held: Held) -> None:
@@ -219,8 +220,8 @@ def test_a_task_with_a_time_limit_is_not_run_on_the_thread_that_waits_for_it(hel
 
 
 def hash_for_a_while() -> None:
-    """C code that lets other threads in, and looks at no signals: about half a second."""
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000)
+    """C code that lets other threads in, and looks at no signals: a good half second."""
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000)
 
 
 @pytest.mark.parametrize("where", ["main thread", "called on a pool's thread", "coroutine"])
@@ -245,7 +246,7 @@ def test_what_cannot_be_left_is_told_at_its_time_and_ends_when_it_returns(where:
 
     assert f() == "TimedOut"
     (line,) = warnings(home)
-    assert "it ends when that returns" in line
+    assert "the run ends when that returns" in line
 
 
 @pytest.mark.parametrize("call", ["awaited", "submitted"])

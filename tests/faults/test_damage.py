@@ -205,6 +205,15 @@ def test_a_row_whose_id_is_no_longer_what_it_was_is_damage(recorded: Path) -> No
         client.flow_runs()
 
 
+def test_a_rule_that_no_longer_says_what_it_said_is_damage(recorded: Path) -> None:
+    ledger = recorded / "ledger.db"
+    raw = ledger.read_bytes()
+    assert b"'closed'" in raw
+    ledger.write_bytes(raw.replace(b"ended IN ('closed'", b"ended IN ('clased'"))
+    with pytest.raises(LedgerDamaged, match="CHECK constraint failed"), closing(EmbeddedClient(recorded)) as client:
+        client.flow_runs()
+
+
 @pytest.mark.parametrize("runs", ["flow_runs", "task_runs"])
 @pytest.mark.parametrize("ask", ["id", "part of an id", "name", "states", "delete", "cancel"])
 def test_a_run_that_an_index_does_not_lead_to_is_damage_and_not_a_run_that_is_not_there(

@@ -67,7 +67,7 @@ def test_a_call_whose_time_is_up_is_killed_with_all_that_it_started(call: str, h
         running.wait_for("hook TimedOut")
         running.wait_for("went on")
         are_gone(pids)
-        running.end()
+        assert "nothing here can stop it" not in running.end().stderr
     assert {run.of: run.end for run in runs_in(home)} == {"f": (FAILED, "TimedOut"), "hangs": (FAILED, "TimedOut")}
 
 
@@ -144,3 +144,21 @@ def test_the_end_of_the_program_waits_for_what_is_done_at_the_end_of_the_process
     """
     with program(text, home) as running:
         assert "ended in order" in running.end().stdout
+
+
+@pytest.mark.parametrize("runs", ['@task(isolation="process")', "@task"])
+def test_a_process_that_is_forked_there_has_nothing_of_its_runs(runs: str, home: Path) -> None:
+    text = f"""
+    from surefoot.task_runners import ProcessPoolTaskRunner
+    {runs}
+    def forks():
+        pid = os.fork()
+        if not pid: os._exit(0)
+        return os.waitpid(pid, 0)[1]
+    @flow(task_runner=ProcessPoolTaskRunner(1))
+    def f(): say(f"status {{forks.submit().result()}}")
+    f()
+    """
+    with program(text, home) as running:
+        assert running.wait_for_number("status") == 0
+        assert "Exception ignored" not in running.end().stderr

@@ -87,13 +87,3 @@ def test_a_raised_limit_lets_others_go_on_at_once(tmp_path: Path) -> None:
         set_limit("db", 2)
         assert ended(waiter) == 0
     assert (tmp_path / "served").read_text() == "next\n"
-
-
-def test_never_more_hold_slots_than_there_are(tmp_path: Path) -> None:
-    set_limit("db", 2)
-    marks = tmp_path / "marks"
-    marks.mkdir()
-    processes = [child("hold_many", "db", 10, marks, 2) for _ in range(3)]
-    assert [ended(process) for process in processes] == [0, 0, 0]
-    assert shown("db").active_slots == 0
-    assert shown("db").waiters == 0

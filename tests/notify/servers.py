@@ -9,11 +9,18 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 
 class Inbox:
@@ -33,6 +40,7 @@ class Inbox:
         self.logins: list[tuple[str, str]] = []
         self.tls: ssl.SSLContext | None = None
         self.secured = 0
+        self.sockets: list[ssl.SSLSocket] = []
 
     def take(self, message: Any) -> None:
         """One has arrived."""
@@ -113,6 +121,7 @@ class _Mail(socketserver.StreamRequestHandler):
             self.say("220 go on")
             self.request = inbox.tls.wrap_socket(self.request, server_side=True)
             self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", 0)
+            inbox.sockets.append(self.request)
             self.secure = True
             inbox.secured += 1
         elif verb == "AUTH":
@@ -138,7 +147,6 @@ class _Mail(socketserver.StreamRequestHandler):
 
 
 class _MailServer(socketserver.ThreadingTCPServer):
-    daemon_threads = True
     allow_reuse_address = True
 
 
@@ -160,11 +168,30 @@ def _served(server: Any) -> Iterator[Inbox]:
         inbox.silent.set()
         server.shutdown()
         thread.join()
+        server.server_close()  # and wait for what is still being answered
+        for socket in inbox.sockets:
+            socket.close()
 
 
 def words(letter: EmailMessage) -> str:
     """The text of a letter."""
     return cast(str, letter.get_content())
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for `localhost`, signed by itself, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    begins = datetime(2020, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(begins).not_valid_after(begins.replace(year=2090))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    signed = builder.sign(key, hashes.SHA256())
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    made = folder / "localhost.pem"
+    made.write_bytes(plain + signed.public_bytes(Encoding.PEM))
+    return made
 
 
 def settings_file(folder: Path, text: str) -> None:

@@ -206,7 +206,6 @@ def test_a_process_that_is_killed_while_it_sends_loses_no_message(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('on_failure = ["smpt://mail?to=a@b.org"]', "Did you mean smtp://?"),
         ('on_failure = ["smtp://mail"]', "names nobody to write to"),
         ('on_failure = ["smtp://mail?too=a@b.org"]', "The nearest valid name is to."),
         ('on_failure = ["smtp://ada:pa/ss@mail?to=a@b.org"]', "cannot be read"),
@@ -231,6 +230,81 @@ def test_a_mistake_in_the_settings_is_told_before_anything_runs(
     checked = script("surefoot", "config", "validate")
     assert checked.returncode == 2
     assert told in checked.stderr
+
+
+def test_a_url_that_nobody_knows_is_told(script: Script, tmp_path: Path) -> None:
+    _tell(tmp_path, "smpt://mail?to=a@b.org")
+    checked = script("surefoot", "config", "validate")
+    assert checked.returncode == 2
+    assert "smpt://: Apprise does not know such a URL." in checked.stderr
+
+
+def test_where_apprise_is_not_installed_that_is_told_before_anything_runs(script: Script, tmp_path: Path) -> None:
+    _tell(tmp_path, "smpt://mail?to=a@b.org")
+    ended = script("-c", "import sys; sys.modules['apprise'] = None; import backup; backup.main('ok')")
+    told = ended.stderr.splitlines()[-1]
+    assert "Did you mean smtp://? Else type: pip install 'surefoot[notify]'" in told
+
+
+def test_tests_of_flows_send_nothing(script: Script, tmp_path: Path, home: Path, hook: Inbox) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook", more='[notify.tags.prod]\non_failure = ["http://h/x"]')
+    code = "from surefoot.testing import test_harness\nimport backup\n"
+    code += "with test_harness():\n    backup.main('fail', return_state=True)"
+    assert script("-c", code).returncode == 0
+    assert hook.connections == 0
+
+
+def test_a_failure_in_a_child_of_multiprocessing_is_told(script: Script, tmp_path: Path, hook: Inbox) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    for way in ("fork", "spawn"):
+        flow = f"FLOW={way}"
+        code = (
+            f"import multiprocessing as m, os; os.environ['FLOW'] = {way!r}; import backup\n"
+            f"if __name__ == '__main__':\n"
+            f"    again = {{'return_state': True}}\n"
+            f"    p = m.get_context({way!r}).Process(target=backup.main, args=('fail',), kwargs=again)\n"
+            f"    p.start(); p.join()\n"
+        )
+        (tmp_path / f"{way}.py").write_text(code)
+        assert script(f"{way}.py").returncode == 0, flow
+    assert [told["flow"] for told in hook.arrived] == ["fork", "spawn"]
+
+
+def test_a_home_that_cannot_be_written_keeps_no_message_back(script: Script, tmp_path: Path, hook: Inbox) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    (tmp_path / "home").write_text("a file is in the way")
+    script("backup.py", "fail")
+    assert [told["flow"] for told in hook.arrived] == ["backup"]
+
+
+def test_a_subflow_that_failed_is_not_told_and_an_error_of_the_flows_own_is(
+    script: Script, tmp_path: Path, hook: Inbox
+) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    (tmp_path / "nested.py").write_text(
+        "import backup, sys\nfrom surefoot import flow\n"
+        "@flow\ndef outer(raises):\n    backup.main('fail', return_state=True)\n"
+        "    if raises: raise ValueError('no bucket')\n"
+        "outer(False)\nouter(True, return_state=True)\n"
+    )
+    script("nested.py")
+    [told] = hook.arrived
+    assert (told["flow"], told["reason"], told["task"]) == ("outer", "ValueError: no bucket", None)
+
+
+def test_a_retry_of_the_flow_that_helped_is_not_told_and_what_failed_last_is(
+    script: Script, tmp_path: Path, hook: Inbox
+) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    (tmp_path / "tries.py").write_text(
+        "from surefoot import flow, task\ncalls = []\n"
+        "@task\ndef step(): calls.append(1); raise OSError(f'call {len(calls)}')\n"
+        "@flow(retries=1)\ndef tries(enough):\n    if len(calls) < enough: step()\n"
+        "tries(1)\ntries(9, return_state=True)\n"
+    )
+    script("tries.py")
+    [told] = hook.arrived
+    assert (told["task"], told["reason"]) == ("step", "OSError: call 3")
 
 
 def test_the_command_tests_all_targets(script: Script, tmp_path: Path, mail: Inbox, hook: Inbox) -> None:

@@ -1,4 +1,4 @@
-"""Promise 6, in processes: whatever a task does there, a cancel or a timeout ends it, with all that it started."""
+"""Promise 6, in processes of a pool and of a task's own: whatever is done there, a cancel or a timeout ends it all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def swallow():
         except BaseException: pass
 @task
 def spins(): spin()
-@task(timeout_seconds={task_s})
+@task(timeout_seconds={task_s}, isolation={isolation!r})
 {kind}def works(number):
     say(f"pid {{os.getpid()}}")
     {work}
@@ -63,9 +63,10 @@ ENDS = {
 }
 
 
-def text_of(work: str, how: str, call: str) -> str:
+def text_of(work: str, how: str, call: str, isolation: str | None = None) -> str:
     task_name, line, _ = WORK[work]
     return TEXT.format(
+        isolation=isolation,
         task_s=0.3 if how == "timeout of the task" else None,
         flow_s=2.5 if how == "timeout of the flow" else None,
         kind="async " if task_name == "works_async" else "",
@@ -97,10 +98,15 @@ def cancel(running: Program) -> None:
         client.cancel_flow_run(run.id)
 
 
+OWN = [  # in processes of their own: a few always
+    pytest.param(work, "process", marks=() if work in ("C call", "nested") else pytest.mark.long) for work in WORK
+]
+
+
 @pytest.mark.parametrize("how", ["cancel", "timeout of the task"])
-@pytest.mark.parametrize("work", WORK)
-def test_the_whole_tree_ends_whatever_a_task_does(work: str, how: str, home: Path) -> None:
-    with program(text_of(work, how, "works.submit(1).result()"), home) as running:
+@pytest.mark.parametrize(("work", "isolation"), [*((work, None) for work in WORK), *OWN])
+def test_the_whole_tree_ends_whatever_a_task_does(work: str, isolation: str | None, how: str, home: Path) -> None:
+    with program(text_of(work, how, "works.submit(1).result()", isolation), home) as running:
         pids = [running.wait_for_number("pid") for _ in range(WORK[work][2])]
         if how == "cancel":
             cancel(running)

@@ -17,6 +17,11 @@ def half(number: int) -> float:
     return number / 2
 
 
+@task(isolation="process", memory_limit="2GiB", timeout_seconds=5)
+def apart(number: int) -> float:
+    return number / 2
+
+
 @task(retries=2)
 async def fetch(url: str, *, limit: int = 3) -> bytes:
     return url.encode()[:limit]
@@ -56,7 +61,12 @@ def called() -> None:
     assert_type(nightly("mon"), list[str])
     assert_type(nightly("mon", count=2), list[str])
     assert_type(nightly("mon", return_state=True), State)
+    assert_type(apart(3), float)
+    assert_type(apart.submit(3), Future[float])
+    assert_type(apart.with_options(isolation=None, memory_limit=None)(3), float)
     half("three")  # wrong
+    task(isolation="thread")  # wrong
+    task(memory_limit=1.5)  # wrong
     half()  # wrong
     half(3, 4)  # wrong
     nightly("mon", cuont=2)  # wrong

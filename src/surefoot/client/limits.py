@@ -17,7 +17,7 @@ from surefoot.core.limits import Answer, Asked, LimitKey, Rate, Reserved, Turn
 from surefoot.core.os import space
 from surefoot.core.os.bells import ring
 from surefoot.core.os.files import write_bytes
-from surefoot.core.ports import Look
+from surefoot.core.ports import Watched
 from surefoot.journal.home import Home
 from surefoot.journal.pulse import proof_of_life
 from surefoot.ledger import Ledger, queries
@@ -56,9 +56,13 @@ class EmbeddedLimits:
         with self._ledger.read() as tx:
             return queries.granted_since(tx, owner, self.origin, since_us)
 
-    def look(self, owner: str, keys: Sequence[LimitKey]) -> Look:
+    def waiting(self, owner: str) -> frozenset[int]:
         with self._ledger.read() as tx:
-            return Look(*queries.look_at_lines(tx, owner, self.origin, keys))
+            return queries.waiting_of(tx, owner, self.origin)
+
+    def watched(self, keys: Sequence[LimitKey]) -> Watched:
+        with self._ledger.read() as tx:
+            return Watched(*queries.watched_in(tx, keys))
 
     def look_after(self, keys: Sequence[LimitKey]) -> Sequence[Turn]:
         with self._ledger.decide() as tx:

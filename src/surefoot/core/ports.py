@@ -24,8 +24,8 @@ __all__ = [
     "EarlierRuns",
     "Limits",
     "Lines",
-    "Look",
     "Retryable",
+    "Watched",
     "earlier_runs",
     "fill",
     "limits",
@@ -130,12 +130,11 @@ class Lines(Protocol):
         ...
 
 
-class Look(msgspec.Struct, frozen=True):
-    """How it stands for those of a process that wait."""
+class Watched(msgspec.Struct, frozen=True):
+    """Whose end would concern those who wait in some lines."""
 
-    waiting: frozenset[int]  # their numbers
-    watched: frozenset[tuple[str, str]]  # processes (owner, origin) whose end would concern them
-    is_over: bool  # the lease of one of these has run out
+    processes: frozenset[tuple[str, str]]  # (owner, origin)
+    is_over: bool  # the lease of one of them has run out
 
 
 class Limits(Protocol):
@@ -159,8 +158,12 @@ class Limits(Protocol):
         """Which places of a process were given slots since then, and when, the last ones last."""
         ...
 
-    def look(self, owner: str, keys: Sequence[LimitKey]) -> Look:
-        """Who of a process waits, in these lines, and for whom."""
+    def waiting(self, owner: str) -> frozenset[int]:
+        """The places of a process that wait."""
+        ...
+
+    def watched(self, keys: Sequence[LimitKey]) -> Watched:
+        """Who holds slots in these lines, and who stands first."""
         ...
 
     def look_after(self, keys: Sequence[LimitKey]) -> Sequence[Turn]:

@@ -55,8 +55,8 @@ class Target(msgspec.Struct, frozen=True):
         """What must not stand in any text: longer ones first."""
         parts = {self.url, self.url.removeprefix(_FORCED), self.password}
         if self.kind != "smtp":
-            parts |= set(re.split(r"[/?&=@:]+", self.url.partition("://")[2])[1:] if self.host else [])
-            parts |= {self.url.partition("://")[2]}
+            rest = self.url.partition("://")[2]
+            parts |= {rest, *re.split(r"[/?&=@:]+", rest)[1 if self.host else 0 :]}
         return tuple(sorted((part for part in parts if len(part) > 3), key=len, reverse=True))
 
 

@@ -173,7 +173,7 @@ class _Alarm:
 
     def _look(self) -> None:
         """From a thread: whether the loop has not even come to the alarm."""
-        if not self._rings:
+        if not self._rings and not self._execution.sealed:
             telling.not_stopped(self._execution, self._seconds, is_left=False)
 
     def ended(self, outcome: Outcome) -> bool:

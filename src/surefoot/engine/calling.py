@@ -128,8 +128,8 @@ class _Limit:
     def _too_late(self) -> None:
         """It was interrupted, and is on all the same."""
         execution, reach = self._execution, self._execution.reach
-        if not any(other is self._deadline for other in self._gate.deadlines):
-            return  # it has just ended
+        if execution.sealed or not any(other is self._deadline for other in self._gate.deadlines):
+            return  # it has just ended; or it is another process's, which kills this one
         outcome = out_of_time(
             execution, self._seconds, how="; the call that it is in goes on, since nothing can interrupt it"
         )

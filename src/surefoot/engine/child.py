@@ -38,7 +38,7 @@ from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.importable import adopt_scripts, is_script
 from surefoot.engine.inputs import PLAIN, Reference, find_references, pending_in, replace_references
 from surefoot.engine.keys import Keys
-from surefoot.engine.lifecycle import reason
+from surefoot.engine.lifecycle import Life, reason
 from surefoot.engine.links import Links
 from surefoot.engine.messages import CallTold, Hello, Note, Within
 from surefoot.engine.pickling import loads, pickled_error, pickled_value
@@ -358,8 +358,14 @@ def blank(kind: type[Any]) -> Any:
     execution.run_count = 1
     execution.state_type, execution.state_name, execution.data = RUNNING, "Running", NO_DATA
     execution.args, execution.kwargs, execution.inputs = (), {}, ()
+    execution.life = _no_life()
     execution.sealed = True
     return execution
+
+
+def _no_life() -> Life:
+    yield from ()
+    return None
 
 
 _slots: dict[type[Any], list[str]] = {}

@@ -15,8 +15,8 @@ import msgspec
 
 from surefoot.core.errors import TerminationSignal
 from surefoot.core.ids import to_text
+from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.os.host import host_name
-from surefoot.core.os.signals import GATE
 from surefoot.core.settings import Settings
 from surefoot.core.states import COMPLETED, CRASHED, FAILED, RUNNING
 
@@ -31,8 +31,9 @@ _KEPT_MAX: Final = 100  # failed task runs, of which one is the cause
 _BLOCKED_MAX: Final = 1000  # names of tasks
 _TOLD_MAX: Final = 10
 _TEXT_MAX: Final = 1000
+_INTERRUPTED: Final = ("interrupted (Ctrl-C)", "terminated (signal")  # as `telling.why_stopped` says it
 _GENERAL: Final = ("on_failure", "on_crash", "on_recovery", "on_success")
-_lock: Final = threading.Lock()
+_lock = threading.Lock()
 
 
 class Losses:
@@ -69,6 +70,12 @@ def note(execution: Execution, effect: Enter) -> None:
             losses.failed[execution.run_id] = name, (effect.message or "")[:_TEXT_MAX], max(execution.attempt - 1, 0)
 
 
+@after_fork_in_child
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread of the parent may have held it
+
+
 def tell_end(execution: Execution) -> None:
     """An outermost flow run has ended: have those told who are to be told. Raises nothing, and does not wait."""
     settings = execution.session.settings
@@ -101,9 +108,9 @@ def _tells(settings: Settings) -> bool:
 
 
 def _is_interrupted(execution: Execution) -> bool:
-    return isinstance(execution.data, (KeyboardInterrupt, TerminationSignal)) or isinstance(
-        GATE.arrived, (KeyboardInterrupt, TerminationSignal)
-    )
+    # In an event loop it was a cancellation; what it came from is told in words.
+    told = (execution.message or "").startswith(_INTERRUPTED)
+    return told or isinstance(execution.data, (KeyboardInterrupt, TerminationSignal))
 
 
 def _is_somebody_there() -> bool:

@@ -217,14 +217,16 @@ class Pool:
         assert isinstance(gate, ThreadGate)
         leave(gate)
         self.slots.crew.leave_behind(thread)
-        for inner in runs_on(gate, execution):
-            inner.stop = stop_of(OutOfTime())
-            inner.abandon()
-            if isinstance(inner, FlowExecution) and inner.pool is not None:
-                threading.Thread(target=inner.pool.finish, args=(inner.stop,), daemon=True).start()
-        for step in steps:
-            step()
-        self.slots.put(execution, PARKED)
+        try:
+            for inner in runs_on(gate, execution):
+                inner.stop = stop_of(OutOfTime())
+                inner.abandon()
+                if isinstance(inner, FlowExecution) and inner.pool is not None:
+                    threading.Thread(target=inner.pool.finish, args=(inner.stop,), daemon=True).start()
+        finally:  # also if that could not be recorded
+            for step in steps:
+                step()
+            self.slots.put(execution, PARKED)
         return True
 
     def end(self, execution: Execution) -> None:

@@ -268,6 +268,7 @@ def restart_of(
     }
     if lost:
         parameter, why = next(iter(lost.items()))
+        why = why.replace("its result", "it", 1)  # whoever keeps values takes all of them for results
         raise Refused(
             f"Parameter {parameter!r} of flow run {name!r} could not be kept: {why}.",
             do=f"Pass it: {call}, parameters={{{parameter!r}: ...}})",

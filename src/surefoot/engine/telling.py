@@ -184,11 +184,11 @@ def spans_failed(execution: Execution, error: Exception) -> None:
 
 
 def not_stopped(execution: Execution, seconds: float, is_left: bool) -> None:
-    """A call whose time is up cannot be interrupted."""
-    goes_on = "goes on without its thread, which works on" if is_left else "ends when that returns"
+    """A call whose time is up does not end."""
+    then = "the run goes on without its thread, which works on" if is_left else "the run ends when that returns"
     way = '; isolation="process" would have stopped it' if execution.is_task else ""
-    line = f"its time ({took(seconds)}) is up, but nothing here can interrupt the call that it is in: it {goes_on}{way}"
-    _say(execution, WARNING, line)
+    why = f"its time ({took(seconds)}) is up, but the call that it is in goes on, and nothing here can stop it"
+    _say(execution, WARNING, f"{why}: {then}{way}")
 
 
 def map_ended(flow: Execution, progress: MapProgress, state: State) -> None:

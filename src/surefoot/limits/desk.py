@@ -25,6 +25,7 @@ __all__ = ["Desk", "Ticket", "desk"]
 _PULSES_S: Final = 0.05  # how often the pulses of others are looked at while somebody waits for them
 _LOOK_S: Final = 1.0  # how often the ledger is asked how it stands, although nobody rang
 _RENEW_S: Final = 10.0  # a third of what a place in a line lasts
+_LATE_S: Final = 2.0  # a thread that comes so much later than it was to was not let run
 _BELL: Final = "limits"  # the desk waits at the bell under this name
 
 
@@ -190,25 +191,30 @@ class Desk:
         clock = get_clock()
         presence = self.presence
         presence.begin_waiting(_BELL, self)
-        looked_us, renewed_us, idle = 0, clock.mono_us(), 0
+        now_us = clock.mono_us()
+        looked_us, renewed_us, idle = 0, now_us, 0
         try:
             while True:
-                is_rung = self._woken.wait(self._pause_s())
+                pause_s = self._pause_s()
+                is_rung = self._woken.wait(pause_s)
                 self._woken.clear()
-                now_us = clock.mono_us()
-                is_due = now_us - looked_us >= _LOOK_S * 1e6
+                before_us, now_us = now_us, clock.mono_us()
+                stood_still = now_us - before_us > (pause_s + _LATE_S) * 1e6  # stopped, or the whole machine slept
                 try:
                     self._pay()
+                    if now_us - renewed_us >= _RENEW_S * 1e6 or stood_still:
+                        self._renew(presence)
+                        renewed_us = now_us
                     if self._waiting:
                         if is_rung:
                             self._hear(presence)
-                        if is_due or self._is_stale:
+                        if now_us - looked_us >= _LOOK_S * 1e6:
                             looked_us = now_us
                             self._look(presence)
+                            self._is_stale = True
+                        if self._is_stale:
+                            self._watch(presence)
                         self._feel_pulses(presence)
-                    if now_us - renewed_us >= _RENEW_S * 1e6:
-                        self._renew(presence)
-                        renewed_us = now_us
                 except (SurefootError, OSError):
                     looked_us = now_us  # the ledger may be back in a moment
                     self._stop_the_late(now_us)
@@ -238,30 +244,37 @@ class Desk:
         self._is_stale = True
 
     def _look(self, presence: Presence) -> None:
-        """How it stands for those who wait, whoever forgot to ring; and whose pulses are worth a look."""
-        self._is_stale = False
+        """How it stands for those who wait, although nobody rang."""
         with self._lock:
             before = list(self._waiting)
-            keys = list({key: None for ticket in self._waiting.values() for key in ticket.keys})
-        look = self.limits.look(presence.name, keys)
-        missing = [number for number in before if number not in look.waiting]
+        waiting = self.limits.waiting(presence.name)
+        missing = [number for number in before if number not in waiting]
         if missing:
             self._hear(presence)
-            self._is_stale = False
             for number in missing:
                 self._is_struck_out(number)  # unless it has got what it waits for
+
+    def _watch(self, presence: Presence) -> None:
+        """Whose pulses are worth a look."""
+        self._is_stale = False
+        keys = self._lines()
+        watched = self.limits.watched(keys)
         mine = self.limits.origin
-        self._watched = frozenset(owner for owner, origin in look.watched if origin == mine and owner != presence.name)
-        if look.is_over:
+        self._watched = frozenset(
+            owner for owner, origin in watched.processes if origin == mine and owner != presence.name
+        )
+        if watched.is_over:
             self.tell(self.limits.look_after(keys))
+
+    def _lines(self) -> list[LimitKey]:
+        with self._lock:
+            return list({key: None for ticket in self._waiting.values() for key in ticket.keys})
 
     def _feel_pulses(self, presence: Presence) -> None:
         """Whether one of those is dead whose end would concern somebody here."""
         if not any(presence.proof(owner) is False for owner in self._watched):
             return
-        with self._lock:
-            keys = list({key: None for ticket in self._waiting.values() for key in ticket.keys})
-        self.tell(self.limits.look_after(keys))
+        self.tell(self.limits.look_after(self._lines()))
         self._is_stale = True
 
     def _renew(self, presence: Presence) -> None:

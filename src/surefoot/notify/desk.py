@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable
 from typing import Final
 
+from surefoot.core.os.forks import after_fork_in_child
 from surefoot.notify.notices import Notice, Rules
 from surefoot.notify.outbox import outbox_path
 from surefoot.notify.postman import Postman
@@ -20,7 +21,7 @@ from surefoot.notify.postman import Postman
 __all__ = ["postman_of", "send_waiting", "tell", "tell_these", "wait"]
 
 _postmen: Final[dict[str, Postman]] = {}
-_lock: Final = threading.Lock()
+_lock = threading.Lock()
 _at_exit: list[int] = []  # the processes in which `wait` is registered
 
 
@@ -33,6 +34,12 @@ def postman_of(home: str, rules: Rules) -> Postman:
             _register()
         found.timeout_s, found.burst_s = rules.timeout_s, rules.burst_s
         return found
+
+
+@after_fork_in_child
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
 
 
 def _register() -> None:

@@ -22,7 +22,7 @@ from surefoot.notify.wording import document, subject, text
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
-__all__ = ["Undelivered", "send"]
+__all__ = ["Undelivered", "problem_of", "send"]
 
 _ANSWER_MAX: Final = 200
 _ANSWER_BYTES: Final = 1000
@@ -193,10 +193,11 @@ def _told(error: Any) -> str:
 def _apprise(target: Target, notice: Notice, timeout_s: float) -> str:
     import apprise
 
-    with apprise.LogCapture(level=apprise.logging.INFO) as told:
+    capture: Any = apprise.LogCapture
+    with capture(level=apprise.logging.INFO) as told:
         there = apprise.Apprise()
         if not there.add(target.url.removeprefix("apprise+")):
-            raise Undelivered("Apprise does not know such a URL", is_final=True)
+            raise Undelivered(_UNKNOWN, is_final=True)
         kind = apprise.NotifyType.SUCCESS if notice.event in ("recovery", "success") else apprise.NotifyType.FAILURE
         if there.notify(body=text(notice), title=subject(notice), notify_type=kind):
             return "sent"
@@ -204,4 +205,19 @@ def _apprise(target: Target, notice: Notice, timeout_s: float) -> str:
     raise Undelivered(lines[-1] if lines else "Apprise could not send it")
 
 
+def problem_of(url: str) -> str:
+    """Why Apprise will not take a URL that is for it; empty if it will, or if it is for others.
+
+    Not looked at where settings are read: Apprise takes longer to load than most scripts to run.
+    """
+    target = parse_target(url)
+    if target.kind != "apprise":
+        return ""
+    import apprise
+
+    taken = apprise.Apprise.instantiate(url.removeprefix("apprise+"), suppress_exceptions=True)
+    return "" if taken else f"{target.shown}: {_UNKNOWN}."
+
+
+_UNKNOWN: Final = "Apprise does not know such a URL"
 _WAYS: Final = {"smtp": _mail, "webhook": _webhook, "apprise": _apprise}

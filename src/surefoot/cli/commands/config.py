@@ -1,6 +1,6 @@
 """`surefoot config`: what is set, where, and changing it in the active profile.
 
-May import: cli's parts, core.settings.
+May import: cli's parts, notify, core.settings.
 """
 
 from __future__ import annotations
@@ -127,10 +127,22 @@ def unset(keys: tuple[str, ...]) -> None:
 @click.pass_context
 def validate(ctx: click.Context) -> None:
     """Check environment, files and all profiles."""
-    problems = find_problems()
+    problems = find_problems() or _targets_nobody_knows()
     if not problems:
         say(["All settings are valid."])
         return
     for problem in problems:
         click.echo(" ".join(problem.split()), err=True)
     ctx.exit(Exit.BAD_INPUT)
+
+
+def _targets_nobody_knows() -> list[str]:
+    from surefoot.notify.notices import rules_of
+    from surefoot.notify.sending import problem_of  # which loads what TLS needs
+
+    found = settings.reload()
+    return [
+        f"{problem} See https://github.com/caronc/apprise for those it knows."
+        for url in rules_of(found).everyone()
+        if (problem := problem_of(url))
+    ]

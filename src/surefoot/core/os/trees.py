@@ -91,12 +91,12 @@ def limit_allocations(limit: int) -> None:
     """Have this process, and each that it starts, refused far more memory than the limit, before it has been used.
 
     A limit of what is used cannot be set for a process, only for what it asks for, and much is asked for that is never
-    used: stacks of threads, arenas. So there is room above it.
+    used: 8 MiB of stack for each thread, arenas, buffers of numerical libraries. So there is much room above it.
     """
     if sys.platform == "linux":
         import resource
 
-        most = limit * 2 + (1 << 30)
+        most = limit * 4 + (16 << 30)
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         if hard != resource.RLIM_INFINITY:
             most = min(most, hard)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Connection, UpdateBase, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, UpdateBase, and_, bindparam, delete, func, insert, literal, select, update
 
 from surefoot.core.errors import ConcurrencySlotAcquisitionError
 from surefoot.core.limits import GONE_AFTER_US, WAIT_LEASE_US, Answer, Asked, LimitKey, Settled, Turn, Waiting, settle
@@ -60,6 +60,10 @@ _b = bindparam
 _here = _p.workspace_id == WORKSPACE
 _line = and_(_here, _p.name == _b("name"), _p.key == _b("key"))
 # Made once: their texts are then compiled once too.
+_l = limits.c
+_LIMIT: Final = select(_l.name, _l.slots, _l.interval_us, _l.is_active, _l.in_code).where(
+    _l.workspace_id == WORKSPACE, _l.name == _b("name")
+)
 _USED: Final = select(func.coalesce(func.sum(_p.weight), 0)).where(_line, _p.state == HOLDS)
 _FIRST: Final = (
     select(_p.number, _p.rank, _p.weight, _p.lines, _p.owner, _p.origin, _p.lease_us)
@@ -67,9 +71,22 @@ _FIRST: Final = (
     .order_by(_p.rank, _p.number)
     .limit(1)
 )
+# Of one line, all that asking needs to know where nobody waits, in one statement; a row even if there is no limit.
+_STANDING: Final = select(
+    _l.slots,
+    _l.interval_us,
+    _l.is_active,
+    _l.in_code,
+    _USED.scalar_subquery().label("used"),
+    select(_p.number).where(_line, _p.state == WAITS).limit(1).scalar_subquery().label("waits"),
+    select(func.max(_p.number)).where(_here).scalar_subquery().label("last"),
+).select_from(
+    select(literal(WORKSPACE).label("id"))
+    .subquery()
+    .outerjoin(limits, and_(_l.workspace_id == WORKSPACE, _l.name == _b("name")))
+)
 _KEYS: Final = select(_p.name, _p.key).where(_here, _p.number == _b("number"))
 _OWN: Final = select(_p.state).where(_here, _p.number == _b("number"), _p.owner == _b("its_owner")).limit(1)
-_LAST: Final = select(func.max(_p.number)).where(_here)
 _GRANT: Final = (
     update(limit_places)
     .where(_here, _p.number == _b("its_number"))
@@ -106,6 +123,10 @@ class _Book:
         if key not in self._used:
             self._used[key] = int(self._tx.execute(_USED, {"name": key.name, "key": key.key}).scalar_one())
         return self._used[key]
+
+    def has_read(self, key: LimitKey, used: int) -> None:
+        """So many are used in that line."""
+        self._used[key] = used
 
     def first(self, key: LimitKey) -> Waiting | None:
         row = self._tx.execute(_FIRST, {"name": key.name, "key": key.key}).first()
@@ -174,14 +195,12 @@ class _Book:
 
 def limits_of(tx: Connection, names: Sequence[str]) -> dict[str, Limit]:
     """The limits of these names, as far as they are there."""
-    c = limits.c
-    query = select(c.name, c.slots, c.interval_us, c.is_active, c.in_code).where(
-        c.workspace_id == WORKSPACE, c.name.in_(names)
-    )
-    return {
-        row.name: Limit(row.name, row.slots, row.interval_us, bool(row.is_active), bool(row.in_code))
-        for row in tx.execute(query)
-    }
+    found: dict[str, Limit] = {}
+    for name in names:
+        row = tx.execute(_LIMIT, {"name": name}).first()
+        if row is not None:
+            found[name] = Limit(row.name, row.slots, row.interval_us, bool(row.is_active), bool(row.in_code))
+    return found
 
 
 def ask(tx: Connection, asked: Asked, known: Callable[[int], None], proof: Proof) -> Answer:
@@ -196,9 +215,20 @@ def ask(tx: Connection, asked: Asked, known: Callable[[int], None], proof: Proof
         proof: whether a process lives.
     """
     now_us = dialect_of(tx).now_us(tx)
-    found = limits_of(tx, [key.name for key in asked.keys])
-    if asked.declared is not None:
-        _declare(tx, asked, found, now_us)
+    found: dict[str, Limit] = {}
+    book = _Book(tx, found, proof, now_us)
+    last, is_free = 0, True
+    for key in asked.keys:
+        row = tx.execute(_STANDING, {"name": key.name, "key": key.key}).one()
+        last = row.last or 0
+        if row.slots is not None:
+            limit = found[key.name] = Limit(
+                key.name, row.slots, row.interval_us, bool(row.is_active), bool(row.in_code)
+            )
+            book.has_read(key, int(row.used))
+            is_free &= not limit.is_active or (row.waits is None and row.used + asked.weight <= row.slots)
+    if asked.declared is not None and _declare(tx, asked, found, now_us):
+        is_free = False  # as far as is known: what there is now was not looked at
     for limit in found.values():
         _check(limit, asked)
     unknown = tuple(key.name for key in asked.keys if key.name not in found)
@@ -214,10 +244,8 @@ def ask(tx: Connection, asked: Asked, known: Callable[[int], None], proof: Proof
     if number is not None and (mine := tx.execute(_OWN, {"number": number, "its_owner": asked.owner}).first()):
         return Answer(number, mine.state != WAITS, unknown, (), slots)
     if number is None:
-        number = max(now_us, (tx.execute(_LAST).scalar() or 0) + 1)
+        number = max(now_us, last + 1)
     known(number)
-    book = _Book(tx, found, proof, now_us)
-    is_free = all(_is_free(book, key, asked.weight) for key in keys)
     rows = [_row(asked, key, number, len(keys), now_us, is_free) for key in keys]
     tx.execute(_INSERT, rows)
     if is_free:
@@ -235,15 +263,10 @@ def ask(tx: Connection, asked: Asked, known: Callable[[int], None], proof: Proof
 _INSERT: Final = insert(limit_places)
 
 
-def _is_free(book: _Book, key: LimitKey, weight: int) -> bool:
-    """Whether slots can be had at once: nobody waits, and enough are free."""
-    slots = book.slots(key)
-    return slots is None or (book.used(key) + weight <= slots and book.first(key) is None)
-
-
-def _declare(tx: Connection, asked: Asked, found: dict[str, Limit], now_us: int) -> None:
-    """Make limits that code has slots for; those that somebody has set stay as they are."""
+def _declare(tx: Connection, asked: Asked, found: dict[str, Limit], now_us: int) -> bool:
+    """Make limits that code has slots for; those that somebody has set stay as they are. Whether one has changed."""
     assert asked.declared is not None
+    has_changed = False
     for key in asked.keys:
         limit = found.get(key.name)
         if limit is not None and (not limit.in_code or limit.slots == asked.declared or limit.interval_us is not None):
@@ -260,6 +283,8 @@ def _declare(tx: Connection, asked: Asked, found: dict[str, Limit], now_us: int)
         }
         dialect_of(tx).upsert(tx, limits, [row])
         found[key.name] = Limit(key.name, asked.declared, None, True, True)
+        has_changed = True
+    return has_changed
 
 
 def _check(limit: Limit, asked: Asked) -> None:

@@ -221,10 +221,10 @@ def is_foreign(error: DBAPIError) -> bool:
 def is_damaged(error: DBAPIError) -> bool:
     """Whether the file is no longer a whole database."""
     # Text that is none any more is said by the driver: pages have no checksums. And a key that is there twice comes of
-    # a row whose other key is no longer what it was: whoever writes has looked up both, and nobody comes between.
-    return _name_of(error).startswith(
-        ("SQLITE_CORRUPT", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
-    ) or "Could not decode to UTF-8" in str(error.orig)
+    # a row whose other key is no longer what it was (whoever writes has looked up both, and nobody comes between), a
+    # value that is not allowed of a rule that no longer says what it said.
+    is_so = _name_of(error).startswith(("SQLITE_CORRUPT", "SQLITE_CONSTRAINT"))
+    return is_so or "Could not decode to UTF-8" in str(error.orig)
 
 
 def lacks_a_name(error: DBAPIError) -> bool:

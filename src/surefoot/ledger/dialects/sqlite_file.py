@@ -73,10 +73,17 @@ class File:
 
     def sign(self) -> None:
         """Leave word of who writes now: the lock of a file does not tell who has it."""
-        holder = _Holder(os.getpid(), socket.gethostname())
+        told = msgspec.json.encode(_Holder(os.getpid(), socket.gethostname()))
         try:
-            with open(_holder_file(self.path), "wb", opener=_private) as file:
-                file.write(msgspec.json.encode(holder))
+            # Not truncated, and not written where it stands already: a file system may take milliseconds for either.
+            fd = os.open(_holder_file(self.path), os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                there = os.read(fd, _HOLDER_BYTES)
+                if there.rstrip() != told:
+                    os.lseek(fd, 0, os.SEEK_SET)
+                    os.write(fd, told.ljust(len(there)))
+            finally:
+                os.close(fd)
         except OSError:  # a courtesy to others: a full disk must not stop what the lock was taken for
             pass
 
@@ -124,17 +131,16 @@ class _Holder(msgspec.Struct):
     host: str
 
 
-def _holder_file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.holder")
+_HOLDER_BYTES: Final = 1000
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _holder_file(path: Path) -> str:
+    return f"{path}.holder"
 
 
 def _holder(path: Path) -> str:
     try:
-        holder = msgspec.json.decode(_holder_file(path).read_bytes(), type=_Holder)
+        holder = msgspec.json.decode(Path(_holder_file(path)).read_bytes(), type=_Holder)
     except (OSError, msgspec.DecodeError):
         return "another process"
     return f"process {holder.pid} on {holder.host}, the last that took it"

@@ -19,9 +19,10 @@ from surefoot.ledger.queries.limits import (
     lines_in_use,
     list_limit_places,
     list_limits,
-    look_at_lines,
     standing_of,
     told_standing,
+    waiting_of,
+    watched_in,
 )
 from surefoot.ledger.queries.logs import list_logs
 from surefoot.ledger.queries.open_runs import outermost_open_of
@@ -56,9 +57,10 @@ __all__ = [
     "list_results",
     "list_states",
     "list_task_runs",
-    "look_at_lines",
     "outermost_open_of",
     "retryable_of",
     "standing_of",
     "told_standing",
+    "waiting_of",
+    "watched_in",
 ]

@@ -25,11 +25,12 @@ __all__ = [
     "lines_in_use",
     "list_limit_places",
     "list_limits",
-    "look_at_lines",
     "standing_of",
     "standings_of_run",
     "told_holder",
     "told_standing",
+    "waiting_of",
+    "watched_in",
 ]
 
 _l = limits.c
@@ -136,15 +137,17 @@ def granted_since(connection: Connection, owner: str, origin: str, since_us: int
     return [(row.number, row.granted_us) for row in connection.execute(query.distinct().order_by(_p.granted_us))]
 
 
-def look_at_lines(
-    connection: Connection, owner: str, origin: str, keys: Sequence[LimitKey]
-) -> tuple[frozenset[int], frozenset[tuple[str, str]], bool]:
-    """The numbers of those of a process that wait; the processes whose end would concern them in these lines, which are
-    those that hold slots and those that stand first; and whether the lease of one of them has run out.
+def waiting_of(connection: Connection, owner: str, origin: str) -> frozenset[int]:
+    """The places of a process that wait."""
+    mine = _p.workspace_id == WORKSPACE, _p.owner == owner, _p.origin == origin, _p.state == WAITS
+    return frozenset(connection.execute(select(_p.number).where(*mine)).scalars())
+
+
+def watched_in(connection: Connection, keys: Sequence[LimitKey]) -> tuple[frozenset[tuple[str, str]], bool]:
+    """The processes whose end would concern those who wait in these lines, which are those that hold slots and those
+    that stand first; and whether the lease of one of them has run out.
     """
     now_us = dialect_of(connection).now_us(connection)
-    mine = _p.workspace_id == WORKSPACE, _p.owner == owner, _p.origin == origin, _p.state == WAITS
-    waiting = frozenset(connection.execute(select(_p.number).where(*mine)).scalars())
     rows: list[Row[*tuple[Any, ...]]] = []
     for key in keys:
         line = _p.workspace_id == WORKSPACE, _p.name == key.name, _p.key == key.key
@@ -152,8 +155,7 @@ def look_at_lines(
         rows += connection.execute(who.group_by(_p.owner, _p.origin)).all()
         first = select(_p.owner, _p.origin, _p.lease_us).where(*line, _p.state == WAITS)
         rows += connection.execute(first.order_by(_p.rank, _p.number).limit(1)).all()
-    watched = frozenset((row.owner, row.origin) for row in rows)
-    return waiting, watched, any(row.lease_us <= now_us for row in rows)
+    return frozenset((row.owner, row.origin) for row in rows), any(row.lease_us <= now_us for row in rows)
 
 
 def lines_in_use(connection: Connection, name: str | None) -> list[LimitKey]:

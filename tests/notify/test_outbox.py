@@ -1,0 +1,176 @@
+"""What waits in the outbox, for how long, and what makes one message of many; with a clock that jumps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from surefoot.core.clock import get_clock
+from surefoot.notify.notices import Notice, Rules
+from surefoot.notify.outbox import Outbox
+from surefoot.notify.postman import Postman
+from surefoot.notify.wording import document, subject, text
+from surefoot.testing import Clock
+from tests.notify.servers import Inbox
+
+DOWN = "http://127.0.0.1:9/hook"  # the port of `discard`, where nobody listens
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    with Clock() as clock:
+        yield clock
+
+
+@pytest.fixture
+def postman(home: Path) -> Postman:
+    return Postman(str(home), timeout_s=1, burst_s=60)
+
+
+def a_notice(number: int = 0, event: str = "failure", flow: str = "backup", reason: str = "refused") -> Notice:
+    at_us = get_clock().now_us()
+    return Notice(id=f"{number:032x}-0", event=event, flow=flow, at_us=at_us, run=f"run-{number}", reason=reason)  # type: ignore[arg-type]
+
+
+def _url(hook: Inbox) -> str:
+    return f"http://127.0.0.1:{hook.port}/hook"
+
+
+def _rules(url: str) -> Rules:
+    return Rules({"on_failure": [url], "on_recovery": [url]})
+
+
+def test_what_cannot_be_sent_is_tried_less_and_less_often(clock: Clock, postman: Postman) -> None:
+    postman.outbox.put(a_notice(), [DOWN])
+    pauses = []
+    for _ in range(12):
+        before_us = clock.now_us()
+        next_us = postman.round()
+        assert next_us is not None
+        pauses.append(round((next_us - before_us) / 1e6))
+        clock.advance(seconds=(next_us - before_us) / 1e6 + 0.01)
+    assert pauses[0] <= 1
+    assert 60 in pauses
+    assert pauses[-1] == 3600
+    assert pauses == sorted(pauses)
+
+
+def test_a_message_is_given_up_after_three_days_and_kept_to_be_seen(clock: Clock, postman: Postman) -> None:
+    postman.outbox.put(a_notice(), [DOWN])
+    clock.advance(days=3, seconds=1)
+    postman.round()
+    [entry] = postman.outbox.entries()
+    assert entry.is_given_up
+    assert postman.outbox.due() == ([], None)
+
+
+def test_there_are_never_more_than_a_thousand_messages(home: Path) -> None:
+    outbox = Outbox(str(home))
+    for number in range(1003):
+        outbox.put(a_notice(number), [DOWN])
+    assert len(outbox.entries()) == 1000
+    assert outbox.entries()[-1].name == a_notice(1002).id
+
+
+def test_a_message_that_another_process_sends_is_left_alone(hook: Inbox, postman: Postman) -> None:
+    entry = postman.outbox.put(a_notice(), [_url(hook)])
+    with postman.outbox.claimed(entry.name) as claimed:
+        assert claimed is not None
+        postman.round()
+    assert hook.connections == 0
+    postman.round()
+    assert len(hook.arrived) == 1
+
+
+def test_what_is_damaged_or_newer_in_the_outbox_holds_nothing_up(hook: Inbox, postman: Postman) -> None:
+    postman.outbox.put(a_notice(1), [_url(hook)])
+    Path(postman.outbox.path, "0.json").write_text('{"notice": 3}')
+    Path(postman.outbox.path, "1.json").write_bytes(b"\0")
+    postman.round()
+    assert len(hook.arrived) == 1
+
+
+def test_the_first_end_is_told_at_once_and_the_others_together(clock: Clock, hook: Inbox, postman: Postman) -> None:
+    rules = _rules(_url(hook))
+    for number in range(25):
+        assert postman.bursts.lost(a_notice(number, reason=f"reason {number % 2}"), rules, ())
+    postman.round()
+    assert [told["count"] for told in hook.arrived] == [1]
+    clock.advance(seconds=61)
+    postman.round()
+    assert [told["count"] for told in hook.arrived] == [1, 24]
+    together = hook.arrived[1]
+    assert together["flow_runs"] == [f"run-{number}" for number in range(1, 11)]
+    assert together["reasons"] == [{"reason": "reason 1", "count": 12}, {"reason": "reason 0", "count": 12}]
+    assert "and 14 more" in together["text"]
+
+
+def test_a_storm_makes_a_message_a_minute(clock: Clock, hook: Inbox, postman: Postman) -> None:
+    rules = _rules(_url(hook))
+    for number in range(100):
+        postman.bursts.lost(a_notice(number), rules, ())
+        postman.round()
+        clock.advance(seconds=6)
+    assert 10 <= len(hook.arrived) <= 12
+    clock.advance(seconds=61)
+    postman.round()
+    assert sum(told["count"] for told in hook.arrived) == 100
+
+
+def test_the_next_failure_after_a_quiet_while_is_told_at_once(clock: Clock, hook: Inbox, postman: Postman) -> None:
+    for number in range(3):
+        postman.bursts.lost(a_notice(number), _rules(_url(hook)), ())
+        postman.round()
+        clock.advance(hours=24)
+    assert [told["count"] for told in hook.arrived] == [1, 1, 1]
+
+
+def test_flows_have_bursts_of_their_own(hook: Inbox, postman: Postman) -> None:
+    for flow in ("backup", "load"):
+        postman.bursts.lost(a_notice(hash(flow) % 1000, flow=flow), _rules(_url(hook)), ())
+    postman.round()
+    assert sorted(told["flow"] for told in hook.arrived) == ["backup", "load"]
+
+
+def test_it_works_again_is_told_once_and_only_of_what_was_told(clock: Clock, hook: Inbox, postman: Postman) -> None:
+    rules = _rules(_url(hook))
+    assert not postman.bursts.completed(a_notice(0, "success"), rules, ())
+    postman.bursts.lost(a_notice(1), rules, ())
+    clock.advance(hours=1)
+    assert postman.bursts.completed(a_notice(2, "success"), rules, ())
+    assert not postman.bursts.completed(a_notice(3, "success"), rules, ())
+    postman.round()
+    assert [told["event"] for told in hook.arrived] == ["failure", "recovery"]
+
+
+def test_files_about_flows_that_are_well_go_away(clock: Clock, home: Path, hook: Inbox, postman: Postman) -> None:
+    rules = _rules(_url(hook))
+    postman.bursts.lost(a_notice(1), rules, ())
+    clock.advance(hours=1)
+    postman.bursts.completed(a_notice(2, "success"), rules, ())
+    postman.round()
+    assert not list((home / "notices" / "flows").iterdir())
+    assert not list((home / "notices" / "outbox").iterdir())
+
+
+def test_a_clock_that_was_set_back_delays_no_message_for_long(clock: Clock, hook: Inbox, home: Path) -> None:
+    postman = Postman(str(home), 1, 60)
+    postman.bursts.lost(a_notice(1), _rules(_url(hook)), ())
+    with Clock(start=clock.now.replace(year=clock.now.year - 1)):
+        postman.bursts.lost(a_notice(2), _rules(_url(hook)), ())
+        assert len(postman.outbox.entries()) == 2
+
+
+def test_text_that_could_steer_a_terminal_or_a_mail_is_made_harmless() -> None:
+    hostile = a_notice(reason="boom\r\nBcc: eve@example.com\x1b[31m" + "x" * 5000)
+    assert subject(hostile).isprintable()
+    assert len(subject(hostile)) <= 200
+    assert "\x1b" not in text(hostile)
+    assert max(map(len, text(hostile).splitlines())) < 1300
+
+
+def test_a_document_can_be_written_as_json_whatever_is_in_it() -> None:
+    assert json.loads(json.dumps(document(a_notice(reason="\ud800"))))["schema"] == 1
