@@ -205,6 +205,15 @@ def test_a_row_whose_id_is_no_longer_what_it_was_is_damage(recorded: Path) -> No
         client.flow_runs()
 
 
+@pytest.mark.parametrize("column", ["state_us", "expected_us", "created_us"])
+def test_an_instant_that_is_no_number_is_damage(column: str, recorded: Path) -> None:
+    with closing(sqlite3.connect(recorded / "ledger.db")) as driver:
+        driver.execute(f"UPDATE task_runs SET {column} = x'00'")
+        driver.commit()
+    with pytest.raises(LedgerDamaged, match="is no instant"), closing(EmbeddedClient(recorded)) as client:
+        client.task_runs()
+
+
 def test_a_rule_that_no_longer_says_what_it_said_is_damage(recorded: Path) -> None:
     ledger = recorded / "ledger.db"
     raw = ledger.read_bytes()

@@ -146,8 +146,9 @@ def test_a_rate_cannot_be_held() -> None:
 
 
 def test_a_limit_that_is_not_there_is_told_once_and_holds_nobody_up() -> None:
-    with pytest.warns(UserWarning, match="surefoot limit set not-there 3"), concurrency("not-there"):
+    with pytest.warns(UserWarning, match="surefoot limit set not-there 3") as told, concurrency("not-there"):
         pass
+    assert told[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with concurrency(["not-there", "not-there"]):

@@ -62,13 +62,13 @@ def begun(home: Path, tmp_path: Path) -> Begun:
     """The program, or words of the command line, begun as a process of its own."""
     (tmp_path / "backup.py").write_text(PROGRAM)
 
-    def begin(*words: str, **env: str) -> subprocess.Popen[str]:
+    def begin(*words: str, stdin: int | None = None, **env: str) -> subprocess.Popen[str]:
         surefoot = ["-c", "from surefoot.cli import main; main()", *words[1:]]
         return subprocess.Popen(
             [sys.executable, *(surefoot if words[0] == "surefoot" else words)],
             cwd=tmp_path,
             env={**os.environ, "PYTHONIOENCODING": "utf-8", **env},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

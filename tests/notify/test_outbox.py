@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,8 +90,19 @@ def test_what_is_damaged_or_newer_in_the_outbox_holds_nothing_up(hook: Inbox, po
     postman.outbox.put(a_notice(1), [_url(hook)])
     Path(postman.outbox.path, "0.json").write_text('{"notice": 3}')
     Path(postman.outbox.path, "1.json").write_bytes(b"\0")
-    postman.round()
+    next_us = postman.round()
     assert len(hook.arrived) == 1
+    assert next_us is not None
+    assert next_us > get_clock().now_us() + 3_000_000_000
+    assert sorted(os.listdir(postman.outbox.path)) == ["0.json", "0.json.lock", "1.json", "1.json.lock"]
+
+
+def test_whoever_comes_too_late_for_a_message_leaves_nothing(home: Path) -> None:
+    outbox = Outbox(str(home))
+    outbox.put(a_notice(1), [DOWN])
+    with outbox.claimed("gone") as entry:
+        assert entry is None
+    assert len(os.listdir(outbox.path)) == 1
 
 
 def test_the_first_end_is_told_at_once_and_the_others_together(clock: Clock, hook: Inbox, postman: Postman) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -204,3 +205,23 @@ def test_a_flow_that_runs_costs_no_more_because_of_messages_that_nobody_asked_fo
     rooms = ("surefoot.notify", "smtplib", "urllib.request", "email")
     code = f"import sys, backup; backup.main('ok'); print([name for name in sys.modules if name.startswith({rooms})])"
     assert script("-c", code).stdout == "[]\n"
+
+
+@posix
+def test_whoever_presses_ctrl_c_in_a_terminal_is_not_told_of_it(begun: Begun, tmp_path: Path, hook: Inbox) -> None:
+    import pty
+
+    settings_file(tmp_path, f'[notify]\non_failure = ["http://127.0.0.1:{hook.port}/hook"]')
+    ours, theirs = pty.openpty()
+    try:
+        for stdin, told in ((theirs, 0), (None, 1)):
+            process = begun("backup.py", "wait", stdin=stdin)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+            assert len(hook.arrived) == told
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert hook.arrived[0]["reason"].startswith("interrupted (Ctrl-C)")

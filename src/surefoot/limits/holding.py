@@ -250,9 +250,17 @@ def tell_unknown(names: Sequence[str], example: str) -> None:
     for name in new:
         line = f"goes on without the limit {name!r}, which is not there. Make it: surefoot limit set {name} {example}"
         if execution is None:
-            warnings.warn(line[0].upper() + line[1:], UserWarning, stacklevel=4)
+            warnings.warn(line[0].upper() + line[1:], UserWarning, stacklevel=_users_level())
         else:
             limit_unknown(execution, line)
+
+
+def _users_level() -> int:
+    """How far up the code is that named the limit: the first that is not ours."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "surefoot":
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 # -- what is passed

@@ -89,7 +89,9 @@ class Outbox:
         """Have a message wait. One of the same id is replaced. Raises OSError if it cannot be written."""
         entry = Entry(notice, list(urls), get_clock().now_us())
         self._make_room()
-        files.write_bytes(self._file(entry.name) + (HELD if held else ""), msgspec.json.encode(entry))
+        path = self._file(entry.name) + (HELD if held else "")
+        files.write_bytes(path, msgspec.json.encode(entry))
+        self._try_at(path, entry.made_us)  # a file server's clock may be ahead of this one
         return entry
 
     def release(self, name: str) -> None:
@@ -137,14 +139,23 @@ class Outbox:
             yield None
             return
         try:
-            entry = self._read(name + _SUFFIX) if lock_at_once(fd) else None
-            if entry is not None and self._is_over(entry):
-                entry = None
+            entry = self._taken(name) if lock_at_once(fd) else None
             yield entry
             if entry is not None and not entry.urls:
                 self.remove(name)
         finally:
             os.close(fd)
+
+    def _taken(self, name: str) -> Entry | None:
+        path = self._file(name)
+        entry = self._read(name + _SUFFIX)
+        if entry is None and os.path.exists(path):  # damaged, or a newer version's, which may be back
+            self._try_at(path, get_clock().now_us() + int(_LATER_S[-1] * _SECOND))
+        elif entry is None:
+            files.remove(path + _LOCK)
+        elif self._is_over(entry):
+            return None
+        return entry
 
     def _is_over(self, entry: Entry) -> bool:
         age_us = get_clock().now_us() - entry.made_us
@@ -166,10 +177,15 @@ class Outbox:
         path = self._file(entry.name)
         try:
             files.write_bytes(path, msgspec.json.encode(entry), sync=False)
-            at_ns = entry.next_try_us(soon_s) * 1000
-            os.utime(path, ns=(at_ns, at_ns))
         except OSError:
-            pass  # a full disk: the entry is as it was, and is tried again
+            pass  # a full disk: it is not known afterwards how often it was tried
+        self._try_at(path, entry.next_try_us(soon_s))
+
+    def _try_at(self, path: str, at_us: int) -> None:
+        try:
+            os.utime(path, ns=(at_us * 1000, at_us * 1000))
+        except OSError:
+            pass  # dropped meanwhile
 
     def remove(self, name: str) -> bool:
         """Remove a message. False if there is none of that name."""

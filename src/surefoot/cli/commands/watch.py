@@ -20,6 +20,7 @@ from surefoot.cli.times import day_and_time
 from surefoot.client.upkeep import open_ledger
 from surefoot.client.watching import Finding, look
 from surefoot.core.clock import get_clock
+from surefoot.core.errors import LedgerBusy
 from surefoot.core.settings import Settings
 from surefoot.ledger import Ledger
 from surefoot.notify.desk import postman_of
@@ -52,7 +53,7 @@ def watch(ctx: click.Context, once: bool, every_s: float, output: Output) -> Non
     def pages(ledger: Ledger) -> Iterator[list[Finding]]:
         nonlocal found
         while True:
-            findings = _look(settings, ledger)
+            findings = _look(settings, ledger, may_wait=not once)
             found += len(findings)
             yield findings if once else [each for each in findings if each.is_new]
             if once:
@@ -71,8 +72,14 @@ def watch(ctx: click.Context, once: bool, every_s: float, output: Output) -> Non
         note("All is well.")
 
 
-def _look(settings: Settings, ledger: Ledger) -> list[Finding]:
-    result = look(settings, ledger)
+def _look(settings: Settings, ledger: Ledger, *, may_wait: bool) -> list[Finding]:
+    try:
+        result = look(settings, ledger)
+    except LedgerBusy as error:
+        if not may_wait:
+            raise
+        note(str(error))  # the next look sees what this one did not
+        return []
     for trouble in result.troubles:
         note(trouble)
     postman = postman_of(settings.home, rules_of(settings))

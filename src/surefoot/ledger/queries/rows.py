@@ -53,6 +53,8 @@ def instant(us: int) -> datetime:
     >>> instant(1_700_000_000_000_001).isoformat()
     '2023-11-14T22:13:20.000001+00:00'
     """
+    if type(us) is not int:  # SQLite keeps any type of value in any column, and a bit tells which it is
+        raise ValueError(f"{us!r} is no instant")
     return _EPOCH + timedelta(microseconds=us)
 
 
