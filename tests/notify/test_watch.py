@@ -57,7 +57,7 @@ def test_many_who_look_at_once_tell_a_crash_once(begun: Begun, script: Script, t
 class _Dies(Exception): ...
 
 
-def _die(self: Crashes) -> None:
+def _die(self: Crashes, is_alive: object) -> None:
     raise _Dies
 
 
