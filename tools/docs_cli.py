@@ -59,6 +59,9 @@ class ExplanationOfTaskRun(Explanation, frozen=True, kw_only=True):
 
 # What `-o json` prints: the file's name is the command's.
 DOCUMENTS: Final[dict[str, Any]] = {
+    "concurrency-limit-create": Limit,
+    "concurrency-limit-inspect": Limit,
+    "concurrency-limit-ls": list[Limit],
     "config-view": View,
     "db-fold": Upkept,
     "db-reset": Emptied,
@@ -72,6 +75,10 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "flow-run-logs": list[Log],
     "flow-run-ls": list[FlowRun],
     "flow-run-watch": FlowRun,
+    "gcl-create": Limit,
+    "gcl-inspect": Limit,
+    "gcl-ls": list[Limit],
+    "gcl-update": Limit,
     "home": HomeSurvey,
     "home-remove": RemovedHome,
     "limit-holders": list[LimitPlace],

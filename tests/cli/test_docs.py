@@ -67,6 +67,7 @@ def seeded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     with closing(get_client()) as client:
         client.set_limit("database", 3)
+        client.set_limit("tag:gpu", 1)
         client.set_limit("api", 60, interval_us=1_000_000)
     return home
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from surefoot import flow
 from surefoot.concurrency import concurrency
+from surefoot.ledger import Ledger
 
 
 def say(word: str) -> None:
@@ -58,6 +59,13 @@ def hold_many(name: str, most: str, folder: str) -> None:
             out.write(b".")
 
 
+def hold_ledger() -> None:
+    """Be the one that writes into the ledger, until the input ends."""
+    with Ledger.open(os.environ["SUREFOOT_HOME"] + "/ledger.db") as ledger, ledger.decide():
+        say("held")
+        sys.stdin.read()
+
+
 def wait(name: str, mark: str, file: str, *options: str) -> None:
     """Wait for a slot, write a mark into a file, and give the slot back."""
     priority = int(options[0]) if options else 0
@@ -68,6 +76,7 @@ def wait(name: str, mark: str, file: str, *options: str) -> None:
 
 VERBS: dict[str, Callable[..., None]] = {
     "hold": hold,
+    "hold_ledger": hold_ledger,
     "hold_many": hold_many,
     "run_strictly": run_strictly,
     "wait": wait,

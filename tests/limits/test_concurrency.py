@@ -146,8 +146,9 @@ def test_a_rate_cannot_be_held() -> None:
 
 
 def test_a_limit_that_is_not_there_is_told_once_and_holds_nobody_up() -> None:
-    with pytest.warns(UserWarning, match="surefoot limit set not-there 3"), concurrency("not-there"):
+    with pytest.warns(UserWarning, match="surefoot limit set not-there 3") as told, concurrency("not-there"):
         pass
+    assert told[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with concurrency(["not-there", "not-there"]):
@@ -209,6 +210,45 @@ def test_a_run_within_a_run_that_holds_all_is_refused_at_once() -> None:
     with pytest.raises(WouldDeadlock):
         outer()
     assert shown("db").active_slots == 0
+
+
+def test_a_run_that_is_submitted_and_waited_for_in_a_block_that_holds_all_is_refused() -> None:
+    set_limit("db", 1)
+
+    @task
+    def inner() -> None:
+        with concurrency("db"):
+            pass
+
+    @flow
+    def outer() -> None:
+        with concurrency("db"):
+            inner.submit().result()
+
+    with pytest.raises(WouldDeadlock):
+        outer()
+    assert shown("db").active_slots == 0
+
+
+def test_a_run_that_is_submitted_in_a_block_and_not_waited_for_there_has_its_turn() -> None:
+    set_limit("db", 1)
+    done: list[str] = []
+
+    @task
+    def inner() -> None:
+        with concurrency("db"):
+            done.append("inner")
+
+    @flow
+    def outer() -> None:
+        with concurrency("db"):
+            submitted = inner.submit()
+            until_waiting("db", 1)
+            done.append("outer")
+        submitted.wait()
+
+    outer()
+    assert done == ["outer", "inner"]
 
 
 def test_runs_hold_slots_under_their_names() -> None:

@@ -265,9 +265,54 @@ def test_a_task_within_a_task_that_holds_the_only_slot_is_refused_at_once() -> N
         with tags("db"):
             outer()
 
-    with pytest.raises(WouldDeadlock, match="held by the runs that called it"):
+    with pytest.raises(WouldDeadlock, match="by the runs that called it"):
         main()
     assert shown("tag:db").active_slots == 0
+
+
+@pytest.mark.parametrize("max_workers", [1, 3])
+def test_a_task_that_its_caller_submits_and_waits_for_is_refused_too(max_workers: int) -> None:
+    set_limit("tag:db", 1)
+
+    @task
+    def inner() -> None:
+        pass
+
+    @task
+    def outer() -> None:
+        inner.submit().result()
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=max_workers))
+    def main() -> None:
+        with tags("db"):
+            outer.submit().result()
+
+    with pytest.raises(WouldDeadlock, match="by the runs that called it"):
+        main()
+    assert shown("tag:db").active_slots == 0
+
+
+def test_a_task_that_its_caller_submits_and_does_not_wait_for_has_its_turn() -> None:
+    set_limit("tag:db", 1)
+    done: list[str] = []
+
+    @task
+    def inner() -> None:
+        done.append("inner")
+
+    @task
+    def outer() -> None:
+        inner.submit()
+        until_waiting("tag:db", 1)
+        done.append("outer")
+
+    @flow
+    def main() -> None:
+        with tags("db"):
+            outer.submit()
+
+    main()
+    assert done == ["outer", "inner"]
 
 
 def test_generators_hold_their_slot_until_they_end() -> None:

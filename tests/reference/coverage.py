@@ -1,4 +1,4 @@
-"""Which rows chapters 1 to 8 of the reference have, and why some have no test here: numbers and reasons."""
+"""Which rows chapters 1 to 8 and 13 of the reference have, and why some have no test here: numbers and reasons."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ STRETCHES: dict[int, list[tuple[int, int]]] = {
     6: [(1, 10)],
     7: [(1, 20)],
     8: [(1, 15), (20, 28)],
+    13: [(1, 20)],
 }
 
 _DEPLOYMENTS = "deployments, schedules and infrastructure come with the work on deployments"
@@ -42,9 +43,12 @@ ELSEWHERE: dict[str, str] = {
     "8.14": "one package of at most 20 distributions is installed, which a slim one would hardly be smaller than",
     "8.27": "plugins come with the integrations",
     "8.28": _COLLECTIONS,
+    "13.13": _SERVER,
+    **dict.fromkeys(("13.14", "13.15", "13.16"), _DEPLOYMENTS),
+    "13.17": "events come with the work on events and automations",
+    "13.18": _SERVER,
 }
 
-_LIMITS = "limits across processes come with the work on concurrency"
 _VARIABLES = "variables, artifacts, blocks and assets come with the work on them"
 _PAUSING = "runs cannot be paused from outside yet: this comes with the work on interactive runs"
 
@@ -80,10 +84,10 @@ APPENDIX: tuple[tuple[str, ...] | str, ...] = (
     ("A:two tasks with the same constant key", "A:two tasks with the same inputs, mended"),
     ("A:transaction SERIALIZABLE without lock manager", "A:a SERIALIZABLE cache without lock manager, mended"),
     ("A:txn.get of a name that was not set",),
-    _LIMITS,
-    _LIMITS,
-    _LIMITS,
-    _LIMITS,
+    ("A:a limit that is not there",),
+    ("A:more slots than there are", "A:a lease of 5 s, mended", "A:a rate that is none", "A:no retries when full"),
+    ("A:a block within a block that holds all, mended",),
+    ("A:the limit of a tag is 0, mended",),
     _VARIABLES,
     _VARIABLES,
     _VARIABLES,

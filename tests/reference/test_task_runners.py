@@ -385,6 +385,33 @@ def test_an_exception_on_the_way_out_drops_what_has_not_begun(row: str, home: Pa
     assert (running.result(), waiting.state.type) == (1, "CANCELLED")
 
 
+STOPPED = """
+import os, signal, sys, threading
+from surefoot import task
+from surefoot.task_runners import ThreadPoolTaskRunner
+signal.signal(signal.SIGINT, signal.default_int_handler)
+begun, never = threading.Event(), threading.Event()
+@task
+def spins():
+    begun.set()
+    while not never.wait(0.01): pass
+try:
+    with ThreadPoolTaskRunner(1) as runner:
+        futures = [runner.submit(spins, {}), runner.submit(spins, {})]
+        assert begun.wait(30)
+        signal.raise_signal(signal.SIGINT)
+        futures[0].result()
+except KeyboardInterrupt:
+    print([future.state.name for future in futures])
+"""
+
+
+@row("6.08")
+def test_ctrl_c_stops_what_was_submitted_to_a_runner_without_a_flow(row: str, home: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == "['Crashed', 'Cancelled']\n", done.stderr
+
+
 # -- the context elsewhere ---------------------------------------------------------------------------------------------
 
 ELSEWHERE = """

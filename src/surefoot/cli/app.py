@@ -44,6 +44,16 @@ _PLACES: Final = {
     "profile": Place("surefoot.cli.commands.profile", "profile", "Manage named sets of settings."),
     "migrate": Place("surefoot.cli.commands.migrate", "migrate", "Move a project over to Surefoot."),
     "version": Place("surefoot.cli.commands.version", "version", "Show versions and where things are."),
+    "gcl": Place(
+        "surefoot.cli.commands.limit_aliases",
+        "gcl",
+        "Limits, under a name that you may know: see `surefoot limit`.",
+    ),
+    "concurrency-limit": Place(
+        "surefoot.cli.commands.limit_aliases",
+        "concurrency_limit",
+        "Limits of tags, under a name that you may know: see `surefoot limit`.",
+    ),
     "completion": Place(
         "surefoot.cli.commands.completion", "completion", "Print the script that completes in your shell."
     ),

@@ -30,10 +30,10 @@ __all__ = ["EmbeddedLimits", "LimitsHere"]
 class EmbeddedLimits:
     """`Limits` on the ledger of a home, or on that at `url`."""
 
-    def __init__(self, home: str, url: str | None = None) -> None:
+    def __init__(self, home: str, url: str | None = None, *, busy_s: float = 30.0) -> None:
         where = Home(home)
         where.ensure()
-        self._ledger = ledger_of(where, url)
+        self._ledger = ledger_of(where, url, busy_s=busy_s)
         self.processes = os.path.join(where.path, "locks")
         self.origin = origin_of(self._ledger)
         self._proof = proofs_in(self.processes, self.origin)
@@ -42,7 +42,7 @@ class EmbeddedLimits:
     def open(cls) -> Self:
         """Those of the settings in force."""
         current = settings.refresh()
-        return cls(current.home, current.ledger.url)
+        return cls(current.home, current.ledger.url, busy_s=current.ledger.busy_timeout_seconds)
 
     def ask(self, asked: Asked, known: Callable[[int], None]) -> Answer:
         with self._ledger.decide() as tx:

@@ -121,9 +121,12 @@ class _Limit:
         self._gate = gate
         self._deadline = deadline = Deadline(seconds, execution)
         rings = gate.add(deadline)
-        self._timers = [call_later(seconds + LATE_GRACE_S, self._too_late)]
-        if not rings:
-            self._timers.append(call_later(seconds, lambda: gate.ring(deadline)))
+        first = call_later(seconds + LATE_GRACE_S, self._too_late) if rings else call_later(seconds, self._ring)
+        self._timers = [first]
+
+    def _ring(self) -> None:
+        self._gate.ring(self._deadline)
+        self._timers.append(call_later(LATE_GRACE_S, self._too_late))
 
     def _too_late(self) -> None:
         """It was interrupted, and is on all the same."""

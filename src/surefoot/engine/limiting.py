@@ -7,7 +7,8 @@ Slots are asked for before each attempt, and given back when its call is over. M
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -17,9 +18,11 @@ from surefoot.core.errors import WouldDeadlock
 from surefoot.core.os.forks import after_fork_in_child
 from surefoot.engine.effects import Queued, Raised, Stopped
 from surefoot.engine.interrupts import Shelter
+from surefoot.engine.timers import call_later
+from surefoot.engine.waiting import waits_for
 
 if TYPE_CHECKING:
-    from surefoot.core.limits import Answer, Asked
+    from surefoot.core.limits import Asked, LimitKey
     from surefoot.engine.execution import Execution
     from surefoot.limits.desk import Desk, Ticket
 
@@ -28,6 +31,7 @@ __all__ = ["SlotUse", "slots_for"]
 _LOOK_US: Final = 1_000_000  # how often the file is looked at
 _ASK_US: Final = 10_000_000  # how often a ledger that homes share is asked
 _LEASE_US: Final = 60_000_000
+_CIRCLE_S: Final = 0.5
 _NONE: Final[frozenset[str]] = frozenset()
 
 
@@ -95,13 +99,17 @@ def _in_ledger(desk: Desk, url: str) -> frozenset[str]:
 class SlotUse:
     """The slots of one run: those that it waits for, or has."""
 
-    __slots__ = ("_desk", "_execution", "_ticket", "_wakes")
+    __slots__ = ("_desk", "_execution", "_is_nested", "_looks_again", "_slots", "_thread", "_ticket", "_wakes")
 
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
         self._desk: Desk | None = None
         self._ticket: Ticket | None = None
         self._wakes: list[Callable[[], object]] = []  # each is called once
+        self._thread = 0  # that it was last asked on
+        self._slots: tuple[tuple[LimitKey, int], ...] = ()  # how many there are
+        self._is_nested = False  # a run around it has slots of the same limits
+        self._looks_again = False
 
     def take(self) -> Queued | Raised | Stopped | None:
         """Ask for slots, or how it stands. None if it has them, or needs none.
@@ -118,6 +126,7 @@ class SlotUse:
 
     def _take(self) -> Queued | None:
         ticket = self._ticket
+        self._thread, self._looks_again = threading.get_ident(), False
         if ticket is None:
             from surefoot.limits.desk import Ticket, desk
 
@@ -126,14 +135,13 @@ class SlotUse:
             if not names:
                 return None
             ticket = self._ticket = Ticket(self._asked(names), self)
-            answer = here.ask(ticket)
-            if not ticket.is_granted:
-                self._refuse_circle(answer)
+            self._slots = here.ask(ticket).slots
         elif ticket.is_out and not ticket.is_granted:
             assert self._desk is not None
             self._desk.ask(ticket)
         if ticket.is_granted or ticket.number is None:
             return None
+        self._refuse_circle()
         assert self._desk is not None
         told = self._desk.limits.waits_for(ticket.number)
         return None if ticket.is_granted else Queued(f"waits for {told}" if told else "waits for a limit of its tags")
@@ -150,30 +158,47 @@ class SlotUse:
 
         execution = self._execution
         keys = tuple(LimitKey(f"{TAG}{name}") for name in names)
-        is_nested = any(set(keys) & set(ticket.keys) for ticket in self._around(certainly=False))
+        self._is_nested = any(set(keys) & set(use.keys) for use, _ in self._around())
         return Asked(
-            keys, 1, FIRST if is_nested else 0, _LEASE_US, "", "", execution.run_name, execution.run_id, is_task=True
+            keys,
+            1,
+            FIRST if self._is_nested else 0,
+            _LEASE_US,
+            "",
+            "",
+            execution.run_name,
+            execution.run_id,
+            is_task=True,
         )
 
-    def _around(self, *, certainly: bool) -> list[Ticket]:
-        """What runs around this one hold; `certainly`: only those that cannot end before it."""
-        found = []
-        inner, outer = self._execution, self._execution.parent
-        while outer is not None and not (certainly and inner.slot is not None):
-            use: SlotUse | None = getattr(outer, "limits", None)
-            if use is not None and use._ticket is not None and use._ticket.is_granted:
-                found.append(use._ticket)
-            inner, outer = outer, outer.parent
-        return found
+    @property
+    def keys(self) -> tuple[LimitKey, ...]:
+        """The limits of which it has slots."""
+        ticket = self._ticket
+        return ticket.keys if ticket is not None and ticket.is_granted else ()
 
-    def _refuse_circle(self, answer: Answer) -> None:
-        around = self._around(certainly=True)
-        for key, slots in answer.slots:
-            held = sum(ticket.asked.weight for ticket in around if key in ticket.keys)
-            if held >= slots:
+    def _around(self) -> Iterator[tuple[SlotUse, bool]]:
+        """What the runs around it have, and whether they certainly do not end before it."""
+        inner, outer, certainly = self._execution, self._execution.parent, True
+        within = [inner]
+        while outer is not None:
+            certainly = certainly and inner.slot is None  # it was called, not submitted
+            use: SlotUse | None = getattr(outer, "limits", None)
+            if use is not None and use.keys:
+                yield use, certainly or waits_for(outer.thread or use._thread, within)
+            within.append(outer)
+            inner, outer = outer, outer.parent
+
+    def _refuse_circle(self) -> None:
+        """Raise WouldDeadlock if the slots are held by runs that wait for this one."""
+        if not self._is_nested:
+            return
+        stuck = [use for use, is_stuck in self._around() if is_stuck]
+        for key, slots in self._slots:
+            if sum(key in use.keys for use in stuck) >= slots:
                 raise WouldDeadlock(
-                    f"Task run {self._execution.run_name!r} waits for the limit {key.name!r}, whose {slots} slots are "
-                    "held by the runs that called it.",
+                    f"Task run {self._execution.run_name!r} waits for the limit {key.name!r}, whose slots are all held "
+                    "by the runs that called it.",
                     do="Leave the tag off the inner task, or set the limit higher.",
                 )
 
@@ -191,13 +216,19 @@ class SlotUse:
     def is_new(self) -> bool:
         """Whether it need not wait any more."""
         ticket = self._ticket
-        return ticket is None or ticket.is_granted or ticket.is_out
+        return ticket is None or ticket.is_granted or ticket.is_out or self._looks_again
 
     def when_new(self, call: Callable[[], object]) -> None:
         """Call this once, when it need not wait any more: maybe at once, maybe from another thread."""
         self._wakes.append(call)
         if self.is_new():
             self.wake()
+        elif self._is_nested:
+            call_later(_CIRCLE_S, self._look_again)  # whether a run around it has begun to wait for it
+
+    def _look_again(self) -> None:
+        self._looks_again = True
+        self.wake()
 
     def wait(self) -> None:
         """Wait on this thread."""

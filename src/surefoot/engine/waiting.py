@@ -7,7 +7,7 @@ A wait that could never end is refused. May import: core, interrupts, scope.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from surefoot.core.clock import get_clock
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from surefoot.engine.pool import Pool
     from surefoot.engine.slots import Slot
 
-__all__ = ["HERE", "Needs", "Waitable", "circle_of", "ended", "wait_for"]
+__all__ = ["HERE", "Needs", "Waitable", "circle_of", "ended", "wait_for", "waits_for"]
 
 LOOKED_AT_MAX: Final = (
     10_000  # runs looked at in search of a circle: behind a wait there are few, or there is no circle
@@ -237,6 +237,18 @@ def circle_of(execution: Execution, futures: Iterable[Waitable]) -> WouldDeadloc
         f"{execution.definition.kind} run {execution.run_name!r} returned a future that waits for the run itself.",
         do="Return a value, or the future of a run that does not wait for this one.",
     )
+
+
+def waits_for(thread: int, runs: Container[Execution]) -> bool:
+    """Whether a thread waits, with no time limit, for the end of one of these, itself or through others."""
+    with while_nobody_enters():
+        shelter = shelter_of(thread)
+        if shelter is None or shelter.waits_for is None:
+            return False
+        try:
+            return _awaits(shelter.waits_for.needs(), lambda other: other in runs, set()) is not None
+        except RecursionError:
+            return False
 
 
 def _awaits(needs: Needs, is_it: Callable[[Execution], bool], seen: set[Execution]) -> Execution | None:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from surefoot.core.errors import BadInput, ConcurrencySlotLostError, ConfigurationError
 from surefoot.core.limits import LEASE_S_MAX, LEASE_S_MIN, Answer, Asked, LimitKey
@@ -22,9 +22,13 @@ from surefoot.engine.interrupts import GateShut
 from surefoot.engine.scope import current
 from surefoot.engine.sketching import sketcher
 from surefoot.engine.telling import limit_unknown
+from surefoot.engine.waiting import waits_for
 from surefoot.limits.desk import Desk, Ticket, desk
 from surefoot.limits.taking import FIRST, taking
 from surefoot.locking.waiters import Steps, Waiter, block_on, elsewhere, step_through
+
+if TYPE_CHECKING:
+    from surefoot.engine.execution import Execution
 
 __all__ = [
     "Holding",
@@ -53,6 +57,7 @@ class _Held(NamedTuple):
     desk: Desk
     thread: int
     task: Any
+    run: Execution | None
     is_lost: list[str]
 
 
@@ -101,9 +106,9 @@ class Holding:
             return
         with GateShut():
             here = desk()
-        mine, before = _mine(), _held.get()
+        before = _held.get()
         try:
-            block_on(self._taking(here, mine, lambda ticket, answer: self._has(here, ticket, answer)))
+            block_on(self._taking(here, lambda ticket, answer: self._has(here, ticket, answer)))
         except BaseException:
             if _held.get() is not before:  # it was interrupted just when it had got them
                 self.__exit__(None, None, None)
@@ -123,7 +128,7 @@ class Holding:
             return
         here = await elsewhere(desk)
         got: list[tuple[Ticket, Answer]] = []
-        make = self._taking(here, _mine(), lambda ticket, answer: got.append((ticket, answer)))
+        make = self._taking(here, lambda ticket, answer: got.append((ticket, answer)))
         try:
             await step_through(make, is_slow=True)
             self._has(here, *got[0])
@@ -143,21 +148,19 @@ class Holding:
     def _is_needed(self) -> bool:
         return bool(self._keys) and sketcher() is None
 
-    def _taking(
-        self, here: Desk, mine: Sequence[_Held], got: Callable[[Ticket, Answer], None]
-    ) -> Callable[[Waiter], Steps[None]]:
-        return taking(here, self._maker(mine), self._timeout_s, self._may_wait, _counting(mine), got)
+    def _taking(self, here: Desk, got: Callable[[Ticket, Answer], None]) -> Callable[[Waiter], Steps[None]]:
+        around = _BlocksAround()
+        return taking(here, self._maker(around), self._timeout_s, self._may_wait, around, got)
 
-    def _maker(self, mine: Sequence[_Held]) -> Callable[[Waiter], Ticket]:
+    def _maker(self, around: _BlocksAround) -> Callable[[Waiter], Ticket]:
         execution = current()
-        is_nested = any(key in held.ticket.keys for held in mine for key in self._keys)
         holder = self._holder
         if not holder:
             holder = f"pid {os.getpid()} on {host_name()}" if execution is None else execution.run_name
         asked = Asked(
             self._keys,
             self._occupy,
-            FIRST if is_nested else self._rank,
+            FIRST if around.have(self._keys) else self._rank,
             self._lease_us,
             "",
             "",
@@ -176,7 +179,7 @@ class Holding:
         if ticket.number is None:
             return
         lost: list[str] = []
-        held = _Held(self, ticket, here, threading.get_ident(), _task(), lost)
+        held = _Held(self, ticket, here, threading.get_ident(), _task(), current(), lost)
         if self._stops:
             ticket.lost = lambda: _stop(ticket, lost)
         _held.set((*_held.get(), held))
@@ -207,24 +210,35 @@ def _raise_if_lost(held: _Held, error: BaseException | None) -> None:
         )
 
 
-def _mine() -> list[_Held]:
-    """What is held further out on this stack, and so is not given back before this block is over."""
-    all_held = _held.get()
-    if not all_held:
-        return []
-    thread, task = threading.get_ident(), _task()
-    return [
-        held
-        for held in all_held
-        if held.thread == thread
-        and held.task in (None, task)
-        and held.ticket.is_granted
-        and held.ticket.number is not None
-    ]
+class _BlocksAround:
+    """The blocks that this context is in, as they are when slots are asked for."""
 
+    def __init__(self) -> None:
+        self._thread, self._task = threading.get_ident(), _task()
+        self._held = [held for held in _held.get() if held.ticket.pid == os.getpid()]
+        self._runs: list[Execution] = []
+        execution = current() if self._held else None
+        while execution is not None:
+            self._runs.append(execution)
+            execution = execution.parent
 
-def _counting(mine: Sequence[_Held]) -> Callable[[LimitKey], int]:
-    return lambda key: sum(held.ticket.asked.weight for held in mine if key in held.ticket.keys)
+    def have(self, keys: tuple[LimitKey, ...]) -> bool:
+        """Whether one of them has slots of these limits."""
+        return any(key in held.ticket.keys for held in self._held if held.ticket.number is not None for key in keys)
+
+    def keep(self, key: LimitKey) -> int:
+        """How many slots of a limit are in the hands of those that do not give them back before this block is over."""
+        return sum(
+            held.ticket.asked.weight
+            for held in self._held
+            if held.ticket.number is not None and key in held.ticket.keys and self._is_stuck(held)
+        )
+
+    def _is_stuck(self, held: _Held) -> bool:
+        """Whether it is further out on this stack, or its thread waits for a run that this code is in."""
+        if held.thread == self._thread and held.task in (None, self._task):
+            return True
+        return waits_for(held.thread, [run for run in self._runs if run is not held.run])
 
 
 def _task() -> Any:
@@ -250,9 +264,17 @@ def tell_unknown(names: Sequence[str], example: str) -> None:
     for name in new:
         line = f"goes on without the limit {name!r}, which is not there. Make it: surefoot limit set {name} {example}"
         if execution is None:
-            warnings.warn(line[0].upper() + line[1:], UserWarning, stacklevel=4)
+            warnings.warn(line[0].upper() + line[1:], UserWarning, stacklevel=_users_level())
         else:
             limit_unknown(execution, line)
+
+
+def _users_level() -> int:
+    """How far up the code is that named the limit: the first that is not ours."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "surefoot":
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 # -- what is passed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import (
@@ -17,11 +17,23 @@ from surefoot.engine.interrupts import GateShut
 from surefoot.limits.desk import Desk, Ticket
 from surefoot.locking.waiters import Steps, Waiter
 
-__all__ = ["FIRST", "Mine", "taking"]
+__all__ = ["FIRST", "Around", "taking"]
 
 FIRST: Final = -(2**62)  # the rank of whoever holds slots of the same limit already: others wait for those
 
-Mine = Callable[[LimitKey], int]  # how many slots are held by whoever cannot give them back before it gets more
+_CIRCLE_S: Final = 0.5  # how soon it is looked again whether a run around has begun to wait for this one
+
+
+class Around(Protocol):
+    """The blocks around, in this run and in those around it."""
+
+    def have(self, keys: tuple[LimitKey, ...]) -> bool:
+        """Whether one of them has slots of these limits."""
+        ...
+
+    def keep(self, key: LimitKey) -> int:
+        """How many slots of a limit are in the hands of those that do not give them back before this block is over."""
+        ...
 
 
 def taking(
@@ -29,7 +41,7 @@ def taking(
     make: Callable[[Waiter], Ticket],
     timeout_s: float | None,
     may_wait: bool,
-    mine: Mine,
+    around: Around,
     got: Callable[[Ticket, Answer], None],
 ) -> Callable[[Waiter], Steps[None]]:
     """How to get slots. Whoever gives up, or is interrupted, leaves the line.
@@ -39,10 +51,10 @@ def taking(
         make: makes the ticket, given who is to be woken.
         timeout_s: how long to wait at most; None for as long as it takes.
         may_wait: False fails at once if they are not free.
-        mine: how many slots of a limit are held further out, so that waiting for them would never end.
+        around: the blocks around.
         got: called with what was got. From then on it is for others to give that back.
     """
-    return partial(_taking, desk, make, timeout_s, may_wait, mine, got)
+    return partial(_taking, desk, make, timeout_s, may_wait, around, got)
 
 
 def _taking(
@@ -50,7 +62,7 @@ def _taking(
     make: Callable[[Waiter], Ticket],
     timeout_s: float | None,
     may_wait: bool,
-    mine: Mine,
+    around: Around,
     got: Callable[[Ticket, Answer], None],
     waiter: Waiter,
 ) -> Steps[None]:
@@ -66,7 +78,8 @@ def _taking(
                 with GateShut():
                     answer = desk.ask(ticket)
                 continue
-            _refuse_circle(ticket, answer, mine)
+            if around.have(ticket.keys):
+                _refuse_circle(ticket, answer, around)
             if not may_wait:
                 what, do = _none_free(desk, ticket)
                 raise ConcurrencySlotAcquisitionError(what, do=do)
@@ -74,6 +87,8 @@ def _taking(
             if left_s is not None and left_s <= 0:
                 what, do = _none_free(desk, ticket)
                 raise AcquireConcurrencySlotTimeoutError(f"{what} That was so for {timeout_s:g} s.", do=do)
+            if around.have(ticket.keys):
+                left_s = _CIRCLE_S if left_s is None else min(left_s, _CIRCLE_S)
             yield left_s
         with GateShut():
             got(ticket, answer)
@@ -91,9 +106,9 @@ def _none_free(desk: Desk, ticket: Ticket) -> tuple[str, str]:
     return f"No slot is free: {told or f'limit {name}'}.", f"See who holds it: surefoot limit holders {name}"
 
 
-def _refuse_circle(ticket: Ticket, answer: Answer, mine: Mine) -> None:
+def _refuse_circle(ticket: Ticket, answer: Answer, around: Around) -> None:
     for key, slots in answer.slots:
-        held = mine(key)
+        held = around.keep(key)
         if held and held + ticket.asked.weight > slots:
             raise WouldDeadlock(
                 f"{ticket.asked.weight} of the {slots} slots of the limit {key.name!r} are asked for within a block "

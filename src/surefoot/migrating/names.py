@@ -44,7 +44,7 @@ _WHY: Final = {
     "cache_policies.CompoundCachePolicy": "`INPUTS + RUN_ID` makes one",
     "case": "write `if` in the flow, on the task's result",
     "client": _NO_SERVER,
-    "concurrency": "limits across processes are not in this version",
+    "concurrency": "`surefoot.concurrency.sync` and `surefoot.concurrency.asyncio` have what there is",
     "deploy": _NO_DEPLOYMENTS,
     "deployments": _NO_DEPLOYMENTS,
     "docker": _NO_DEPLOYMENTS,

@@ -17,7 +17,7 @@ from surefoot.core.errors import BadInput, SurefootError
 from surefoot.core.limits import SLOTS_MAX, Rate, rate_of
 from surefoot.core.wire import Limit, LimitPlace
 
-__all__ = ["limit", "set_limit", "slots_or_rate"]
+__all__ = ["delete_limit", "limit", "list_limits", "names", "set_limit", "slots_or_rate"]
 
 
 @click.group(cls=LazyGroup)
@@ -38,10 +38,15 @@ def names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
 @ls_options
 def ls(limit: int, after: str | None, output: Output) -> None:
     """List limits, how much of each is used, and how many wait."""
+    list_limits(Listing(limit, after, output))
+
+
+def list_limits(listing: Listing) -> None:
+    """Print limits."""
     with reading() as client:
         print_list(
             lambda limit, after: client.limits(limit=limit, after=after),
-            Listing(limit, after, output),
+            listing,
             ["NAME", "LIMIT", "USED", "WAITING", ""],
             _row,
             nothing=lambda: "There are no limits. Make one: surefoot limit set database 3",
