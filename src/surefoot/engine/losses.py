@@ -112,7 +112,7 @@ def _tell_end(execution: Execution, flow: FlowExecution) -> None:
     """
     settings = execution.session.settings
     event = _event(execution.state_type, execution.data, execution.message)
-    if event is None or not _tells(flow):
+    if event is None or not _tells(flow) or (event == "success" and not _asks_for_success(settings)):
         return
     from surefoot.notify.desk import tell
     from surefoot.notify.notices import rules_of
@@ -145,6 +145,15 @@ def _names_somebody(settings: Settings) -> bool:
     return bool(
         notify.on_failure or notify.on_crash or notify.on_recovery or notify.on_success or notify.flows or notify.tags
     )
+
+
+def _asks_for_success(settings: Settings) -> bool:
+    """Whether that a run completed may be news: to somebody who asked for it, or after one that did not."""
+    notify = settings.notify
+    tables = [*notify.flows.values(), *notify.tags.values()]
+    if notify.on_success or any("on_success" in table for table in tables):
+        return True
+    return os.path.isdir(os.path.join(settings.home, "notices"))
 
 
 def _is_interruption(data: Any, message: str | None) -> bool:
