@@ -34,7 +34,8 @@ WIDTH: Final = 100
 
 EXITS: Final = {
     Exit.DONE: "done, and the run, if there is one, is Completed",
-    Exit.NOT_COMPLETED: "done, but the run ended Failed, Crashed or Cancelled, or had not ended when the waiting did",
+    Exit.NOT_COMPLETED: "done, but the run ended Failed, Crashed or Cancelled, or had not ended when the waiting did; "
+    "or `watch` found something",
     Exit.BAD_INPUT: "wrong usage or bad input: nothing ran",
     Exit.REFUSED: "refused, with the reason",
     Exit.NOT_FOUND: "not found, or not yours to see",

@@ -172,3 +172,18 @@ def test_open_writers_are_those_not_known_to_have_ended(ledger: Ledger) -> None:
     ended = ledger.writer(dead.id)
     assert ended is not None
     assert ended.ended == "observed"
+
+
+def test_the_outermost_runs_that_a_process_has_left_open_are_found(ledger: Ledger) -> None:
+    pen, other = Pen(), Pen()
+    outer = a_flow_run(pen, "outer").enter(RUNNING)
+    a_flow_run(pen, "inner", parent_flow_run_id=outer.id).enter(RUNNING)
+    a_task_run(pen, outer, "task").enter(RUNNING)
+    a_flow_run(pen, "done").enter(RUNNING).enter(COMPLETED)
+    a_flow_run(other, "elsewhere").enter(RUNNING)
+    ledger.fold([*pen.batches(), *other.batches()])
+    with ledger.read() as tx:
+        assert queries.outermost_open_of(tx, pen.id) == [outer.id]
+    ledger.end_writer(pen.id, FOUND_DEAD)
+    with ledger.read() as tx:
+        assert queries.outermost_open_of(tx, pen.id) == []

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from surefoot.core.clock import get_clock
+from surefoot.notify.bursts import Bursts
 from surefoot.notify.notices import Notice, Rules
 from surefoot.notify.outbox import Outbox
 from surefoot.notify.postman import Postman
@@ -186,3 +190,35 @@ def test_text_that_could_steer_a_terminal_or_a_mail_is_made_harmless() -> None:
 
 def test_a_document_can_be_written_as_json_whatever_is_in_it() -> None:
     assert json.loads(json.dumps(document(a_notice(reason="\ud800"))))["schema"] == 1
+
+
+@given(st.lists(st.tuples(st.sampled_from(["lost", "done", "wait", "round"]), st.integers(1, 90)), max_size=40))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_failure_is_told_once_and_seldom_twice_a_minute(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
+    home = str(tmp_path_factory.mktemp("home"))
+    rules = Rules({"on_failure": [DOWN], "on_recovery": [DOWN]})
+    outbox = Outbox(home)
+    bursts = Bursts(home, outbox)
+    lost = done = 0
+    with Clock() as clock:
+        for number, (step, seconds) in enumerate(steps):
+            if step == "lost":
+                bursts.lost(a_notice(number), rules, ())
+                lost += 1
+            elif step == "done":
+                bursts.completed(a_notice(number, "success"), rules, ())
+                done += 1
+            elif step == "round":
+                bursts.collect(60)
+            else:
+                clock.advance(seconds=seconds)
+        waiting = sum(burst.count for *_, burst in bursts.waiting())
+    told = [entry.notice for entry in outbox.entries()]
+    failures = [notice for notice in told if notice.event == "failure"]
+    recoveries = [notice for notice in told if notice.event == "recovery"]
+    assert sum(notice.count for notice in failures) + waiting == lost
+    assert len(recoveries) <= min(done, len(failures))
+    made = [entry.made_us for entry in outbox.entries() if entry.notice.event == "failure"]
+    assert all(after - before >= 60_000_000 for before, after in pairwise(made))

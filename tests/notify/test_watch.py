@@ -20,6 +20,7 @@ from surefoot.journal.home import Home
 from surefoot.ledger import Ledger
 from tests.notify.conftest import Begun, Script
 from tests.notify.servers import Inbox, settings_file
+from tests.places import Databases
 
 posix = pytest.mark.skipif(not hasattr(signal, "pause"), reason="the program waits for a signal of POSIX")
 
@@ -57,7 +58,7 @@ def test_many_who_look_at_once_tell_a_crash_once(begun: Begun, script: Script, t
 class _Dies(Exception): ...
 
 
-def _die(self: Crashes) -> None:
+def _die(self: Crashes, is_alive: object) -> None:
     raise _Dies
 
 
@@ -225,3 +226,15 @@ def test_whoever_presses_ctrl_c_in_a_terminal_is_not_told_of_it(begun: Begun, tm
         os.close(ours)
         os.close(theirs)
     assert hook.arrived[0]["reason"].startswith("interrupted (Ctrl-C)")
+
+
+@posix
+def test_a_crash_is_told_once_where_the_ledger_is_a_database(
+    script: Script, tmp_path: Path, hook: Inbox, server: Databases
+) -> None:
+    url = server.taken()
+    settings_file(tmp_path, f'[notify]\non_failure = ["http://127.0.0.1:{hook.port}/hook"]')
+    script("backup.py", "kill", SUREFOOT_LEDGER_URL=url)
+    for _ in range(2):
+        script("surefoot", "watch", "--once", SUREFOOT_LEDGER_URL=url)
+    assert [told["event"] for told in hook.arrived] == ["crash"]

@@ -8,6 +8,7 @@ journal, core.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from surefoot.core import settings
@@ -55,11 +56,11 @@ class Crashes:
             urls = rules.targets("crash", run.flow_name, run.tags)
             if urls:
                 try:
-                    outbox.put(self._notice(run), urls, held=True)
+                    outbox.put(self._notice(run, writer_id), urls, held=True)
                 except OSError:
                     return  # no room: `surefoot watch` and every list still show it
 
-    def _notice(self, run: FlowRun) -> Notice:
+    def _notice(self, run: FlowRun, writer_id: bytes) -> Notice:
         from surefoot.notify.notices import Notice
 
         with self._ledger.read() as tx:
@@ -79,10 +80,17 @@ class Crashes:
             host=host_name(),
             home=self._home.path if current.source_of("home") is not None else "",
             can_go_on=run.start is not None,
+            writer=writer_id.hex(),
         )
 
-    def tell(self) -> None:
-        """Runs were ended: let go what was written down of these, by this reader or by one that died."""
+    def tell(self, is_alive: Callable[[bytes], bool]) -> None:
+        """Runs were ended: let go what was written down of these, by this reader or by one that died.
+
+        Also what processes that died just as a run of theirs failed could no longer tell.
+
+        Args:
+            is_alive: whether a writer may be alive, and tells of itself.
+        """
         if self._ids:
             self.found += [run for run in self._ended(self._ids) if run.state_type is StateType.CRASHED]
             self._ids = []
@@ -95,10 +103,13 @@ class Crashes:
         runs = {run.id: run for run in self._ended([bytes.fromhex(name.partition("-")[0]) for name in held])}
         for name, entry in held.items():
             run = runs.get(entry.notice.run_id)
+            if is_alive(bytes.fromhex(entry.notice.writer)):
+                continue
             if run is None or (not is_final(run.state_type) and name.endswith(f"-{run.epoch}")):
                 continue  # there was no time for it; the next reader comes to it
-            if run.state_type is StateType.CRASHED and run.end_time is not None:
+            if run.state_type in (StateType.CRASHED, StateType.FAILED) and run.end_time is not None:
                 notice = entry.notice
+                notice.event = "crash" if run.state_type is StateType.CRASHED else "failure"
                 notice.reason = run.reason or run.state.message or ""
                 notice.at_us = int(run.end_time.timestamp() * 1e6)
                 notice.took_s = run.total_run_time

@@ -148,7 +148,7 @@ class _Taking:
                 self._end_the_dead(others)
                 self._end_the_gone()
                 if not self.is_copy:
-                    self.crashes.tell()
+                    self.crashes.tell(self._may_live)
                     self._let_go()
             except LedgerBusy as error:  # somebody writes into it, at length: what is there can still be read
                 self._look_up_positions()
@@ -259,6 +259,13 @@ class _Taking:
     def _foresee(self, writer_id: bytes, folder: str | None) -> None:
         if not self.is_copy:
             self.crashes.foresee(writer_id, folder)
+
+    def _may_live(self, writer_id: bytes) -> bool:
+        """Whether a writer is alive, or was not looked at."""
+        for writer in self.writers:
+            if writer.folder.writer_id == writer_id:
+                return writer.is_alive or not writer.is_ended
+        return os.path.isdir(os.path.join(self.home.writers_path, writer_id.hex()))
 
     def _let_go(self) -> None:
         """Remove what is in the ledger for good, and keep aside what is damaged."""

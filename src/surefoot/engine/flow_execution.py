@@ -21,7 +21,7 @@ from surefoot.engine.execution import Execution
 from surefoot.engine.keys import Keys
 from surefoot.engine.lifecycle import Life, flow_life
 from surefoot.engine.links import Links
-from surefoot.engine.losses import Losses
+from surefoot.engine.losses import Losses, foretell
 from surefoot.engine.recorded_parameters import is_json, parameters_json
 from surefoot.engine.resuming import Restart, Resuming, RunsTold, expected_restart
 from surefoot.engine.runs import FlowRun, Run
@@ -157,6 +157,11 @@ class FlowExecution(Execution):
             self.run_name = two_words(int.from_bytes(self.run_id[8:], "big") & 0x3FFFFFFFFFFFFFFF)
         else:
             self.run_name = self.earlier.name
+
+    def enter(self, effect: Enter) -> None:
+        if self.parent is None:
+            foretell(self, effect)
+        super().enter(effect)
 
     def begin(self) -> Life:
         is_part = self.parent is not None and self.parent.flow is not None

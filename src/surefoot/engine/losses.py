@@ -18,14 +18,16 @@ from surefoot.core.ids import to_text
 from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.os.host import host_name
 from surefoot.core.settings import Settings
-from surefoot.core.states import COMPLETED, CRASHED, FAILED, RUNNING
+from surefoot.core.states import COMPLETED, CRASHED, FAILED, FINAL, RUNNING
 
 if TYPE_CHECKING:
+    from surefoot.core.states import StateType
     from surefoot.engine.effects import Enter
     from surefoot.engine.execution import Execution
+    from surefoot.engine.flow_execution import FlowExecution
     from surefoot.notify.notices import Event, Notice
 
-__all__ = ["Losses", "note", "send_waiting", "tell_end", "wait", "will_of"]
+__all__ = ["Losses", "foretell", "note", "send_waiting", "wait", "will_of"]
 
 _KEPT_MAX: Final = 100  # failed task runs, of which one is the cause
 _BLOCKED_MAX: Final = 1000  # names of tasks
@@ -49,12 +51,16 @@ class Losses:
 def note(execution: Execution, effect: Enter) -> None:
     """A run has entered a state that is worth a look."""
     kind = effect.state_type
-    if kind is not FAILED and kind is not CRASHED:
-        if kind is RUNNING and execution.parent is None and execution.flow is execution:
-            execution.flow.losses = None  # of an earlier attempt
-        return
     flow = execution.flow
-    if flow is None or execution.parent is None:
+    if flow is None:
+        return
+    if execution.parent is None:
+        if kind is RUNNING:
+            flow.losses = None  # of an earlier attempt
+        elif kind in FINAL:
+            _tell_end(execution, flow)
+        return
+    if kind is not FAILED and kind is not CRASHED:
         return
     while flow.parent is not None and flow.parent.flow is not None:
         flow = flow.parent.flow
@@ -76,41 +82,84 @@ def _after_fork_in_child() -> None:
     _lock = threading.Lock()  # a thread of the parent may have held it
 
 
-def tell_end(execution: Execution) -> None:
-    """An outermost flow run has ended: have those told who are to be told. Raises nothing, and does not wait."""
+def foretell(execution: FlowExecution, effect: Enter) -> None:
+    """An outermost flow run is about to end badly: write down that it is to be told, should the process die meanwhile.
+
+    Whoever finds it dead tells what is held then. Raises nothing.
+    """
+    kind = effect.state_type
     settings = execution.session.settings
-    if not _tells(settings) or not execution.session.records:
+    if (kind is not FAILED and kind is not CRASHED) or execution.sealed or not _tells(execution):
         return
-    event: Event
-    kind = execution.state_type
-    if kind is COMPLETED:
-        event = "success"
-    elif kind is FAILED:
-        event = "failure"
-    elif kind is CRASHED and not (_is_interrupted(execution) and _is_somebody_there()):
-        event = "crash"
-    else:
+    event = _event(kind, effect.data, effect.message)
+    if event is None:
+        return
+    from surefoot.notify.desk import hold
+    from surefoot.notify.notices import rules_of
+
+    try:
+        notice = _notice(execution, execution, event)
+        notice.reason, notice.writer = (effect.message or "")[:_TEXT_MAX], execution.session.recorder.writer_id.hex()
+        hold(settings.home, rules_of(settings), notice, execution.tags)
+    except Exception as error:  # whatever it is: no run may fail because a message could not go
+        _say(error)
+
+
+def _tell_end(execution: Execution, flow: FlowExecution) -> None:
+    """An outermost flow run has ended: have those told who are to be told. Raises nothing, and does not wait.
+
+    At once, before its hooks are called: these may take their time, or not come back.
+    """
+    settings = execution.session.settings
+    event = _event(execution.state_type, execution.data, execution.message)
+    if event is None or not _tells(flow) or (event == "success" and not _asks_for_success(settings)):
         return
     from surefoot.notify.desk import tell
     from surefoot.notify.notices import rules_of
 
     try:
-        tell(settings.home, rules_of(settings), _notice(execution, event), execution.tags)
-    except Exception as error:  # whatever it is: no run may fail because a message could not go
+        tell(settings.home, rules_of(settings), _notice(execution, flow, event), execution.tags)
+    except Exception as error:  # likewise
         _say(error)
 
 
-def _tells(settings: Settings) -> bool:
+def _event(kind: StateType, data: Any, message: str | None) -> Event | None:
+    if kind is COMPLETED:
+        return "success"
+    if kind is FAILED:
+        return "failure"
+    if kind is CRASHED and not (_is_interruption(data, message) and _is_somebody_there()):
+        return "crash"
+    return None
+
+
+def _tells(flow: FlowExecution) -> bool:
+    session = flow.session
+    if not _names_somebody(session.settings) or not session.records:
+        return False
+    return flow.resuming is None or flow.resuming.replay is None  # of a replay somebody sits before it
+
+
+def _names_somebody(settings: Settings) -> bool:
     notify = settings.notify
     return bool(
         notify.on_failure or notify.on_crash or notify.on_recovery or notify.on_success or notify.flows or notify.tags
     )
 
 
-def _is_interrupted(execution: Execution) -> bool:
+def _asks_for_success(settings: Settings) -> bool:
+    """Whether that a run completed may be news: to somebody who asked for it, or after one that did not."""
+    notify = settings.notify
+    tables = [*notify.flows.values(), *notify.tags.values()]
+    if notify.on_success or any("on_success" in table for table in tables):
+        return True
+    return os.path.isdir(os.path.join(settings.home, "notices"))
+
+
+def _is_interruption(data: Any, message: str | None) -> bool:
     # In an event loop it was a cancellation; what it came from is told in words.
-    told = (execution.message or "").startswith(_INTERRUPTED)
-    return told or isinstance(execution.data, (KeyboardInterrupt, TerminationSignal))
+    told = (message or "").startswith(_INTERRUPTED)
+    return told or isinstance(data, (KeyboardInterrupt, TerminationSignal))
 
 
 def _is_somebody_there() -> bool:
@@ -121,11 +170,9 @@ def _is_somebody_there() -> bool:
         return False  # there is no stdin, or it was closed
 
 
-def _notice(execution: Execution, event: Event) -> Notice:
+def _notice(execution: Execution, flow: FlowExecution, event: Event) -> Notice:
     from surefoot.notify.notices import Notice
 
-    flow = execution.flow
-    assert flow is not None
     settings = execution.session.settings
     notice = Notice(
         id=f"{execution.run_id.hex()}-{execution.epoch}",
@@ -162,7 +209,7 @@ def _say(error: Exception) -> None:
 
 def will_of(settings: Settings) -> bytes | None:
     """Who is to be told should this process die, for whoever finds it dead; None if nobody is."""
-    if not _tells(settings):
+    if not _names_somebody(settings):
         return None
     notify = settings.notify
     general: dict[str, Any] = {key: getattr(notify, key) for key in _GENERAL}

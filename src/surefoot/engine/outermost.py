@@ -117,7 +117,6 @@ def _tell_end(execution: Execution) -> None:
         return  # nothing of it is there to be looked at
     if not execution.is_task:
         execution.session.recorder.flow_ended()
-        losses.tell_end(execution)
     if kind in (CANCELLED, CRASHED) or not (execution.is_task or kind is COMPLETED):
         _name_the_next_step(_next_step(execution))
 

@@ -15,10 +15,10 @@ from typing import Final
 
 from surefoot.core.os.forks import after_fork_in_child
 from surefoot.notify.notices import Notice, Rules
-from surefoot.notify.outbox import outbox_path
+from surefoot.notify.outbox import Outbox, outbox_path
 from surefoot.notify.postman import Postman
 
-__all__ = ["postman_of", "send_waiting", "tell", "tell_these", "wait"]
+__all__ = ["hold", "postman_of", "send_waiting", "tell", "tell_these", "wait"]
 
 _postmen: Final[dict[str, Postman]] = {}
 _lock = threading.Lock()
@@ -54,6 +54,16 @@ def _register() -> None:
             finalizers.Finalize(None, wait, exitpriority=-50)
 
 
+def hold(home: str, rules: Rules, notice: Notice, tags: Iterable[str]) -> None:
+    """A run is about to end: write down what is to be told, not to be sent before `tell`, or its process's death."""
+    urls = rules.targets(notice.event, notice.flow, tags)
+    if urls:
+        try:
+            Outbox(home).put(notice, urls, held=True)
+        except OSError:
+            pass  # `tell` does without
+
+
 def tell(home: str, rules: Rules, notice: Notice, tags: Iterable[str]) -> None:
     """Have those told of the end of a run who are to be told. Returns at once; raises nothing."""
     postman = postman_of(home, rules)
@@ -61,6 +71,8 @@ def tell(home: str, rules: Rules, notice: Notice, tags: Iterable[str]) -> None:
     try:
         if hand_in(notice, rules, tags):
             postman.hurry(notice.id)
+        if notice.event != "success":
+            postman.outbox.drop_held(notice.id)
     except OSError:  # the home cannot be written, which may well be why the run failed
         urls = rules.targets(notice.event, notice.flow, tags)
         if urls:

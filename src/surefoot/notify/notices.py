@@ -49,6 +49,7 @@ class Notice(msgspec.Struct, omit_defaults=True, kw_only=True):
     count: int = 1
     runs: tuple[str, ...] = ()  # the names of these, the first few
     reasons: tuple[tuple[str, int], ...] = ()
+    writer: str = ""  # of a message that is held: the process whose end it is about, which may still live
 
 
 class Rules(msgspec.Struct, omit_defaults=True):

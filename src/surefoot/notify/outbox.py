@@ -90,13 +90,9 @@ class Outbox:
         entry = Entry(notice, list(urls), get_clock().now_us())
         self._make_room()
         path = self._file(entry.name) + (HELD if held else "")
-        files.write_bytes(path, msgspec.json.encode(entry))
+        files.write_bytes(path, msgspec.json.encode(entry), sync=not held)
         self._try_at(path, entry.made_us)  # a file server's clock may be ahead of this one
         return entry
-
-    def release(self, name: str) -> None:
-        """Let a message that was held be sent."""
-        files.move(self._file(name) + HELD, self._file(name))
 
     def held(self) -> list[Entry]:
         """The messages that are held."""
