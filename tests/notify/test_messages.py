@@ -330,6 +330,16 @@ def test_the_command_says_what_to_write_where_nobody_is_named(script: Script) ->
     assert "on_failure" in done.stderr
 
 
+def test_a_password_that_is_corrected_counts_for_what_waits(script: Script, tmp_path: Path, mail: Inbox) -> None:
+    for password, code in (("wrong", 5), ("right", 0)):
+        url = f"smtp://ada:{password}@127.0.0.1:{mail.port}?to=ada@example.com&tls=no"
+        _tell(tmp_path, url, more="timeout_seconds = 0.1\n")
+        if code:
+            script("backup.py", "fail")
+        assert script("surefoot", "notify", "send").returncode == code
+    assert len(mail.arrived) == 1
+
+
 def test_a_message_that_waits_can_be_dropped(script: Script, tmp_path: Path, home: Path) -> None:
     _tell(tmp_path, f"http://127.0.0.1:{_dead_port()}/hook", more="timeout_seconds = 0.1\n")
     script("backup.py", "fail")

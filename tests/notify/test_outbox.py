@@ -101,6 +101,18 @@ def test_what_is_damaged_or_newer_in_the_outbox_holds_nothing_up(hook: Inbox, po
     assert sorted(os.listdir(postman.outbox.path)) == ["0.json", "0.json.lock", "1.json", "1.json.lock"]
 
 
+def test_half_a_file_that_was_left_behind_goes_with_a_later_message(clock: Clock, home: Path) -> None:
+    outbox = Outbox(str(home))
+    outbox.put(a_notice(1), [DOWN])
+    half = Path(outbox.path, "1.json.abc.tmp")
+    half.write_bytes(b"{")
+    outbox.put(a_notice(2), [DOWN])
+    assert half.exists()
+    clock.advance(hours=2)
+    outbox.put(a_notice(3), [DOWN])
+    assert not half.exists()
+
+
 def test_whoever_comes_too_late_for_a_message_leaves_nothing(home: Path) -> None:
     outbox = Outbox(str(home))
     outbox.put(a_notice(1), [DOWN])
@@ -142,6 +154,9 @@ def test_the_next_failure_after_a_quiet_while_is_told_at_once(clock: Clock, hook
         postman.round()
         clock.advance(hours=24)
     assert [told["count"] for told in hook.arrived] == [1, 1, 1]
+    since = [told["failed_since"] for told in hook.arrived]
+    assert since == [None, hook.arrived[0]["ended"], hook.arrived[0]["ended"]]
+    assert "No run of it has completed in between." in hook.arrived[2]["text"]
 
 
 def test_flows_have_bursts_of_their_own(hook: Inbox, postman: Postman) -> None:

@@ -90,6 +90,8 @@ class Bursts:
         return bool(again or rest)
 
     def _tell(self, told: Told, notice: Notice, urls: list[str], burst_s: float) -> None:
+        if notice.event in ("failure", "crash"):
+            notice.since_us = told.since_us
         burst = told.bursts.get(notice.event)
         now_us, burst_us = get_clock().now_us(), int(burst_s * 1e6)
         if burst is not None and 0 < burst.until_us - now_us <= burst_us:

@@ -32,7 +32,7 @@ def postman_of(home: str, rules: Rules) -> Postman:
         if found is None:
             found = _postmen[home] = Postman(home)
             _register()
-        found.timeout_s, found.burst_s = rules.timeout_s, rules.burst_s
+        found.timeout_s, found.burst_s, found.urls = rules.timeout_s, rules.burst_s, rules.everyone()
         return found
 
 

@@ -45,7 +45,7 @@ class Notice(msgspec.Struct, omit_defaults=True, kw_only=True):
     host: str = ""
     home: str = ""
     can_go_on: bool = False  # a new process can go on with the run
-    since_us: int = 0  # of a recovery: when it began to fail
+    since_us: int = 0  # when the first run failed of which was told, if none has completed since
     count: int = 1
     runs: tuple[str, ...] = ()  # the names of these, the first few
     reasons: tuple[tuple[str, int], ...] = ()

@@ -24,10 +24,12 @@ __all__ = ["Entry", "Outbox", "folder_of", "outbox_path"]
 _SUFFIX: Final = ".json"
 HELD: Final = ".held"  # written, and not to be sent yet
 _LOCK: Final = ".lock"
+_PART: Final = ".tmp"
 _SECOND: Final = 1_000_000
 _DAY: Final = 86_400 * _SECOND
 _GIVEN_UP_US: Final = 3 * _DAY
 _KEPT_US: Final = 30 * _DAY
+_LEFT_BEHIND_US: Final = 3600 * _SECOND
 _ENTRIES_MAX: Final = 1000
 _FAR_US: Final = 1 << 52
 _SOON_S: Final = (0.5, 1.0, 2.0, 4.0)  # pauses while somebody may wait for it
@@ -195,9 +197,21 @@ class Outbox:
         return was_there
 
     def _make_room(self) -> None:
-        names = sorted(file for file in self._names() if file.endswith(_SUFFIX))
+        files_there = self._names()
+        for file in files_there:
+            if file.endswith(_PART):
+                self._sweep(os.path.join(self.path, file))
+        names = sorted(file for file in files_there if file.endswith(_SUFFIX))
         for file in names[: max(len(names) - _ENTRIES_MAX + 1, 0)]:
             self.remove(file.removesuffix(_SUFFIX))
+
+    def _sweep(self, path: str) -> None:
+        """Remove what a process that was killed has left half written, an hour ago or earlier."""
+        try:
+            if get_clock().now_us() - os.stat(path).st_mtime_ns // 1000 >= _LEFT_BEHIND_US:
+                files.remove(path)
+        except OSError:
+            pass  # it was moved to its place
 
     def _read(self, file: str) -> Entry | None:
         try:

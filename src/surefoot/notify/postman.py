@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from surefoot.core.clock import get_clock
 from surefoot.core.os.forks import after_fork_in_child
+from surefoot.core.targets import parse_target
 from surefoot.notify.bursts import Bursts
 from surefoot.notify.notices import Notice
 from surefoot.notify.outbox import Entry, Outbox
@@ -68,17 +69,31 @@ def _attempt(url: str, notice: Notice, timeout_s: float) -> Attempt:
     return Attempt(url, (clock.mono_us() - begun_us) / 1e6, answer, error, is_final)
 
 
+def _corrected(url: str, current: list[str]) -> str:
+    """The URL with which the settings now name the same mail server and readers: a password, say, was corrected."""
+    if url in current:
+        return url
+    old = parse_target(url)
+    for each in current:
+        new = parse_target(each)
+        if old.kind == new.kind == "smtp" and (old.host, old.to) == (new.host, new.to):
+            return each
+    return url
+
+
 class Postman:
     """Sends what waits in a home.
 
     Attributes:
         timeout_s: how long a message may take, and whoever ends may wait, in seconds.
+        urls: whom the settings name now.
         burst_s: see `Bursts`.
     """
 
     def __init__(self, home: str, timeout_s: float = 10, burst_s: float = 60) -> None:
         self.timeout_s = timeout_s
         self.burst_s = burst_s
+        self.urls: list[str] = []  # whom the settings name now
         self.outbox = Outbox(home)
         self.bursts = Bursts(home, self.outbox)
         self._forget_all()
@@ -190,6 +205,7 @@ class Postman:
             entry.attempts, entry.last_us = entry.attempts + 1, clock.now_us()
             self.outbox.save(entry)
             entry.attempts -= 1
+        entry.urls = [_corrected(url, self.urls) for url in entry.urls]
         attempts = deliver(entry.notice, entry.urls, step_s)
         failed = [attempt for attempt in attempts if not attempt.answer]
         entry.urls = [attempt.url for attempt in failed]

@@ -54,8 +54,9 @@ def _lines(notice: Notice) -> Iterator[str]:
         yield from _several(notice)
     elif notice.event in ("failure", "crash"):
         yield from _one(notice)
-    elif notice.event == "recovery" and notice.since_us:
-        yield f"It had failed since {_when(notice.since_us)}."
+    if notice.since_us:
+        end = ". No run of it has completed in between" if notice.event in ("failure", "crash") else ""
+        yield f"It {'has' if end else 'had'} failed since {_when(notice.since_us)}{end}."
     if notice.took_s and notice.count == 1:
         yield f"It began at {_when(notice.began_us)} and took {_took(notice.took_s)}."
     if notice.run:
@@ -118,6 +119,7 @@ def document(notice: Notice) -> dict[str, Any]:
         "task": notice.task or None,
         "retries": notice.retries,
         "blocked": [{"task": name, "runs": count} for name, count in notice.blocked],
+        "failed_since": _iso(notice.since_us),
         "began": _iso(notice.began_us),
         "ended": _iso(notice.at_us),
         "took_seconds": round(notice.took_s, 3),

@@ -161,6 +161,7 @@ def send(ctx: click.Context, output: Output) -> None:
     """Try now to send all that waits."""
     settings = here()
     postman = Postman(settings.home, settings.notify.timeout_seconds, settings.notify.burst_seconds)
+    postman.urls = rules_of(settings).everyone()
     done: list[Attempted] = []
     postman.bursts.collect(postman.burst_s, is_late=True)
     names = [entry.name for entry in postman.outbox.entries() if not entry.is_given_up]
