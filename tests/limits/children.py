@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from surefoot import flow
-from surefoot.concurrency import concurrency
+from surefoot.concurrency import concurrency, limit
 from surefoot.ledger import Ledger
 
 
@@ -24,6 +24,13 @@ def hold(name: str, occupy: str = "1") -> None:
         say("held")
         sys.stdin.read()
     say("given back")
+
+
+def hold_key(name: str, key: str) -> None:
+    """Take a slot of one key of a limit, say so, and keep it until the input ends."""
+    with limit(name, 1, key=key):
+        say("held")
+        sys.stdin.read()
 
 
 def run_strictly(name: str) -> None:
@@ -76,6 +83,7 @@ def wait(name: str, mark: str, file: str, *options: str) -> None:
 
 VERBS: dict[str, Callable[..., None]] = {
     "hold": hold,
+    "hold_key": hold_key,
     "hold_ledger": hold_ledger,
     "hold_many": hold_many,
     "run_strictly": run_strictly,

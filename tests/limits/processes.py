@@ -9,12 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import update
+
 from surefoot.client import get_client
+from surefoot.client.ledgers import ledger_of
 from surefoot.client.protocol import Client
+from surefoot.core import settings
 from surefoot.core.wire import Limit, LimitPlace
+from surefoot.journal.home import Home
+from surefoot.ledger.tables import limit_places
 from tests.locking.watching import until
 
-__all__ = ["child", "ended", "holders", "said", "set_limit", "shown", "until_waiting", "waiters"]
+__all__ = ["age_leases", "child", "ended", "holders", "said", "set_limit", "shown", "until_waiting", "waiters"]
 
 
 @contextmanager
@@ -72,3 +78,10 @@ def said(process: subprocess.Popen[str]) -> str:
 def ended(process: subprocess.Popen[str]) -> int:
     process.communicate(timeout=100)
     return process.returncode
+
+
+def age_leases() -> None:
+    """Let all leases that are there run out."""
+    current = settings.refresh()
+    with ledger_of(Home(current.home), current.ledger.url) as ledger, ledger.decide() as tx:
+        tx.execute(update(limit_places).values(lease_us=limit_places.c.lease_us - 3_600_000_000))

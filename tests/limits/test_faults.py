@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from surefoot import flow, task
+from surefoot.client.upkeep import upkeep
 from surefoot.concurrency import concurrency, limit
+from surefoot.core import settings
 from surefoot.core.errors import LedgerBusy
+from surefoot.ledger import Ledger
+from surefoot.ledger.tables import limit_places
 from surefoot.task_runners import ProcessPoolTaskRunner
 from tests.limits.processes import child, ended, said, set_limit, shown, until_waiting
 from tests.locking.watching import until
@@ -59,6 +64,16 @@ def test_a_flow_does_not_fail_because_its_slot_cannot_be_given_back(monkeypatch:
     assert main() == "done"
     held[0].__exit__(None, None, None)
     until(lambda: shown("db").active_slots == 0)
+
+
+def test_what_the_dead_left_behind_goes_with_the_next_upkeep(home: Path) -> None:
+    holder = child("hold_key", "db", "of a customer who never comes again")
+    assert said(holder) == "held"
+    holder.kill()
+    ended(holder)
+    upkeep(settings.refresh())
+    with Ledger.open(home / "ledger.db") as ledger, ledger.read() as tx:
+        assert tx.execute(select(limit_places)).all() == []
 
 
 def test_a_forked_child_does_not_give_back_what_its_parent_holds() -> None:

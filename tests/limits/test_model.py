@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
@@ -51,7 +51,7 @@ class Model:
     def settle(self) -> None:
         for each in list(self.all):
             is_over = each.left_us <= 0
-            forgotten = each.state == LOST and each.left_us <= -DAY_US
+            forgotten = each.left_us <= -DAY_US
             if each.owner in self.dead or forgotten or (each.state == WAITS and is_over):
                 self.all.remove(each)
             elif each.state == HOLDS and is_over:
@@ -183,8 +183,9 @@ _STEP: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_STEP, max_size=40))
+@example([("ask", [0, 1], 1, 0, 0, False), ("age", 100_000)])
 def test_slots_are_granted_as_the_model_says(ledger: Ledger, steps: list[tuple[Any, ...]]) -> None:
     both = Both(ledger)
     for verb, *arguments in steps:

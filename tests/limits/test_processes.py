@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from surefoot.concurrency import concurrency
-from tests.limits.processes import child, ended, holders, said, set_limit, shown, until_waiting, waiters
+from tests.limits.processes import age_leases, child, ended, holders, said, set_limit, shown, until_waiting, waiters
 from tests.places import Ledgers
 
 needs_sigkill = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
@@ -87,3 +87,38 @@ def test_a_raised_limit_lets_others_go_on_at_once(tmp_path: Path) -> None:
         set_limit("db", 2)
         assert ended(waiter) == 0
     assert (tmp_path / "served").read_text() == "next\n"
+
+
+@pytest.fixture
+def shared(ledgers: Ledgers) -> None:
+    if not ledgers.on_a_server:
+        pytest.skip("a file is one home's own")
+
+
+@pytest.mark.usefixtures("shared")
+def test_processes_of_several_homes_take_turns(tmp_path: Path) -> None:
+    set_limit("db", 1)
+    served = tmp_path / "served"
+    with concurrency("db"):
+        other = child("wait", "db", "other", served, home=tmp_path / "other")
+        until_waiting("db", 1)
+        own = child("wait", "db", "own", served)
+        until_waiting("db", 2)
+    assert [ended(other), ended(own)] == [0, 0]
+    assert served.read_text().split() == ["other", "own"]
+
+
+@needs_sigkill
+@pytest.mark.usefixtures("shared")
+def test_a_holder_whose_death_cannot_be_seen_keeps_its_slot_until_its_lease_has_run_out(tmp_path: Path) -> None:
+    set_limit("db", 1)
+    holder = child("hold", "db", home=tmp_path / "other")
+    assert said(holder) == "held"
+    holder.kill()
+    ended(holder)
+    assert shown("db").active_slots == 1
+    with pytest.raises(TimeoutError):
+        concurrency("db", timeout_seconds=0).__enter__()
+    age_leases()
+    with concurrency("db", timeout_seconds=0):
+        assert [place.state for place in holders("db")] == ["lost", "held"]

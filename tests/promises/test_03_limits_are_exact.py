@@ -9,14 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
 
-from surefoot.client.ledgers import ledger_of
 from surefoot.concurrency import concurrency
-from surefoot.core import settings
-from surefoot.journal.home import Home
-from surefoot.ledger.tables import limit_places
-from tests.limits.processes import child, ended, holders, said, set_limit, shown, until_waiting
+from tests.limits.processes import age_leases, child, ended, holders, said, set_limit, shown, until_waiting
 from tests.locking.watching import until
 from tests.places import Ledgers
 
@@ -66,13 +61,6 @@ def test_no_slot_is_lost_or_granted_twice_whoever_is_killed(tmp_path: Path) -> N
 @pytest.mark.long
 def test_ten_thousand_acquisitions_with_random_kills(tmp_path: Path) -> None:
     acquire_with_kills(tmp_path, 10_000, 150)
-
-
-def age_leases() -> None:
-    """Let all leases that are there run out."""
-    current = settings.refresh()
-    with ledger_of(Home(current.home), current.ledger.url) as ledger, ledger.decide() as tx:
-        tx.execute(update(limit_places).values(lease_us=limit_places.c.lease_us - 3_600_000_000))
 
 
 def test_a_slot_of_whom_nothing_was_heard_is_granted_again_and_who_comes_back_is_shown_as_over_the_limit() -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from surefoot.client.folding import ASIDE, take_in
 from surefoot.client.ledgers import ledger_of
+from surefoot.client.limits import LimitsHere
 from surefoot.core.clock import get_clock
 from surefoot.core.ids import to_text
 from surefoot.core.os.locks import lock_at_once
@@ -93,6 +94,7 @@ def upkeep(settings: Settings, tell: Progress | None = None) -> Upkept:
         gone = ledger.retain(_cutoffs(settings), there)
         freed = sum(_remove_results(home, run_id) for run_id in gone.flow_runs)
         cleaned = _clean_results(home, ledger, settings)
+        LimitsHere(home, ledger).tidy()
     files, freed_aside = _remove_old(home, settings.retention.aside_days)
     return Upkept(
         folded=folded,

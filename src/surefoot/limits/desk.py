@@ -15,7 +15,7 @@ from typing import Final
 from surefoot.core import ports, settings
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import SurefootError
-from surefoot.core.limits import Answer, Asked, LimitKey, Turn
+from surefoot.core.limits import GONE_AFTER_US, Answer, Asked, LimitKey, Turn
 from surefoot.core.os.forks import after_fork_in_child
 from surefoot.locking.presence import Presence, presence_in
 from surefoot.locking.waiters import Waiter
@@ -280,6 +280,7 @@ class Desk:
     def _renew(self, presence: Presence) -> None:
         now_us = get_clock().mono_us()
         _, lost = self.limits.renew(presence.name)
+        self._stop_the_late(now_us - GONE_AFTER_US)  # of whom the ledger knows nothing any more
         with self._lock:
             for ticket in (*self._waiting.values(), *self._held.values()):
                 ticket.since_us = now_us
@@ -288,7 +289,7 @@ class Desk:
             _lose(each)
 
     def _stop_the_late(self, now_us: int) -> None:
-        """The ledger cannot be asked: those whose leases have run out meanwhile may have lost their slots."""
+        """Those whose leases had run out by then, as far as is known here, may have lost their slots."""
         with self._lock:
             late = [
                 ticket

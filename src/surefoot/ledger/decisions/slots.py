@@ -164,7 +164,7 @@ class _Book:
         for key in keys:
             for row in self._tx.execute(_HOLDERS, {"name": key.name, "key": key.key}).all():
                 is_over = row.lease_us <= self.now_us
-                if self.is_dead(row.owner, row.origin) or (row.state == LOST and self._is_forgotten(row.lease_us)):
+                if self.is_dead(row.owner, row.origin) or row.lease_us + GONE_AFTER_US <= self.now_us:
                     statement: UpdateBase = _DROP
                 elif is_over and row.state == HOLDS:
                     statement = _LOSE
@@ -176,9 +176,6 @@ class _Book:
                 for each in its_keys:
                     self._used.pop(each, None)
         return changed
-
-    def _is_forgotten(self, lease_us: int) -> bool:
-        return lease_us + GONE_AFTER_US <= self.now_us
 
     def turns(self, settled: Settled) -> tuple[Turn, ...]:
         """Whose turn it is, or may soon be."""
