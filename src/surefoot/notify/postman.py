@@ -136,8 +136,8 @@ class Postman:
         """Whether anything is to be sent now."""
         return bool(self.outbox.due()[0]) or bool(self.bursts.waiting(is_due=True))
 
-    def wait(self) -> list[str]:
-        """Return when all that is to be tried soon was sent, or the time is over. Answers as `left`."""
+    def wait(self) -> None:
+        """Return when all that is to be tried soon was sent, or the time is over."""
         if self._thread is None and self._has_news:
             self.round()
         clock = get_clock()
@@ -148,7 +148,6 @@ class Postman:
                 if rests or not 0 < left_s <= self.timeout_s:  # or a clock was set back
                     break
                 self._news.wait(clock.wait_s(left_s))
-        return self.left()
 
     def left(self) -> list[str]:
         """Of the messages that this process has handed in and that were not sent, what stood in the way."""
