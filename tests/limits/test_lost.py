@@ -50,8 +50,7 @@ def holds() -> None:
 @task(name="holds")
 async def holds_async() -> None:
     async with concurrency("db", strict=True):
-        while True:
-            await asyncio.sleep(0.01)
+        await asyncio.Event().wait()
 
 
 @flow
