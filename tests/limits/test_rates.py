@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from surefoot import flow, task
 from surefoot.concurrency import asyncio as limits_async
-from surefoot.concurrency import rate_limit
+from surefoot.concurrency import limit, rate_limit
 from surefoot.concurrency import sync as limits_sync
 from surefoot.core.errors import (
     AcquireConcurrencySlotTimeoutError,
@@ -22,7 +22,7 @@ from surefoot.core.errors import (
 )
 from surefoot.core.limits import Rate, rate_of, rate_text
 from surefoot.testing import Clock
-from tests.limits.processes import set_limit
+from tests.limits.processes import set_limit, shown
 
 
 def test_a_burst_goes_at_once_and_then_one_after_each_interval() -> None:
@@ -89,6 +89,19 @@ def test_a_rate_without_a_name_belongs_to_the_task_that_asks() -> None:
     assert [round(pause) for pause in clock.pauses] == [3600]
     with pytest.raises(MissingContextError, match='rate_limit\\("api", rate="60/minute"\\)'):
         rate_limit("60/minute")
+
+
+def test_a_rate_in_code_counts_until_somebody_sets_it() -> None:
+    with Clock() as clock:
+        rate_limit("api", rate="1/hour")
+        assert (shown("api").rate, shown("api").in_code) == ("1/hour", True)
+        set_limit("api", 1, interval_us=60_000_000)
+        rate_limit("api", rate="1/hour")
+        assert (shown("api").rate, shown("api").in_code) == ("1/minute", False)
+        rate_limit("api", rate="1/hour")
+    assert [round(pause) for pause in clock.pauses] == [60]
+    with pytest.raises(ConcurrencySlotAcquisitionError, match="cannot be held"), limit("api", 3):
+        pass
 
 
 def test_each_key_has_a_rate_of_its_own() -> None:

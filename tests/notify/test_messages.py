@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import time
 from pathlib import Path
@@ -137,7 +138,7 @@ def test_a_target_that_does_not_answer_holds_the_process_no_longer_than_the_sett
     _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook", more="timeout_seconds = 1\n")
     begun_s = time.monotonic()
     ended = script("backup.py", "fail")
-    assert time.monotonic() - begun_s < 8
+    assert time.monotonic() - begun_s < 20  # it would answer after 30
     assert "not sent yet" in ended.stderr
     assert len(_outbox(home)) == 1
 
@@ -230,6 +231,64 @@ def test_a_mistake_in_the_settings_is_told_before_anything_runs(
     checked = script("surefoot", "config", "validate")
     assert checked.returncode == 2
     assert told in checked.stderr
+
+
+def test_flows_in_event_loops_threads_and_generators_tell_too(script: Script, tmp_path: Path, hook: Inbox) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    (tmp_path / "ways.py").write_text(
+        "import asyncio, threading\nfrom surefoot import flow\n"
+        "@flow\nasync def in_a_loop(): raise ValueError('a')\n"
+        "@flow\ndef in_a_thread(): raise ValueError('b')\n"
+        "@flow\ndef in_steps():\n    yield 1\n    raise ValueError('c')\n"
+        "async def main(): await in_a_loop(return_state=True)\n"
+        "asyncio.run(main())\n"
+        "thread = threading.Thread(target=in_a_thread, kwargs={'return_state': True}); thread.start(); thread.join()\n"
+        "for step in in_steps(): pass\n"
+    )
+    script("ways.py")
+    assert sorted(told["subject"] for told in hook.arrived) == [
+        "in-a-loop failed: ValueError: a",
+        "in-a-thread failed: ValueError: b",
+        "in-steps failed: ValueError: c",
+    ]
+
+
+def test_a_message_is_on_its_way_before_the_hooks_of_the_run_are_called(
+    script: Script, tmp_path: Path, hook: Inbox
+) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    (tmp_path / "hooks.py").write_text(
+        "import os\nfrom surefoot import flow\n"
+        "def dies(*_): os._exit(9)\n"
+        "@flow(on_failure=[dies])\ndef hooked(): raise ValueError('a')\n"
+        "hooked()\n"
+    )
+    assert script("hooks.py").returncode == 9
+    script("surefoot", "notify", "send")
+    assert [told["flow"] for told in hook.arrived][:1] == ["hooked"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_does_not_want_to_wait_need_not(
+    begun: Begun, tmp_path: Path, home: Path, hook: Inbox, number: signal.Signals
+) -> None:
+    hook.silent.clear()
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook", more="timeout_seconds = 25\n")
+    (tmp_path / "last.py").write_text(
+        "import atexit, backup\nbackup.main('fail', return_state=True)\n"
+        "import surefoot.notify.desk as desk\n"
+        "atexit.unregister(desk.wait)\n"
+        "atexit.register(desk.wait)\natexit.register(print, 'waits', flush=True)\n"
+    )
+    process = begun("last.py")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waits\n"
+    process.send_signal(number)
+    begun_s = time.monotonic()
+    _, told = process.communicate(timeout=60)
+    assert time.monotonic() - begun_s < 15
+    assert "Traceback" not in told.partition("connection refused")[2]
+    assert len(_outbox(home)) == 1
 
 
 def test_a_url_that_nobody_knows_is_told(script: Script, tmp_path: Path) -> None:

@@ -80,6 +80,26 @@ def test_there_are_never_more_than_a_thousand_messages(home: Path) -> None:
     assert outbox.entries()[-1].name == a_notice(1002).id
 
 
+def test_a_target_that_does_not_answer_is_asked_once_in_a_round(clock: Clock, hook: Inbox, home: Path) -> None:
+    postman = Postman(str(home), timeout_s=0.3)
+    hook.silent.clear()
+    for number in range(5):
+        postman.outbox.put(a_notice(number), [_url(hook)])
+    postman.round()
+    assert hook.knocked.wait(10)
+    assert hook.connections == 1
+    assert {"timed out" in entry.error for entry in postman.outbox.entries()} == {True}
+
+
+def test_a_message_to_what_is_no_longer_installed_holds_no_other_up(hook: Inbox, postman: Postman) -> None:
+    postman.outbox.put(a_notice(1), ["no scheme"])
+    postman.outbox.put(a_notice(2), [_url(hook)])
+    postman.round()
+    assert len(hook.arrived) == 1
+    [entry] = postman.outbox.entries()
+    assert "is not a URL" in entry.error
+
+
 def test_a_message_that_another_process_sends_is_left_alone(hook: Inbox, postman: Postman) -> None:
     entry = postman.outbox.put(a_notice(), [_url(hook)])
     with postman.outbox.claimed(entry.name) as claimed:

@@ -73,10 +73,16 @@ class EmbeddedLimits:
             return slots.renew(tx, owner, self.origin)
 
     def reserve(
-        self, keys: Sequence[LimitKey], weight: int, told: Mapping[str, Rate], within_us: int | None, strict: bool
+        self,
+        keys: Sequence[LimitKey],
+        weight: int,
+        told: Mapping[str, Rate],
+        within_us: int | None,
+        strict: bool,
+        declares: bool,
     ) -> Reserved:
         with self._ledger.decide() as tx:
-            return rates.reserve(tx, keys, weight, told, within_us, strict)
+            return rates.reserve(tx, keys, weight, told, within_us, strict, declares)
 
     def tags(self) -> Sequence[str]:
         with self._ledger.read() as tx:

@@ -138,7 +138,7 @@ def rate_limit(
         occupy: how many at once.
         timeout_seconds: if it would take longer, it is an error at once, and nothing was taken.
         strict: a limit that is not there is an error.
-        rate: what they give, if nobody is to set it.
+        rate: what they give, as long as nobody sets it: "60/minute".
         key: each key has a rate of its own.
 
     Raises:

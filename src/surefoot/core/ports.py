@@ -175,9 +175,15 @@ class Limits(Protocol):
         ...
 
     def reserve(
-        self, keys: Sequence[LimitKey], weight: int, rates: Mapping[str, Rate], within_us: int | None, strict: bool
+        self,
+        keys: Sequence[LimitKey],
+        weight: int,
+        rates: Mapping[str, Rate],
+        within_us: int | None,
+        strict: bool,
+        declares: bool,
     ) -> Reserved:
-        """Reserve the first instant at which so many may be taken of limits on how often."""
+        """Reserve the first instant at which so many may be taken of limits on how often; `rates` is what code says."""
         ...
 
     def tags(self) -> Sequence[str]:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-__all__ = ["BadTarget", "Target", "parse_target", "split_targets"]
+__all__ = ["BadTarget", "Target", "parse_target", "shown", "split_targets"]
 
 _OURS: Final = ("smtp", "smtps", "mailto", "http", "https")
 _FORCED: Final = "apprise+"  # for schemes that both know
@@ -97,6 +97,19 @@ def parse_target(url: str) -> Target:
     if scheme in ("http", "https"):
         return Target(url, "webhook", where, host, port or 0, user, password)
     return _mail(Target(url, "smtp", where, host, port or 0, user, password), scheme, parts.query)
+
+
+def shown(url: str) -> str:
+    """A URL without what may be secret in it, whether or not messages can be sent to it.
+
+    >>> shown("smtp://ada:secret@mail?to=a@x.org"), shown("nosuch://token"), shown("?")
+    ('smtp://mail', 'nosuch://', '')
+    """
+    try:
+        return parse_target(url).shown
+    except BadTarget:
+        scheme, separator, _ = url.partition("://")
+        return scheme + separator if separator and re.fullmatch(_SCHEME, scheme) else ""
 
 
 _EXAMPLE: Final = "smtp://mail.example.com?to=you@example.com or https://example.com/hook"

@@ -44,6 +44,7 @@ class Rating:
         self._rates: dict[str, Rate] = {}
         own = short_key(key)
         told = None if rate is None else _checked_rate(rate)
+        self._declares = told is not None
         keys: list[LimitKey] = []
         for name in checked_names(names):
             named = told or rate_of(name)
@@ -83,7 +84,7 @@ class Rating:
 
     def _reserve(self) -> Reserved:
         within_us = None if self._timeout_s is None else int(self._timeout_s * 1e6)
-        return desk().limits.reserve(self._keys, self._occupy, self._rates, within_us, self._strict)
+        return desk().limits.reserve(self._keys, self._occupy, self._rates, within_us, self._strict, self._declares)
 
     def _told(self, reserved: Reserved) -> float:
         """How long to wait, in seconds."""

@@ -20,7 +20,7 @@ from surefoot.notify.outbox import Outbox, folder_of
 
 __all__ = ["Bursts"]
 
-_LOCK_S: Final = 1.0  # so long another process is waited for that has the lock; it may be stopped
+_LOCK_S: Final = 3.0  # so long another process is waited for that has the lock; it may be stopped
 _LOCK_POLL_S: Final = 0.01
 _REASONS_MAX: Final = 20
 _TOLD_KEPT_US: Final = 90 * 86_400 * 1_000_000

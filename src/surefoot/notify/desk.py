@@ -99,13 +99,14 @@ def send_waiting(home: str, rules: Rules) -> None:
 
 def wait() -> None:
     """Return when the messages of this process are sent, or cannot be sent in time. What waits is said."""
-    for postman in list(_postmen.values()):
-        try:
-            left = postman.wait()
-        except KeyboardInterrupt:
-            left = postman.left()
-        if left:
-            _say(left)
+    try:
+        for postman in list(_postmen.values()):
+            postman.wait()
+    except KeyboardInterrupt:
+        pass  # whoever pressed Ctrl-C does not want to wait
+    left = [why for postman in list(_postmen.values()) for why in postman.left()]
+    if left:
+        _say(left)
 
 
 def _say(left: list[str]) -> None:

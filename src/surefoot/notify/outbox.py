@@ -199,14 +199,14 @@ class Outbox:
     def _make_room(self) -> None:
         files_there = self._names()
         for file in files_there:
-            if file.endswith(_PART):
+            if file.endswith(_PART) or (file.endswith(_LOCK) and file.removesuffix(_LOCK) not in files_there):
                 self._sweep(os.path.join(self.path, file))
         names = sorted(file for file in files_there if file.endswith(_SUFFIX))
         for file in names[: max(len(names) - _ENTRIES_MAX + 1, 0)]:
             self.remove(file.removesuffix(_SUFFIX))
 
     def _sweep(self, path: str) -> None:
-        """Remove what a process that was killed has left half written, an hour ago or earlier."""
+        """Remove what an hour ago, or earlier, a process has left: half written when it was killed, or in use."""
         try:
             if get_clock().now_us() - os.stat(path).st_mtime_ns // 1000 >= _LEFT_BEHIND_US:
                 files.remove(path)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from surefoot.core.clock import get_clock
 from surefoot.core.os.forks import after_fork_in_child
-from surefoot.core.targets import parse_target
+from surefoot.core.targets import parse_target, shown
 from surefoot.notify.bursts import Bursts
 from surefoot.notify.notices import Notice
 from surefoot.notify.outbox import Entry, Outbox
@@ -73,8 +73,12 @@ def _corrected(url: str, current: list[str]) -> str:
     """The URL with which the settings now name the same mail server and readers: a password, say, was corrected."""
     if url in current:
         return url
+    if not url.startswith(("smtp", "mailto")):
+        return url
     old = parse_target(url)
     for each in current:
+        if not each.startswith(("smtp", "mailto")):
+            continue
         new = parse_target(each)
         if old.kind == new.kind == "smtp" and (old.host, old.to) == (new.host, new.to):
             return each
@@ -136,8 +140,8 @@ class Postman:
         """Whether anything is to be sent now."""
         return bool(self.outbox.due()[0]) or bool(self.bursts.waiting(is_due=True))
 
-    def wait(self) -> list[str]:
-        """Return when all that is to be tried soon was sent, or the time is over. Answers as `left`."""
+    def wait(self) -> None:
+        """Return when all that is to be tried soon was sent, or the time is over."""
         if self._thread is None and self._has_news:
             self.round()
         clock = get_clock()
@@ -148,7 +152,6 @@ class Postman:
                 if rests or not 0 < left_s <= self.timeout_s:  # or a clock was set back
                     break
                 self._news.wait(clock.wait_s(left_s))
-        return self.left()
 
     def left(self) -> list[str]:
         """Of the messages that this process has handed in and that were not sent, what stood in the way."""
@@ -163,7 +166,11 @@ class Postman:
         while True:
             with self._news:
                 self._has_news = False
-            next_us = self.round()
+            try:
+                next_us = self.round()
+            except Exception as error:  # nobody is there to catch it: what is left is the next process's
+                self._unsent.append(f"{type(error).__name__}: {error}")
+                next_us = None
             with self._news:
                 if self._has_news:
                     continue
@@ -187,17 +194,19 @@ class Postman:
             self._unsent += [attempt.error for attempt in attempts if not attempt.answer]
         self.bursts.collect(self.burst_s)
         due, _ = self.outbox.due()
-        for name in due if names is None else names:
+        own, down = set(self._own), dict[str, str]()
+        for name in sorted(due if names is None else names, key=lambda name: name not in own):
             with self.outbox.claimed(name) as entry:
                 if entry is not None:
-                    self._try(entry, told)
+                    self._try(entry, down, told)
         due, next_us = self.outbox.due()
         if due:  # others have it, or it came meanwhile
             next_us = get_clock().now_us() + 500_000
         gathered_us = self.bursts.next_us()
         return min((at_us for at_us in (gathered_us, next_us) if at_us is not None), default=None)
 
-    def _try(self, entry: Entry, told: Callable[[Entry, Attempt], None] | None) -> None:
+    def _try(self, entry: Entry, down: dict[str, str], told: Callable[[Entry, Attempt], None] | None) -> None:
+        """Try one message. Targets that did not answer another one in this round are not tried again in it."""
         clock = get_clock()
         left_s = self.timeout_s - (clock.now_us() - entry.made_us) / 1e6
         step_s = max(left_s, _STEP_S_MIN) if left_s > 0 else self.timeout_s
@@ -206,13 +215,15 @@ class Postman:
             self.outbox.save(entry)
             entry.attempts -= 1
         entry.urls = [_corrected(url, self.urls) for url in entry.urls]
-        attempts = deliver(entry.notice, entry.urls, step_s)
+        attempts = deliver(entry.notice, [url for url in entry.urls if shown(url) not in down], step_s)
+        attempts += [Attempt(url, 0, "", why) for url in entry.urls if (why := down.get(shown(url)))]
         failed = [attempt for attempt in attempts if not attempt.answer]
         entry.urls = [attempt.url for attempt in failed]
         entry.attempts += 1
         entry.last_us = clock.now_us()
         entry.error = failed[0].error if failed else ""
         entry.is_refused = bool(failed) and all(attempt.is_final for attempt in failed)
+        down |= {shown(attempt.url): attempt.error for attempt in failed if not attempt.is_final}
         if failed:
             self.outbox.save(entry, self.timeout_s)
         for attempt in attempts if told is not None else ():

@@ -21,7 +21,7 @@ from surefoot.core.clock import get_clock
 from surefoot.core.errors import BadInput, NotFound
 from surefoot.core.ids import new_id
 from surefoot.core.os.host import host_name
-from surefoot.core.targets import BadTarget, parse_target
+from surefoot.core.targets import BadTarget, parse_target, shown
 from surefoot.notify.notices import Notice, rules_of
 from surefoot.notify.outbox import Entry
 from surefoot.notify.postman import Attempt, Postman, deliver
@@ -141,13 +141,7 @@ def _waiting(entry: Entry, timeout_s: float) -> Waiting:
 
 
 def _targets(urls: list[str]) -> list[str]:
-    found = []
-    for url in urls:
-        try:
-            found.append(parse_target(url).shown)
-        except BadTarget:
-            found.append(f"{url.partition('://')[0]}://")
-    return found
+    return [shown(url) for url in urls]
 
 
 def _instant(at_us: int) -> datetime:
@@ -199,9 +193,9 @@ def _find(entries: list[Entry], wanted: str) -> list[Entry]:
 
 
 def _attempted(attempt: Attempt, subject: str) -> Attempted:
-    shown = parse_target(attempt.url).shown
-    error = attempt.error.removeprefix(f"{shown}: ")
-    return Attempted(shown, subject, bool(attempt.answer), round(attempt.took_s, 3), attempt.answer, error)
+    target = shown(attempt.url)
+    error = attempt.error.removeprefix(f"{target}: ")
+    return Attempted(target, subject, bool(attempt.answer), round(attempt.took_s, 3), attempt.answer, error)
 
 
 def _print(done: list[Attempted], output: Output) -> None:

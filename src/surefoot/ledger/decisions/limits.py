@@ -71,10 +71,10 @@ def set_limit(
                 updated_us=now_us,
             )
         )
+    if before is not None and before.interval_us != after.interval_us:
+        _forget_rates(tx, name)  # what was taken before was by another rate
     if after.interval_us is not None:
         return _put_out(tx, name)  # who waits for slots asks again, and is told that there are none
-    if before is not None and before.interval_us is not None:
-        _forget_rates(tx, name)
     return look_after(tx, _waited_for(tx, name), proof)
 
 

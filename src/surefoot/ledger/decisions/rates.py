@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, select, tuple_
 
 from surefoot.core.errors import ConcurrencySlotAcquisitionError
 from surefoot.core.limits import LimitKey, Rate, Reserved
-from surefoot.ledger.decisions.slots import Limit, limits_of
+from surefoot.ledger.decisions.slots import Limit, declare, limits_of
 from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.tables import WORKSPACE, limit_rates
 
@@ -34,6 +34,7 @@ def reserve(
     rates: Mapping[str, Rate],
     within_us: int | None,
     strict: bool,
+    declares: bool = False,
 ) -> Reserved:
     """Take so many of each of these limits, at the first instant at which all of them can be had.
 
@@ -41,13 +42,17 @@ def reserve(
         tx: in a transaction that writes.
         keys: the limits.
         weight: how many.
-        rates: limits that are not in the table of them, but told by whoever asks.
+        rates: what whoever asks says of limits; what somebody has set counts before that.
         within_us: nothing is reserved if it would take longer than this.
         strict: whether a limit that is not there is an error.
+        declares: whether limits that are not there are made of `rates`.
     """
     dialect = dialect_of(tx)
     now_us = dialect.now_us(tx)
-    found = limits_of(tx, [key.name for key in keys if key.name not in rates])
+    found = limits_of(tx, [key.name for key in keys])
+    if declares:
+        for name, rate in rates.items():
+            declare(tx, Limit(name, rate.slots, rate.interval_us, True, True), found, now_us)
     known = {name: _rate(limit, weight) for name, limit in found.items()}
     unknown = tuple(key.name for key in keys if key.name not in found and key.name not in rates)
     if unknown and strict:
@@ -57,12 +62,12 @@ def reserve(
     taken: list[tuple[LimitKey, Rate, int | None]] = []
     at_us = now_us
     for key in keys:
-        rate = rates.get(key.name) or known.get(key.name)
-        if rate is None:
+        limited = known.get(key.name) if key.name in found else rates.get(key.name)
+        if limited is None:
             continue
         full_us = tx.execute(_FULL, {"name": key.name, "key": key.key}).scalar()
-        taken.append((key, rate, full_us))
-        at_us = max(at_us, rate.reserve(full_us, weight, now_us))
+        taken.append((key, limited, full_us))
+        at_us = max(at_us, limited.reserve(full_us, weight, now_us))
     if within_us is not None and at_us - now_us > within_us:
         return Reserved(at_us - now_us, unknown, False)
     rows = [

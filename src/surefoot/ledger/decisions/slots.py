@@ -265,23 +265,28 @@ def _declare(tx: Connection, asked: Asked, found: dict[str, Limit], now_us: int)
     assert asked.declared is not None
     has_changed = False
     for key in asked.keys:
-        limit = found.get(key.name)
-        if limit is not None and (not limit.in_code or limit.slots == asked.declared or limit.interval_us is not None):
-            continue
-        row = {
-            "workspace_id": WORKSPACE,
-            "name": key.name,
-            "slots": asked.declared,
-            "interval_us": None,
-            "is_active": 1,
-            "in_code": 1,
-            "created_us": now_us,
-            "updated_us": now_us,
-        }
-        dialect_of(tx).upsert(tx, limits, [row])
-        found[key.name] = Limit(key.name, asked.declared, None, True, True)
-        has_changed = True
+        has_changed |= declare(tx, Limit(key.name, asked.declared, None, True, True), found, now_us)
     return has_changed
+
+
+def declare(tx: Connection, limit: Limit, found: dict[str, Limit], now_us: int) -> bool:
+    """Make a limit as code has it, unless somebody has set it, or it is of the other kind. Whether it has changed."""
+    before = found.get(limit.name)
+    if before is not None and (
+        not before.in_code or before == limit or (before.interval_us is None) != (limit.interval_us is None)
+    ):
+        return False
+    row = {
+        "workspace_id": WORKSPACE,
+        **limit._asdict(),
+        "is_active": 1,
+        "in_code": 1,
+        "created_us": now_us,
+        "updated_us": now_us,
+    }
+    dialect_of(tx).upsert(tx, limits, [row])
+    found[limit.name] = limit
+    return True
 
 
 def _check(limit: Limit, asked: Asked) -> None:
