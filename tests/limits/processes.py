@@ -80,8 +80,9 @@ def ended(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-def age_leases() -> None:
-    """Let all leases that are there run out."""
+def age_leases(state: int) -> None:
+    """Let the leases run out of all who wait (0), or of all who hold (1)."""
     current = settings.refresh()
     with ledger_of(Home(current.home), current.ledger.url) as ledger, ledger.decide() as tx:
-        tx.execute(update(limit_places).values(lease_us=limit_places.c.lease_us - 3_600_000_000))
+        aged = update(limit_places).where(limit_places.c.state == state)
+        tx.execute(aged.values(lease_us=limit_places.c.lease_us - 3_600_000_000))

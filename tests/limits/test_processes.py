@@ -119,6 +119,6 @@ def test_a_holder_whose_death_cannot_be_seen_keeps_its_slot_until_its_lease_has_
     assert shown("db").active_slots == 1
     with pytest.raises(TimeoutError):
         concurrency("db", timeout_seconds=0).__enter__()
-    age_leases()
+    age_leases(1)
     with concurrency("db", timeout_seconds=0):
         assert [place.state for place in holders("db")] == ["lost", "held"]

@@ -68,7 +68,7 @@ def test_a_slot_of_whom_nothing_was_heard_is_granted_again_and_who_comes_back_is
     frozen = child("hold", "db")
     assert said(frozen) == "held"
     frozen.send_signal(signal.SIGSTOP)
-    age_leases()
+    age_leases(1)
     with concurrency("db", timeout_seconds=60):
         assert [place.state for place in holders("db")] == ["lost", "held"]
         frozen.send_signal(signal.SIGCONT)
@@ -84,7 +84,7 @@ def test_a_strict_holder_that_comes_back_is_stopped() -> None:
     frozen = child("run_strictly", "db")
     assert said(frozen) == "held"
     frozen.send_signal(signal.SIGSTOP)
-    age_leases()
+    age_leases(1)
     with concurrency("db", timeout_seconds=60):
         frozen.send_signal(signal.SIGCONT)
         told = said(frozen)
@@ -103,7 +103,7 @@ def test_who_stands_still_in_the_line_is_passed_over_and_keeps_its_place(tmp_pat
         frozen = child("wait", "db", "frozen", served)
         until_waiting("db", 1)
         frozen.send_signal(signal.SIGSTOP)
-        age_leases()
+        age_leases(0)
         second = child("wait", "db", "second", served)
         until_waiting("db", 1)  # the other was struck out
     assert ended(second) == 0
