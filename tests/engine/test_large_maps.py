@@ -118,7 +118,9 @@ def fetch(n):
 
 @flow
 def items(count: int):
-    return sum(fetch.map(range(count)).result())
+    rows = fetch.map(range(count))
+    rows.wait()  # the first that fails would keep the others from being started
+    return sum(rows.result())
 """
 
 
