@@ -160,6 +160,7 @@ def test_only_that_task_is_called_and_nothing_is_recorded(
     again = replay(tmp_path, chosen)
     assert (again.returncode, again.stdout) == (0, printed), again.stderr
     assert "nothing is recorded" in again.stderr
+    assert "was cancelled" not in again.stderr, "the flows around it are not what was asked for"
     runs_of(task)  # whatever a journal holds is taken in
     assert rows(home) == before
 
