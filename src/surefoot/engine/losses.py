@@ -18,7 +18,7 @@ from surefoot.core.ids import to_text
 from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.os.host import host_name
 from surefoot.core.settings import Settings
-from surefoot.core.states import COMPLETED, CRASHED, FAILED, FINAL, RUNNING
+from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, RUNNING
 
 if TYPE_CHECKING:
     from surefoot.core.states import StateType
@@ -60,7 +60,9 @@ def note(execution: Execution, effect: Enter) -> None:
         elif kind in FINAL:
             _tell_end(execution, flow)
         return
-    if kind is not FAILED and kind is not CRASHED:
+    # What was not started when its flow failed did not run because of that either.
+    is_unstarted = kind is CANCELLED and execution.is_task and execution.attempt <= 0
+    if kind is not FAILED and kind is not CRASHED and not is_unstarted:
         return
     while flow.parent is not None and flow.parent.flow is not None:
         flow = flow.parent.flow
@@ -69,7 +71,7 @@ def note(execution: Execution, effect: Enter) -> None:
         losses = flow.losses
         if losses is None:
             losses = flow.losses = Losses()
-        if effect.state_name == "NotReady" and effect.cause_id is not None:
+        if is_unstarted or (effect.state_name == "NotReady" and effect.cause_id is not None):
             if name in losses.blocked or len(losses.blocked) < _BLOCKED_MAX:
                 losses.blocked[name] = losses.blocked.get(name, 0) + 1
         elif execution.is_task and len(losses.failed) < _KEPT_MAX:
