@@ -219,6 +219,36 @@ def test_a_subflow_that_is_taken_over_goes_by_the_name_that_it_had(
     assert line.endswith("inner/of-7 | had completed in epoch 0")
 
 
+def test_what_had_completed_and_was_not_called_since_is_taken_over_from_further_back(home: Path) -> None:
+    epochs: list[int] = []
+
+    @task
+    def first() -> None:
+        raise ValueError("broken")
+
+    @task
+    def load(n: int) -> int:
+        called.append(n)
+        return n
+
+    @flow
+    def program() -> int:
+        epochs.append(len(epochs))
+        if len(epochs) == 2:  # begun again, it waits for what it needs until the flow fails
+            load.submit(5, wait_for=[first.submit()])
+            raise ValueError("while it waits")
+        value: int = load(5)
+        check()
+        return value
+
+    run = fails(program)
+    with pytest.raises(ValueError, match="while it waits"):
+        program.retry(run.id)
+    assert the_task_run("load").state_type is not COMPLETED
+    assert program.retry(run.id) == 5
+    assert called == []
+
+
 def test_tasks_within_tasks_are_found_in_the_task_around_them(home: Path) -> None:
     @task
     def around(number: int) -> Any:

@@ -1,15 +1,16 @@
-"""Earlier runs: what is known of runs that are to be started again. May import: core, tables."""
+"""Earlier runs: what is known of runs that are to be started again. May import: core, tables, history."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Table, case, select
 
 from surefoot.core.facts import ResultAt, RunStart
 from surefoot.core.ports import Earlier, Retryable
-from surefoot.core.states import FINAL, StateType
+from surefoot.core.states import COMPLETED, FINAL, RUNNING, StateType
+from surefoot.ledger.history import Entry, unpack
 from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
 
 __all__ = ["earlier_runs_of", "last_unsuccessful", "retryable_of"]
@@ -25,12 +26,23 @@ def earlier_runs_of(connection: Connection, flow_run_id: bytes) -> dict[bytes, E
     """
     found: dict[bytes, Earlier] = {}
     for runs, parent in ((task_runs, task_runs.c.flow_run_id), (flow_runs, flow_runs.c.parent_flow_run_id)):
-        columns = [*_columns(runs), runs.c.key]
+        is_completed = runs.c.state_type == COMPLETED.value
+        columns = [*_columns(runs), runs.c.key, case((is_completed, None), else_=runs.c.history).label("history")]
         if runs is task_runs:
             columns.append(runs.c.unkeyed)
         query = select(*columns).where(runs.c.workspace_id == WORKSPACE, parent == flow_run_id, runs.c.key.is_not(None))
         for row in connection.execute(query):
             key, run = bytes(row.key), _earlier(row, row.unkeyed if runs is task_runs else None, runs is task_runs)
+            before = None if row.history is None else _completed_before(unpack(row.history))
+            if before is not None:
+                run = msgspec.structs.replace(
+                    run,
+                    state_type=before.state_type,
+                    state_name=before.state_name,
+                    message=before.message,
+                    result=before.result,
+                    unkept=before.unkept,
+                )
             other = found.get(key)
             if other is None or _rank(other) < _rank(run):
                 found[key] = run
@@ -97,6 +109,19 @@ def _columns(runs: Table) -> list[Any]:
         c.unkept,
         c.parent_task_run_id,
     ]
+
+
+def _completed_before(history: list[Entry]) -> Entry | None:
+    """The state that a run completed with, if all that a later epoch did with it was to begin it, and not to call it.
+
+    A process that dies, or a flow that fails, while a run waits for what it needs takes back nothing of that.
+    """
+    for entry in reversed(history):
+        if entry.state_type is COMPLETED:
+            return entry
+        if entry.state_type is RUNNING:
+            return None
+    return None
 
 
 def _rank(run: Earlier) -> tuple[bool, int, bytes]:
