@@ -127,10 +127,7 @@ class SyncSurefootClient:
         offset: int = 0,
     ) -> list[FlowRun]:
         """Flow runs; with `flow_filter` those of such flows, with `task_run_filter` those with such a task run."""
-        names = None
-        if flow_filter is not None:
-            names = [each.name for each in self._flows(checked(flow_filter, FlowFilter), None)]
-        found = self._flow_runs(checked(flow_run_filter, FlowRunFilter), sort, names)
+        found = self._flow_runs(checked(flow_run_filter, FlowRunFilter), sort, self._names(flow_filter))
         if task_run_filter is not None:
             having = {run.flow_run_id for run in self._task_runs(checked(task_run_filter, TaskRunFilter), None)}
             found = (each for each in found if each.id in having)
@@ -167,10 +164,8 @@ class SyncSurefootClient:
         """Task runs; with the other filters those within such flow runs."""
         found = self._task_runs(checked(task_run_filter, TaskRunFilter), sort)
         if flow_filter is not None or flow_run_filter is not None:
-            names = None
-            if flow_filter is not None:
-                names = [each.name for each in self._flows(checked(flow_filter, FlowFilter), None)]
-            within = {run.id for run in self._flow_runs(checked(flow_run_filter, FlowRunFilter), None, names)}
+            runs = self._flow_runs(checked(flow_run_filter, FlowRunFilter), None, self._names(flow_filter))
+            within = {run.id for run in runs}
             found = (each for each in found if each.flow_run_id in within)
         return _part(found, limit, offset)
 
@@ -203,6 +198,12 @@ class SyncSurefootClient:
 
     def _flows(self, where: FlowFilter, sort: str | None) -> Iterator[Flow]:
         return _all(self._client.flows, where, sort or "NAME_ASC")
+
+    def _names(self, flow_filter: FlowFilter | dict[str, Any] | None) -> list[str] | None:
+        """Of which flows; None: of all."""
+        if flow_filter is None:
+            return None
+        return [each.name for each in self._flows(checked(flow_filter, FlowFilter), None)]
 
     def _flow_runs(
         self, where: FlowRunFilter, sort: str | None, flow_names: list[str] | None = None
