@@ -68,9 +68,6 @@ def _level(execution: Execution, effect: Enter) -> int:
     kind, is_task = effect.state_type, execution.is_task
     if effect.state_name == AWAITING_SLOTS:
         return INFO if getattr(execution, "map_id", None) is None else DEBUG
-    resuming = None if execution.flow is None else execution.flow.resuming
-    if resuming is not None and resuming.replay is not None and kind in (RUNNING, CANCELLED):
-        return DEBUG  # the runs around a task that is replayed begin and end for that alone
     level = DEBUG if is_task or kind is PENDING else INFO
     is_loss = not is_task or execution.attempt > 0  # what is cancelled before it started is none
     if kind is CRASHED or kind is FAILED:
@@ -81,6 +78,10 @@ def _level(execution: Execution, effect: Enter) -> int:
         or (kind is CANCELLED and is_loss)
     ):
         level = WARNING
+    if level > DEBUG and kind in (RUNNING, CANCELLED) and execution.flow is not None:
+        resuming = execution.flow.resuming
+        if resuming is not None and resuming.replay is not None:
+            return DEBUG  # the runs around a task that is replayed begin and end for that alone
     return DEBUG if level > INFO and is_task and _is_told_enough(execution) else level
 
 
