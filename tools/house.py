@@ -54,7 +54,7 @@ DOORS: Final = {
     "src/surefoot/engine/caching.py": "objects are wanted where a task asks for a cache",
     "src/surefoot/engine/limiting.py": "limits are wanted by tasks whose tags have some",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise; generators are few",
-    "src/surefoot/engine/task_execution.py": "transactions are wanted by the first run that is in one",
+    "src/surefoot/engine/task_execution.py": "transactions are wanted by runs in one, limits by those with tags",
     "src/surefoot/core/cards.py": "colours are wanted by notebooks",
     "src/surefoot/core/settings/table.py": "what others call their settings is wanted by a wrong name",
     "src/surefoot/engine/kept.py": "storing is wanted where somebody asks for it",

@@ -13,7 +13,6 @@ from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.kept import keep_as
 from surefoot.engine.lifecycle import Life, task_life
-from surefoot.engine.limiting import SlotUse, slots_for
 from surefoot.engine.runs import Run, TaskRun
 from surefoot.engine.scope import current
 from surefoot.engine.session import session
@@ -22,6 +21,7 @@ from surefoot.results.pickling import PLAIN as SMALL
 
 if TYPE_CHECKING:
     from surefoot.engine.definition import Definition
+    from surefoot.engine.limiting import SlotUse
     from surefoot.engine.transactions import TaskTransaction
     from surefoot.results.cached import Hit
     from surefoot.results.persistence import CachedAt
@@ -95,6 +95,8 @@ class TaskExecution(Execution):
         caching = self.definition.caching
         self.cache = None if caching is None else caching.use(self)
         if self.tags:
+            from surefoot.engine.limiting import slots_for
+
             self.limits = slots_for(self)
         return task_life(
             rules,
