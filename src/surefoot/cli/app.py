@@ -37,6 +37,7 @@ _PLACES: Final = {
     "notify": Place(
         "surefoot.cli.commands.notify", "notify", "See whether messages about failures arrive, and what waits."
     ),
+    "asset": Place("surefoot.cli.commands.asset", "asset", "See what runs make, and what it rests on."),
     "limit": Place("surefoot.cli.commands.limit", "limit", "Limit how much goes on at once, or how often."),
     "db": Place("surefoot.cli.commands.db", "db", "Look after the ledger: size, upkeep, upgrade, repair."),
     "home": Place("surefoot.cli.commands.home", "home", "See what lies in the home, and how large it is."),

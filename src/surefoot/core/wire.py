@@ -16,6 +16,9 @@ import msgspec
 from surefoot.core.states import FINAL, StateType
 
 __all__ = [
+    "Asset",
+    "AssetCheck",
+    "AssetEdge",
     "Deleted",
     "Explanation",
     "Flow",
@@ -24,8 +27,10 @@ __all__ = [
     "FlowRunFilter",
     "Limit",
     "LimitPlace",
+    "Lineage",
     "Log",
     "LogFilter",
+    "Materialization",
     "Page",
     "Request",
     "RunCounts",
@@ -226,6 +231,65 @@ class LimitPlace(msgspec.Struct, frozen=True, kw_only=True):
     granted: datetime | None = None
     state: Literal["waiting", "held", "lost"]  # lost: nothing was heard of it, so it does not count
     lease_expires: datetime
+
+
+class AssetCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check said of what was made."""
+
+    name: str
+    passed: bool
+    severity: str  # "error", or "warn": then it stopped nothing
+    message: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class Materialization(msgspec.Struct, frozen=True, kw_only=True):
+    """One run that made an asset, or tried to."""
+
+    asset: str
+    outcome: str  # "completed", "failed", "cancelled", "crashed", "skipped", "rolled-back"; or "running", "staged"
+    timestamp: datetime
+    task_run_id: str
+    task_run_name: str
+    task_name: str
+    flow_run_id: str | None = None
+    epoch: int = 0
+    by: str | None = None  # the tool that made it
+    message: str | None = None  # why it is not completed
+    metadata: dict[str, Any] = {}
+    checks: list[AssetCheck] = []
+
+
+class Asset(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that runs make, or rest on."""
+
+    key: str
+    name: str | None = None
+    url: str | None = None
+    description: str | None = None
+    owners: list[str] = []
+    created: datetime  # first heard of
+    completed: datetime | None = None  # last made
+    last: Materialization | None = None  # the newest, whatever became of it; None: no run here makes it
+
+
+class AssetEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """That one asset rests on another."""
+
+    asset: str
+    upstream: str
+    how: str  # "data": its values reached the run that makes the asset; or "declared"
+    told: datetime
+    current: bool  # by the flow run that made the asset last; else only by an earlier one
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """What an asset rests on, and what rests on it."""
+
+    key: str
+    assets: list[Asset]
+    edges: list[AssetEdge]
+    more: bool = False  # there are more than are told
 
 
 class FailedRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,11 +36,18 @@ from surefoot.results.pickling import bytes_of
 if TYPE_CHECKING:
     from surefoot.core.settings import Settings
     from surefoot.engine.definition import Definition
+    from surefoot.engine.lineage import Lineage
     from surefoot.engine.pool import Pool
 
 __all__ = ["FlowExecution", "PoolMaker"]
 
 _opening = threading.Lock()
+
+
+def new_lineage() -> Lineage | None:
+    """What follows assets from run to run; None where nothing of assets is loaded, so that nobody else pays for it."""
+    loaded = sys.modules.get("surefoot.engine.lineage")
+    return None if loaded is None else loaded.Lineage()
 
 
 class PoolMaker(Protocol):
@@ -65,6 +72,7 @@ class FlowExecution(Execution):
         "hidden",
         "keeper",
         "keys",
+        "lineage",
         "links",
         "losses",
         "parameters_at",
@@ -77,6 +85,7 @@ class FlowExecution(Execution):
     )
 
     links: Links
+    lineage: Lineage | None  # of assets, where something of them is loaded
 
     def __init__(
         self,
@@ -108,8 +117,10 @@ class FlowExecution(Execution):
         self.unkept_parameters: dict[str, str] = {}
         if outer is not None:
             self.links, self.resuming, self.keeper = outer.links, outer.resuming, outer.keeper
+            self.lineage = outer.lineage
         else:
-            self.links = Links()
+            self.lineage = lineage = new_lineage()
+            self.links = Links() if lineage is None else lineage.links()
             if restart is not None:
                 self.resuming = Resuming.begin(restart, found)
         try:
