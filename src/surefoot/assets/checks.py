@@ -217,7 +217,7 @@ def _told(check: Check, said: Any) -> tuple[CheckTold, Exception | None]:
         text = str(said) if type(said) is AssertionError else reason(said)
         return CheckTold(check.name, False, check.severity, (text or "it raised AssertionError")[:_MESSAGE_MAX]), said
     if isinstance(said, CheckResult):
-        severity = said.severity or check.severity
+        severity = said.severity if said.severity in _SEVERITIES else check.severity
         message = None if said.message is None else str(said.message)[:_MESSAGE_MAX]
         return CheckTold(check.name, bool(said.passed), severity, message, json_of(said.metadata)), None
     if said is None or isinstance(said, bool) or type(said).__name__ in ("bool_", "bool"):  # numpy has one of its own
@@ -229,9 +229,9 @@ def _told(check: Check, said: Any) -> tuple[CheckTold, Exception | None]:
 def _failure(refused: list[tuple[CheckTold, str, Exception | None]]) -> AssetCheckFailed:
     told, of, cause = refused[0]
     others = f" (and so did {', '.join(other.name for other, _, _ in refused[1:])})" if len(refused) > 1 else ""
-    why = f": {told.message}" if told.message else ""
+    why = f": {told.message.rstrip(' .')}" if told.message else ""
     error = AssetCheckFailed(
-        f"Check {told.name!r} of asset {of} failed{others}{why}", do="Mend the data or the check, then retry the run."
+        f"Check {told.name!r} of asset {of} failed{others}{why}.", do="Mend the data or the check, then retry the run."
     )
     error.__cause__ = cause
     return error

@@ -6,7 +6,7 @@ links.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from sys import getrefcount
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
@@ -29,17 +29,15 @@ _OURS: Final = 2  # references to a value that nobody else holds: in its pair, a
 class Lineage:
     """What is known of the assets behind the runs of a flow run."""
 
-    __slots__ = ("_after", "_from", "_keys", "_made")
+    __slots__ = ("_after", "_from", "_keys", "_made", "_values")
 
     def __init__(self) -> None:
         self._made: dict[bytes, tuple[str, ...]] = {}  # run -> the assets that it makes: behind these nobody looks
         self._keys: dict[bytes, tuple[str, ...]] = {}  # run -> assets that are known to be behind it otherwise
         self._from: dict[bytes, tuple[bytes, ...]] = {}  # run -> the runs whose values are in its own
         self._after: dict[bytes, tuple[bytes, ...]] = {}  # run -> the runs that it only waited for
-
-    def links(self) -> Links:
-        """Links for the values in the flow run."""
-        return FollowedLinks()
+        # Links of its own: those of the flow run say what a run's result was made from, which resuming relies on.
+        self._values = FollowedLinks()
 
     def makes(self, run_id: bytes, keys: tuple[str, ...]) -> None:
         """A run makes these assets."""
@@ -56,18 +54,46 @@ class Lineage:
                 self._after[run.run_id] = ids
             else:
                 self._add(run.run_id, ids)
+        self._add(run.run_id, [one for value in (*run.args, *run.kwargs.values()) for one in self._values.find(value)])
 
-    def returned(self, run: Execution, value: Any, found: Iterable[Reference]) -> None:
-        """A run returned a value: what runs within it gave may be in there."""
-        assert run.flow is not None
-        ids = run.flow.links.find(value)
+    def took(self, flow: Execution, before: Mapping[str, Any]) -> None:
+        """The parameters of a flow were checked: those that were made anew come from where they came before."""
+        inputs = dict(flow.inputs)
+        for name, value in flow.kwargs.items():
+            ids = {*inputs.get(name, ()), *self._values.find(before.get(name))}
+            if ids and value is not before.get(name):
+                node = flow.run_id + name.encode()
+                self._from[node] = tuple(ids)
+                self._values.add(value, node)
+
+    def gave(self, run: Execution, value: Any, found: Sequence[Reference] = ()) -> None:
+        """A run has this value: what runs within it gave may be in there, or be it."""
+        ids = self._values.find(value)
         ids.update(one.target.run_id for one in found if one.target.run_id is not None)
         ids.discard(run.run_id)
-        if ids:
+        if ids and self._is_whole(run, value, found):
+            self.is_of(run.run_id, ids)
+        elif ids:
             self._add(run.run_id, ids)
+        self._values.add(value, run.run_id)
+
+    def _is_whole(self, run: Execution, value: Any, found: Sequence[Reference]) -> bool:
+        """Whether it is nothing but the value of one other run."""
+        one = self._values.find_one(value)
+        return (one is not None and one != run.run_id) or (len(found) == 1 and found[0].target is value)
+
+    def told_of(self, run: Execution, value: Any) -> tuple[list[str], bool]:
+        """The assets that a value comes from which a run here returned; and whether it is that of one run within."""
+        return self.behind(self._values.find(value) - {run.run_id}), self._is_whole(run, value, ())
+
+    def is_of(self, run_id: bytes, ids: Iterable[bytes] = (), keys: Iterable[str] = ()) -> None:
+        """What a run returned is the value of others: what it got itself does not matter."""
+        self._from[run_id], self._keys[run_id] = tuple(ids), tuple(keys)
+        self._after.pop(run_id, None)
 
     def _add(self, run_id: bytes, ids: Iterable[bytes]) -> None:
-        self._from[run_id] = (*self._from.get(run_id, ()), *ids)
+        if ids:
+            self._from[run_id] = tuple(dict.fromkeys((*self._from.get(run_id, ()), *ids)))
 
     def behind(self, ids: Iterable[bytes]) -> list[str]:
         """The assets behind the values of some runs: of each way back the first that is met."""
@@ -126,7 +152,7 @@ class FollowedLinks(Links):
             self._held = held[-_HELD_MAX:]
 
     def find(self, value: Any) -> set[bytes]:
-        """The task runs that `value`, or what it holds directly, came from."""
+        """The runs that `value`, or what it holds directly, came from."""
         found = super().find(value)
         if type(value) in _CONTAINERS and self._held:
             found.update(run_id for one in (value, *_parts(value)) if (run_id := self._held_one(one)))

@@ -16,7 +16,7 @@ from surefoot.core.clock import read_clock
 from surefoot.core.errors import BadInput, MissingContextError
 from surefoot.core.facts import AssetMaterialized, CheckTold
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED, FINAL, RUNNING, SKIPPED
-from surefoot.engine.effects import Enter
+from surefoot.engine.effects import Enter, Outcome, Returned
 from surefoot.engine.execution import MESSAGE_CHARS_MAX
 from surefoot.engine.lineage import Lineage
 from surefoot.engine.scope import current
@@ -36,6 +36,8 @@ __all__ = [
     "keys_of",
     "lineage_of",
     "note_check",
+    "notes_of",
+    "take_notes",
 ]
 
 _OUTCOMES: Final = {COMPLETED: "completed", FAILED: "failed", CANCELLED: "cancelled", CRASHED: "crashed"}
@@ -217,6 +219,45 @@ def note_check(of: str | None, told: CheckTold) -> None:
     run = current()
     if isinstance(run, MaterializingExecution):
         _report_of(run).checks.append((of, told))
+
+
+# -- from a child process
+
+
+class Notes(msgspec.Struct, array_like=True):
+    """What a call in a child told of assets."""
+
+    metadata: dict[str, dict[str, Any]]
+    checks: list[tuple[str | None, CheckTold]]
+    behind: list[str]  # assets that its value comes from
+    is_whole: bool  # it is the value of one run within
+
+
+def notes_of(execution: TaskExecution, outcome: Outcome) -> bytes | None:
+    """What the call of a run told of assets; None if nothing."""
+    report = execution.report if isinstance(execution, MaterializingExecution) else None
+    behind: list[str] = []
+    flow, is_whole = execution.flow, False
+    if type(outcome) is Returned and flow is not None and flow.lineage is not None:
+        behind, is_whole = flow.lineage.told_of(execution, outcome.value)
+    if report is None and not behind:
+        return None
+    report = report or Report()
+    return msgspec.msgpack.encode(Notes(report.metadata, report.checks, behind, is_whole))
+
+
+def take_notes(execution: TaskExecution, notes: bytes) -> None:
+    """What a call in a child told, as if it had been called here."""
+    told = msgspec.msgpack.decode(notes, type=Notes)
+    if isinstance(execution, MaterializingExecution):
+        execution.report = report = Report()
+        report.metadata, report.checks = told.metadata, told.checks
+    if told.behind and execution.flow is not None:
+        lineage = lineage_of(execution.flow)
+        if told.is_whole:
+            lineage.is_of(execution.run_id, keys=told.behind)
+        else:
+            lineage.rests_on(execution.run_id, told.behind)
 
 
 def json_of(value: object) -> bytes:

@@ -37,7 +37,6 @@ _WHY: Final = {
     "agent": _NO_DEPLOYMENTS,
     "aserve": _NO_DEPLOYMENTS,
     "artifacts": "artifacts are not in this version",
-    "assets": "assets are not in this version",
     "automations": "automations are not in this version",
     "blocks": _NO_BLOCKS,
     "cache_policies.CacheKeyFnPolicy": "`CachePolicy.from_cache_key_fn(fn)` makes one",

@@ -182,6 +182,7 @@ def _row_of(connection: Connection, reference: str) -> Row[Any]:
 
 def _asset_of(connection: Connection, row: Row[Any]) -> Asset:
     told = _texts(row.properties)
+    owners = told.get("owners")
     newest = select(asset_events).where(_e.workspace_id == WORKSPACE, _e.asset_id == row.id)
     last = connection.execute(newest.order_by(*(key.desc() for key in _NEWEST.keys)).limit(1)).first()
     return Asset(
@@ -189,7 +190,7 @@ def _asset_of(connection: Connection, row: Row[Any]) -> Asset:
         name=_text(told.get("name")),
         url=_text(told.get("url")),
         description=_text(told.get("description")),
-        owners=[str(owner) for owner in told.get("owners") or ()],
+        owners=[str(owner) for owner in owners] if isinstance(owners, list) else [],
         created=instant(row.created_us),
         completed=None if row.completed_us is None else instant(row.completed_us),
         last=None if last is None else _materialization(connection, row.key, last),
