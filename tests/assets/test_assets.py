@@ -340,7 +340,7 @@ def test_what_cannot_be_made_is_refused_where_it_is_decorated() -> None:
         check(severity="fatal")(len)  # type: ignore[call-overload]
     for deps in (KEY, Asset(KEY), 3, ["nokey"]):
         with pytest.raises(ValueError, match=r"asset_deps|no URI"):
-            task(asset_deps=deps)(lambda: 1)  # type: ignore[call-overload]
+            task(asset_deps=deps)(lambda: 1)  # type: ignore[arg-type]
 
 
 def test_with_options_keeps_all_that_concerns_assets() -> None:
@@ -541,7 +541,7 @@ def test_a_check_of_one_of_several_assets_is_told_of_that_alone() -> None:
 
 
 def test_a_check_is_repeated_with_the_call_and_within_its_time() -> None:
-    values = iter([[None], [1]])
+    values: Iterator[list[Any]] = iter([[None], [1]])
 
     @materialize(KEY, checks=[keys_are_there], retries=1, retry_delay_seconds=0)
     def make() -> list[Any]:

@@ -102,7 +102,7 @@ WAYS: dict[str, tuple[Callable[[], Any], dict[str, str]]] = {
     "through a subflow": (lambda: load(cleans(extract())), RAW),
     "out of a subflow": (lambda: load(extracts()), RAW),
     "out of a subflow as a future": (lambda: load(extracts_later()), RAW),
-    "out of a submitted subflow": (lambda: load.submit(extracts.submit()), RAW),  # type: ignore[attr-defined]
+    "out of a submitted subflow": (lambda: load.submit(extracts.submit()), RAW),
     "through an asset in between": (lambda: load(inner(extract())), {"s3://inner": "data"}),
     "out of a task in a task": (lambda: load(outer(extract())), {"s3://inner": "data"}),
     "by waiting": (lambda: load.submit(1, wait_for=[clean.submit(extract.submit())]), {"s3://raw": "declared"}),
@@ -239,9 +239,8 @@ def test_a_value_that_is_no_object_comes_from_what_its_task_got() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 def test_an_isolated_task_tells_its_metadata_inside_and_outside_of_flows() -> None:
-    flow(lambda: programs.apart(), name="isolated")()
-    programs.apart()
-    for _ in range(2):
+    for call in (flow(name="isolated")(lambda: programs.apart()), programs.apart):
+        call()
         made = last("s3://apart")
         assert made.metadata["pid"] == made.checks[0].metadata["pid"] != os.getpid()
 
