@@ -1,4 +1,4 @@
-"""Which rows chapters 1 to 8, 13, 14 and 17 of the reference have, as far as they are built, and why some have no test."""
+"""Which rows of the reference there are in the chapters that are built, and why some have no test: numbers, reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every row of the chapters of the reference that are built, and every line of its Appendix A, has a test, or a reason."""
+"""Every row of the reference in the chapters that are built, and every line of its Appendix A: a test, or a reason."""
 
 from __future__ import annotations
 
