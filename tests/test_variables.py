@@ -172,8 +172,8 @@ def test_templates_are_filled_with_what_is_there() -> None:
         "to": "s3://eu/x",
         "n": [100],
     }
-    with pytest.raises(NotFound, match=r"There is no variable 'regoin'\. Did you mean 'region'\?"):
-        render("{{ surefoot.variables.region }} {{ surefoot.variables.regoin }}")
+    with pytest.raises(NotFound, match=r"There is no variable 'region-1'\. Did you mean 'region'\?"):
+        render("{{ surefoot.variables.region }} {{ surefoot.variables.region-1 }}")
 
 
 def test_a_template_without_places_does_not_open_the_ledger(home: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_value_is_read_from_stdin(process: Process) -> None:
         (("set", "x", "y" * 70_000), Exit.BAD_INPUT, "65,536 are possible"),
         (("set", "x", "y", "--tag", ""), Exit.BAD_INPUT, "A tag of a variable is ''"),
         (("set", "there", "y"), Exit.REFUSED, "There is a variable 'there' already"),
-        (("get", "thre"), Exit.NOT_FOUND, "Did you mean 'there'?"),
+        (("get", "there-1"), Exit.NOT_FOUND, "Did you mean 'there'?"),
         (("inspect", "nix"), Exit.NOT_FOUND, "There is no variable 'nix'"),
         (("unset", "nix"), Exit.NOT_FOUND, "There is no variable 'nix'"),
         (("history", "nix"), Exit.NOT_FOUND, "There is no variable 'nix'"),
