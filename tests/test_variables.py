@@ -105,7 +105,7 @@ def test_of_many_who_set_one_at_once_one_does() -> None:
             Variable.set("winner", number)
         except AlreadyExists:
             return False
-        return Variable.get("winner") == number
+        return bool(Variable.get("winner") == number)
 
     with ThreadPoolExecutor(8) as threads:
         assert sorted(threads.map(attempt, range(8))) == [False] * 7 + [True]
