@@ -39,6 +39,9 @@ _PLACES: Final = {
     ),
     "asset": Place("surefoot.cli.commands.asset", "asset", "See what runs make, and what it rests on."),
     "limit": Place("surefoot.cli.commands.limit", "limit", "Limit how much goes on at once, or how often."),
+    "variable": Place(
+        "surefoot.cli.commands.variable", "variable", "Keep values by a name, for all flows, with a history."
+    ),
     "db": Place("surefoot.cli.commands.db", "db", "Look after the ledger: size, upkeep, upgrade, repair."),
     "home": Place("surefoot.cli.commands.home", "home", "See what lies in the home, and how large it is."),
     "config": Place("surefoot.cli.commands.config", "config", "See and change settings."),

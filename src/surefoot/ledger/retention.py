@@ -27,6 +27,8 @@ from surefoot.ledger.tables import (
     task_runs,
     tombstones,
     unknown_facts,
+    variable_changes,
+    variables,
     writers,
 )
 
@@ -97,6 +99,7 @@ class Retaining:
             yield self._forget_early
             yield self._forget_events
             yield self._forget_edges
+            yield self._forget_variables
         if len(self._there) > _THERE_MAX:
             return
         if cutoffs.journal_us:
@@ -135,6 +138,15 @@ class Retaining:
         there = exists().where(e.workspace_id == WORKSPACE, e.asset_id == c.asset_id, same)
         old = and_(c.told_us < self._cutoffs.runs_us, ~there)
         return _delete_some(connection, asset_edges, (c.asset_id, c.upstream_id), old)
+
+    def _forget_variables(self, connection: Connection) -> bool:
+        """What became of variables that were removed so long ago."""
+        c, v, newer = variable_changes.c, variables.c, variable_changes.alias("newer").c
+        is_there = exists().where(v.workspace_id == WORKSPACE, v.name == c.name)
+        is_new = exists().where(
+            newer.workspace_id == WORKSPACE, newer.name == c.name, newer.at_us >= self._cutoffs.runs_us
+        )
+        return _delete_some(connection, variable_changes, (c.name, c.number), and_(~is_there, ~is_new))
 
     def _forget_positions(self, connection: Connection) -> bool:
         """How far journals were read that are no more."""
