@@ -65,9 +65,9 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.types": {"DateTime", "NonNegativeInteger", "PositiveInteger", "SecretStr"},
     "surefoot.exceptions": {
         "AcquireConcurrencySlotTimeoutError", "AlreadyExists", "AssetCheckFailed", "CancelledRun",
-        "ConcurrencySlotAcquisitionError", "ConcurrencySlotLostError", "CrashedRun", "FailedRun", "InvalidNameError", "MappingLengthMismatch",
-        "MappingMissingIterable", "MissingContextError", "MissingFlowError", "MissingResult", "ParameterBindError",
-        "ParameterTypeError", "PausedRun", "ReservedArgumentError", "Skip", "SurefootError",
+        "ConcurrencySlotAcquisitionError", "ConcurrencySlotLostError", "CrashedRun", "FailedRun", "InvalidNameError",
+        "MappingLengthMismatch", "MappingMissingIterable", "MissingContextError", "MissingFlowError", "MissingResult",
+        "ParameterBindError", "ParameterTypeError", "PausedRun", "ReservedArgumentError", "Skip", "SurefootError",
         "TerminationSignal", "UnfinishedRun", "UnspecifiedFlowError", "VisualizationError",
     },
     "surefoot.entrypoints": {"load_flow"},

@@ -28,12 +28,14 @@ from surefoot.client.survey import HomeSurvey, RemovedHome
 from surefoot.client.upkeep import Upkept
 from surefoot.client.watching import Finding
 from surefoot.core.wire import (
+    Asset,
     Deleted,
     Explanation,
     Flow,
     FlowRun,
     Limit,
     LimitPlace,
+    Lineage,
     Log,
     RunResult,
     TaskRun,
@@ -72,6 +74,9 @@ class ExplanationOfTaskRun(Explanation, frozen=True, kw_only=True):
 
 # What `-o json` prints: the file's name is the command's.
 DOCUMENTS: Final[dict[str, Any]] = {
+    "asset-inspect": Asset,
+    "asset-lineage": Lineage,
+    "asset-ls": list[Asset],
     "concurrency-limit-create": Limit,
     "concurrency-limit-inspect": Limit,
     "concurrency-limit-ls": list[Limit],

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from surefoot.cli.mistakes import Exit
 from surefoot.client import get_client
-from surefoot.core.facts import StateEntered
+from surefoot.core.facts import AssetMaterialized, StateEntered
 from surefoot.notify.notices import Notice
 from surefoot.notify.outbox import Outbox
 from surefoot.results.keeping import Keeper
@@ -59,7 +59,14 @@ def seeded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     at = keeper.keep({"rows": 3})
     keeper.close()
     done = [replace(fact, result=at) if isinstance(fact, StateEntered) else fact for fact in done]
-    recorded(home, run, task, done, a_line(run, "going"), a_line(task, "refused", level=40))
+    made = [
+        AssetMaterialized(task[0].run_id, run[0].run_id, key, at_us, at_us, "completed", upstream=upstream)
+        for key, at_us, upstream in (
+            ("s3://bucket/raw", 1, ()),
+            ("s3://bucket/orders", 2, (("s3://bucket/raw", "data"),)),
+        )
+    ]
+    recorded(home, run, task, done, made, a_line(run, "going"), a_line(task, "refused", level=40))
     entry = Outbox(str(home)).put(Notice(id="0", event="failure", flow="backup", at_us=0), ["https://example.com/hook"])
     os.utime(home / "notices" / "outbox" / f"{entry.name}.json", (1 << 32, 1 << 32))  # not to be tried in this test
     flow = "@flow\ndef main(target: str = '', keep: int = 1) -> None:\n    pass\n"
@@ -152,6 +159,9 @@ def fits(value: Any, rule: dict[str, Any], root: dict[str, Any]) -> bool:
         ("task-run logs upload-0", "task-run-logs"),
         ("why brave-otter", "why"),
         ("why upload-0", "why"),
+        ("asset ls", "asset-ls"),
+        ("asset inspect orders", "asset-inspect"),
+        ("asset lineage orders", "asset-lineage"),
         ("variable ls", "variable-ls"),
         ("variable get hosts", "variable-get"),
         ("variable inspect hosts", "variable-inspect"),

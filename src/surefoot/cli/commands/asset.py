@@ -14,9 +14,9 @@ from surefoot.cli.lineage_page import lineage_page, mermaid_of
 from surefoot.cli.listing import Listing, ls_options, print_list
 from surefoot.cli.output import Output, note, say, write_object
 from surefoot.cli.reading import now_here, reading
-from surefoot.cli.table import Cell
+from surefoot.cli.table import Cell, one_line
 from surefoot.cli.times import day_and_time
-from surefoot.core.errors import SurefootError
+from surefoot.core.errors import NotFound, SurefootError
 from surefoot.core.wire import Asset
 
 __all__ = ["asset"]
@@ -128,7 +128,7 @@ def lineage(
         note("There are more than are shown: use --up and --down.")
 
 
-@asset.command("delete", examples=["surefoot asset delete s3://bucket/orders", "surefoot asset delete s3://old --yes"])
+@asset.command("delete", examples=["surefoot asset delete s3://bucket/orders --yes"])
 @click.argument("key", shell_complete=keys)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def delete(key: str, yes: bool) -> None:
@@ -137,7 +137,9 @@ def delete(key: str, yes: bool) -> None:
     KEY is its whole key. A run that makes it, or rests on it, has it recorded again.
     """
     with reading() as client:
-        found = client.find_asset(key)
-        agree(f"Delete what is recorded of {found.key}, with its history and lineage?", yes)
+        found = client.find_asset(key).key
+        if found != key:
+            raise NotFound(f"There is no asset {key!r}.", do=f"Type the whole key: {found}")
+        agree(f"Delete what is recorded of {one_line(key)}, with its history and lineage?", yes)
         client.delete_asset(key)
-    say([f"Deleted what was recorded of {found.key}."])
+    say([f"Deleted what was recorded of {one_line(key)}."])
