@@ -28,4 +28,10 @@ def _limits() -> ports.Limits:
     return EmbeddedLimits.open()
 
 
-ports.fill(_earlier_runs, _lines, _limits)
+def _artifacts() -> ports.Artifacts:
+    from surefoot.client.artifacts import EmbeddedArtifacts
+
+    return EmbeddedArtifacts()
+
+
+ports.fill(_earlier_runs, _lines, _limits, _artifacts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from surefoot.core.errors import (
     AcquireConcurrencySlotTimeoutError,
     Ambiguous,
+    ArtifactNotStored,
     BadInput,
     CacheUnavailable,
     CancelledRun,
@@ -58,6 +59,7 @@ from surefoot.core.errors import (
 __all__ = [
     "AcquireConcurrencySlotTimeoutError",
     "Ambiguous",
+    "ArtifactNotStored",
     "BadInput",
     "CacheUnavailable",
     "CancelledRun",

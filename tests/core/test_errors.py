@@ -139,6 +139,7 @@ def test_what_a_user_would_catch_catches_them() -> None:
 SLUGS = {
     "AcquireConcurrencySlotTimeoutError": "slots-timeout",
     "Ambiguous": "ambiguous",
+    "ArtifactNotStored": "artifact-not-stored",
     "BadInput": "bad-input",
     "CacheUnavailable": "cache-unavailable",
     "CancelledRun": "cancelled-run",

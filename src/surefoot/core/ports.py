@@ -18,14 +18,17 @@ from surefoot.core.states import StateType
 if TYPE_CHECKING:
     from surefoot.core.limits import Answer, Asked, LimitKey, Rate, Reserved, Turn
     from surefoot.core.lines import Line, Place
+    from surefoot.core.wire import Artifact
 
 __all__ = [
+    "Artifacts",
     "Earlier",
     "EarlierRuns",
     "Limits",
     "Lines",
     "Retryable",
     "Watched",
+    "artifacts",
     "earlier_runs",
     "fill",
     "limits",
@@ -199,9 +202,26 @@ class Limits(Protocol):
         ...
 
 
+class Artifacts(Protocol):
+    """What the ledger knows of artifacts. Every call may take a while, and a lock."""
+
+    def latest(self, key: str) -> Artifact | None:
+        """The newest artifact with that key, of what was written down before this was asked; None: there is none."""
+        ...
+
+    def content(self, artifact_id: str) -> bytes:
+        """The data of an artifact. Raises MissingResult if it is gone."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
 _lines: Callable[[], Lines] | None = None
 _limits: Callable[[], Limits] | None = None
 _earlier_runs: Callable[[], EarlierRuns] | None = None
+_artifacts: Callable[[], Artifacts] | None = None
 
 
 def earlier_runs() -> EarlierRuns:
@@ -231,7 +251,21 @@ def limits() -> Limits:
     return _limits()
 
 
-def fill(earlier_runs: Callable[[], EarlierRuns], lines: Callable[[], Lines], limits: Callable[[], Limits]) -> None:
+def artifacts() -> Artifacts:
+    """Open what the settings in force name. Close it when done."""
+    if _artifacts is None:
+        import_module("surefoot._doors")
+    if _artifacts is None:
+        raise Defect("The port for artifacts is not filled.")
+    return _artifacts()
+
+
+def fill(
+    earlier_runs: Callable[[], EarlierRuns],
+    lines: Callable[[], Lines],
+    limits: Callable[[], Limits],
+    artifacts: Callable[[], Artifacts],
+) -> None:
     """Fill the ports."""
-    global _earlier_runs, _lines, _limits
-    _earlier_runs, _lines, _limits = earlier_runs, lines, limits
+    global _earlier_runs, _lines, _limits, _artifacts
+    _earlier_runs, _lines, _limits, _artifacts = earlier_runs, lines, limits, artifacts
