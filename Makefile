@@ -49,7 +49,7 @@ house: bootstrap ## the house rules
 	$(BIN)/python tools/house.py
 
 test: lint types contracts house ## all that CI asks: lint, types, contracts, house rules and the test suite
-	$(BIN)/pytest -n $(JOBS) $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --reruns 1 -r aR $(ARGS)
 
 test-long: lint types contracts house ## the same with the full counts of faults and promises
 	SUREFOOT_TEST_POSTGRES=$${SUREFOOT_TEST_POSTGRES:-all} $(BIN)/pytest -n $(JOBS) -m "long or not long" --timeout 1800 $(ARGS)

@@ -28,7 +28,8 @@ _DOOR = {
 # Modules that are there by their names alone.
 _ROOMS = frozenset(
     "artifacts cache_policies client concurrency context exceptions flows futures locking logging results runtime "
-    "serializers settings states task_runners tasks testing transactions types utilities".split()
+    "serializers settings states task_runners tasks testing transactions types utilities "
+    "variables".split()
 )
 
 __all__ = [

@@ -34,4 +34,10 @@ def _artifacts() -> ports.Artifacts:
     return EmbeddedArtifacts()
 
 
-ports.fill(_earlier_runs, _lines, _limits, _artifacts)
+def _variables() -> ports.Variables:
+    from surefoot.client.variables import EmbeddedVariables
+
+    return EmbeddedVariables.open()
+
+
+ports.fill(_earlier_runs, _lines, _limits, _artifacts, _variables)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from surefoot.core.errors import (
     AcquireConcurrencySlotTimeoutError,
+    AlreadyExists,
     Ambiguous,
     ArtifactNotStored,
     BadInput,
@@ -58,6 +59,7 @@ from surefoot.core.errors import (
 
 __all__ = [
     "AcquireConcurrencySlotTimeoutError",
+    "AlreadyExists",
     "Ambiguous",
     "ArtifactNotStored",
     "BadInput",

@@ -41,13 +41,6 @@ from surefoot.core.wire import Artifact as Record
 from surefoot.core.wire import ArtifactFilter
 from surefoot.exceptions import ArtifactNotStored, BadInput, MissingResult
 from surefoot.task_runners import ProcessPoolTaskRunner
-from tests.places import Ledgers
-
-
-@pytest.fixture
-def each_ledger(home: Path, ledgers: Ledgers, monkeypatch: pytest.MonkeyPatch) -> None:
-    if ledgers.on_a_server:
-        monkeypatch.setenv("SUREFOOT_LEDGER_URL", ledgers.new())
 
 
 def all_of(**where: Any) -> list[Record]:

@@ -18,17 +18,10 @@ from surefoot.cli.mistakes import Exit
 from surefoot.core.artifacts import JSON, TEXT
 from surefoot.core.facts import ArtifactWritten
 from tests.client.builders import a_flow_run, a_task_run, an_artifact, recorded
-from tests.places import Ledgers
 
 Surefoot = Callable[..., Result]
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
-
-
-@pytest.fixture
-def each_ledger(home: Path, ledgers: Ledgers, monkeypatch: pytest.MonkeyPatch) -> None:
-    if ledgers.on_a_server:
-        monkeypatch.setenv("SUREFOOT_LEDGER_URL", ledgers.new())
 
 
 @pytest.fixture

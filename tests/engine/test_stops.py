@@ -61,7 +61,7 @@ def test_a_signal_before_the_first_run_does_what_it_did_without_us(number: signa
     @flow
     def f(): pass
     say("on")
-    time.sleep(1000)
+    doze()
     f()
     """
     with program(text, home) as running:
@@ -122,7 +122,7 @@ def test_code_that_catches_ctrl_c_goes_on_and_is_interrupted_by_the_next(home: P
         for number in range(3):
             try:
                 say(f"on {number}")
-                time.sleep(1000)
+                doze()
             except KeyboardInterrupt:
                 say("caught")
             t()
@@ -145,7 +145,7 @@ def test_sigterm_ends_a_process_whose_flow_swallows_it_when_the_flow_has_ended(h
     def f():
         try:
             say("on")
-            time.sleep(1000)
+            doze()
         except BaseException:
             say("caught")
     f()
@@ -195,7 +195,7 @@ def test_handlers_are_as_they_were_after_a_run_however_it_ended(home: Path) -> N
     @flow
     def exits(): sys.exit(3)
     @flow(timeout_seconds=0.01)
-    def late(): time.sleep(1000)
+    def late(): doze()
     @flow
     async def awaits(): await asyncio.sleep(0)
     @flow

@@ -33,7 +33,7 @@ PHASES: Final = {
         """
         @flow
         def f():
-            say("on"); time.sleep(1000)
+            say("on"); doze()
         f()
         """,
         {"f": CRASHED},
@@ -52,7 +52,7 @@ PHASES: Final = {
         from typing import Annotated
         from pydantic import BeforeValidator
         def slow(value):
-            say("on"); time.sleep(1000)
+            say("on"); doze()
         @flow
         def f(x: Annotated[int, BeforeValidator(slow)]): pass
         f("1")
@@ -63,7 +63,7 @@ PHASES: Final = {
         """
         @task
         def t():
-            say("on"); time.sleep(1000)
+            say("on"); doze()
         @flow
         def f(): t()
         f()
@@ -74,7 +74,7 @@ PHASES: Final = {
         """
         @task
         def t():
-            say("on"); time.sleep(1000)
+            say("on"); doze()
         t()
         """,
         {"t": CRASHED},
@@ -161,7 +161,7 @@ PHASES: Final = {
         from surefoot.core import clock
         class Clock(clock.SystemClock):
             def sleep(self, seconds):
-                say("on"); time.sleep(seconds)
+                say("on"); doze()
         clock.set_clock(Clock())
         @task(retries=1, retry_delay_seconds=1000)
         def t(): raise ValueError
@@ -188,7 +188,7 @@ PHASES: Final = {
     "a retry condition": Phase(
         """
         def condition(*_):
-            say("on"); time.sleep(1000)
+            say("on"); doze()
         @flow(retries=1, retry_condition_fn=condition)
         def f(): raise ValueError
         f()
@@ -198,7 +198,7 @@ PHASES: Final = {
     "a hook before the call": Phase(
         """
         def hook(*_):
-            say("on"); time.sleep(1000)
+            say("on"); doze()
         @flow(on_running=[hook])
         def f(): pass
         f()
@@ -208,7 +208,7 @@ PHASES: Final = {
     "a hook after the end": Phase(
         """
         def hook(*_):
-            say("on"); time.sleep(1000)
+            say("on"); doze()
         @flow(on_failure=[hook])
         def f(): raise ValueError("no")
         f()
@@ -219,7 +219,7 @@ PHASES: Final = {
         """
         @flow
         def inner():
-            say("on"); time.sleep(1000)
+            say("on"); doze()
         @flow
         def f(): inner()
         f()
@@ -231,7 +231,7 @@ PHASES: Final = {
         @flow
         def f():
             yield 1
-            say("on"); time.sleep(1000)
+            say("on"); doze()
         for _ in f(): pass
         """,
         {"f": CRASHED},
@@ -261,7 +261,7 @@ PHASES: Final = {
         """
         @task
         def t():
-            say("on"); time.sleep(1000)
+            say("on"); doze()
         @flow
         async def f(): t()
         asyncio.run(f())
@@ -278,7 +278,7 @@ PHASES: Final = {
             t()
         @task
         def t():
-            say("on"); time.sleep(1000)
+            say("on"); doze()
         @flow
         async def f(): await asyncio.gather(waits(), blocks())
         asyncio.run(f())

@@ -29,6 +29,8 @@ from surefoot.futures import as_completed, wait
 def say(text): os.write(1, f"{text}\\n".encode())
 def spin():
     while True: time.sleep(0.001)
+def doze():  # a signal that comes between Python's look for one and the system call waits for the call to end
+    while True: time.sleep(0.1)
 """
 
 

@@ -38,7 +38,7 @@ def an_artifact(
     **fields: Any,
 ) -> bytes:
     """Written by `pen`; its id is as old as its instant."""
-    artifact_id = fields.pop("artifact_id", id_at(at_us)[:6] + new_id()[6:])
+    artifact_id: bytes = fields.pop("artifact_id", id_at(at_us)[:6] + new_id()[6:])
     if run is not None:
         fields["task_run_id" if run.is_task else "flow_run_id"] = run.id
     made: dict[str, Any] = {"media_type": TEXT, "data": text.encode(), "size": len(text)} | fields

@@ -8,6 +8,7 @@ pools. Keeps promise 6. May import: core, effects, scope, timers.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,8 +80,16 @@ def send(execution: Execution, stop: Stopped) -> None:
     if execution.awaits is not None:
         _cancel_awaiting(execution, stop, *execution.awaits)
     elif gate is not None:
-        gate.interrupt(Interrupted(stop, execution), execution.level)
+        error = Interrupted(stop, execution)
+        gate.interrupt(error, execution.level)
+        if gate is GATE:
+            call_later(HELD_S, partial(_send_again, error))
     # else it is the turn of a generator's consumer: its next step ends the run
+
+
+def _send_again(error: Interrupted) -> None:
+    with REACHED:  # the run has not ended while it holds, if this has not arrived
+        GATE.interrupt_again(error)
 
 
 def _cancel_awaiting(execution: Execution, stop: Stopped, loop: Any, task: Any) -> None:

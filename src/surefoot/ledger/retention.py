@@ -27,6 +27,8 @@ from surefoot.ledger.tables import (
     task_runs,
     tombstones,
     unknown_facts,
+    variable_changes,
+    variables,
     writers,
 )
 
@@ -99,6 +101,7 @@ class Retaining:
             yield _Walk(self, task_runs, cutoffs.runs_us, self._now_us)
             yield self._forget_early
             yield self._forget_artifacts
+            yield self._forget_variables
         if len(self._there) > _THERE_MAX:
             return
         if cutoffs.journal_us:
@@ -138,6 +141,15 @@ class Retaining:
             self.places += remove_artifacts(connection, rows)
             self.artifacts += len(rows)
         return len(rows) == _ROWS
+
+    def _forget_variables(self, connection: Connection) -> bool:
+        """What became of variables that were removed so long ago."""
+        c, v, newer = variable_changes.c, variables.c, variable_changes.alias("newer").c
+        is_there = exists().where(v.workspace_id == WORKSPACE, v.name == c.name)
+        is_new = exists().where(
+            newer.workspace_id == WORKSPACE, newer.name == c.name, newer.at_us >= self._cutoffs.runs_us
+        )
+        return _delete_some(connection, variable_changes, (c.name, c.number), and_(~is_there, ~is_new))
 
     def _forget_positions(self, connection: Connection) -> bool:
         """How far journals were read that are no more."""

@@ -23,6 +23,9 @@ from surefoot.core.os.threads import LOOP, OPEN, SHUT, STEP, THIS_THREAD, Deadli
 
 __all__ = ["GATE", "MainGate", "die_of"]
 
+# A signal that comes between CPython's last look for one and the system call of a `time.sleep` is seen when that call
+# returns. Another one, soon after, ends the call.
+_AGAIN_S: Final = 0.03
 _STUCK_S: Final = 3.0  # the gate is shut for moments; who asks again after so long is not to wait for it
 # Signals that end the process in which nobody took them over; on Windows Ctrl-Break, which is how others ask for that.
 # Signals that can be the alarm's, the first that the program does not use. Only SIGALRM rings by itself.
@@ -239,6 +242,12 @@ class MainGate(Gate):
         else:
             _thread.interrupt_main(number)
 
+    def interrupt_again(self, error: BaseException) -> None:
+        """Send the signal for this error once more, if the thread has not seen the first: see `_AGAIN_S`."""
+        number = self._call
+        if number is not None and self._called_for is error and hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(self._thread, number)
+
     def _called(self, _number: int, _frame: FrameType | None) -> None:
         error = self._called_for
         if error is None or not error.is_here():
@@ -287,7 +296,7 @@ class MainGate(Gate):
         if _signal.getsignal(signal.SIGALRM) == self._rang:
             soonest_s = min((deadline.at_s for deadline in self.deadlines if not deadline.rang), default=None)
             seconds = 0.0 if soonest_s is None else max(soonest_s - time.monotonic(), 0.000_1)
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
         return True
 
     def _rang(self, _number: int, _frame: FrameType | None) -> None:

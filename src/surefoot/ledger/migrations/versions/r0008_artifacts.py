@@ -1,4 +1,4 @@
-"""Revision 0007: artifacts.
+"""Revision 0008: artifacts.
 
 What is said here stays as it is, whatever `tables.py` will say one day.
 """
@@ -6,8 +6,8 @@ What is said here stays as it is, whatever `tables.py` will say one day.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade() -> None:
