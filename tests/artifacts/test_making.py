@@ -283,7 +283,8 @@ def test_one_process_does_not_fill_the_journal_with_artifacts(home: Path, monkey
         "for n in range(300): create_markdown_artifact('x' * 250_000)\n"
         "create_markdown_artifact('still small')\n"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=100, env={**os.environ})
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=100)
+    monkeypatch.setenv("SUREFOOT_LEDGER_FOLD_WAIT_SECONDS", "90")  # 65 MB of journal
     with closing(get_client()) as client:
         found = client.artifacts(limit=1000).results
     apart = [each for each in found if each.place is not None]
