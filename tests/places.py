@@ -196,6 +196,13 @@ def ledgers(request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[s
 
 
 @pytest.fixture
+def each_ledger(home: Path, ledgers: Ledgers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test once with the home's own ledger, and once with one on PostgreSQL."""
+    if ledgers.on_a_server:
+        monkeypatch.setenv("SUREFOOT_LEDGER_URL", ledgers.new())
+
+
+@pytest.fixture
 def bare(ledgers: Ledgers) -> str:
     """A place, of the kind of `ledgers`, where nothing is: no tables either."""
     return ledgers.bare()

@@ -64,7 +64,7 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.drawing": {"Drawing"},
     "surefoot.types": {"DateTime", "NonNegativeInteger", "PositiveInteger", "SecretStr"},
     "surefoot.exceptions": {
-        "AcquireConcurrencySlotTimeoutError", "CancelledRun", "ConcurrencySlotAcquisitionError",
+        "AcquireConcurrencySlotTimeoutError", "AlreadyExists", "CancelledRun", "ConcurrencySlotAcquisitionError",
         "ConcurrencySlotLostError", "CrashedRun", "FailedRun", "InvalidNameError", "MappingLengthMismatch",
         "MappingMissingIterable", "MissingContextError", "MissingFlowError", "MissingResult", "ParameterBindError",
         "ParameterTypeError", "PausedRun", "ReservedArgumentError", "Skip", "SurefootError",
@@ -98,6 +98,7 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.cache_policies": {
         "DEFAULT", "FLOW_PARAMETERS", "INPUTS", "NONE", "NO_CACHE", "RUN_ID", "TASK_SOURCE", "CachePolicy",
     },
+    "surefoot.variables": {"Variable", "arender", "render"},
     "surefoot.utilities.hashing": {"hash_objects"},
     "surefoot.serializers": {
         "CompressedJSONSerializer", "CompressedPickleSerializer", "CompressedSerializer", "JSONSerializer",

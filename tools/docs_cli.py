@@ -27,7 +27,19 @@ from surefoot.client.database import DbStats, Emptied
 from surefoot.client.survey import HomeSurvey, RemovedHome
 from surefoot.client.upkeep import Upkept
 from surefoot.client.watching import Finding
-from surefoot.core.wire import Deleted, Explanation, Flow, FlowRun, Limit, LimitPlace, Log, RunResult, TaskRun
+from surefoot.core.wire import (
+    Deleted,
+    Explanation,
+    Flow,
+    FlowRun,
+    Limit,
+    LimitPlace,
+    Log,
+    RunResult,
+    TaskRun,
+    Variable,
+    VariableChange,
+)
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 WIDTH: Final = 100
@@ -103,6 +115,12 @@ DOCUMENTS: Final[dict[str, Any]] = {
     "task-run-inspect": TaskRun,
     "task-run-logs": list[Log],
     "task-run-ls": list[TaskRun],
+    "variable-get": Any,
+    "variable-history": list[VariableChange],
+    "variable-inspect": Variable,
+    "variable-ls": list[Variable],
+    "variable-set": Variable,
+    "variable-unset": Variable,
     "version": Versions,
     "watch": list[Finding],
     "why": (ExplanationOfFlowRun, ExplanationOfTaskRun),

@@ -84,6 +84,10 @@ TWINS: Final[dict[str, str]] = {
     "LockedKeys: await_for_lock": "likewise",
     "AsyncTransaction: acommit": "takes the steps of the same generator",
     "AsyncTransaction: arollback": "likewise",
+    "Variable: aset": "a name that users know; hands on to a thread",
+    "Variable: aget": "likewise",
+    "Variable: aunset": "likewise",
+    "surefoot: arender": "likewise",
     "surefoot: atransaction": "makes the other kind of the same transaction",
     "surefoot.engine: AsyncTransaction": "adds the protocol of `async with`; the rules stand in `transacting`",
     "surefoot.engine: AsyncRunGenerator": "Python has two protocols for generators; what they share is `Stream`",
@@ -116,6 +120,7 @@ ENTRANCES: Final = {
     "surefoot.testing.plugin": "pytest",
     "surefoot.testing.utilities": "the tests of users",
     "surefoot.triggers": "users",
+    "surefoot.variables": "users",
 }
 LOADED_BY_PATH: Final = {"src/surefoot/ledger/migrations/": "Alembic finds these itself"}
 

@@ -28,4 +28,10 @@ def _limits() -> ports.Limits:
     return EmbeddedLimits.open()
 
 
-ports.fill(_earlier_runs, _lines, _limits)
+def _variables() -> ports.Variables:
+    from surefoot.client.variables import EmbeddedVariables
+
+    return EmbeddedVariables.open()
+
+
+ports.fill(_earlier_runs, _lines, _limits, _variables)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from surefoot.core.errors import (
     AcquireConcurrencySlotTimeoutError,
+    AlreadyExists,
     Ambiguous,
     BadInput,
     CacheUnavailable,
@@ -57,6 +58,7 @@ from surefoot.core.errors import (
 
 __all__ = [
     "AcquireConcurrencySlotTimeoutError",
+    "AlreadyExists",
     "Ambiguous",
     "BadInput",
     "CacheUnavailable",

@@ -69,6 +69,9 @@ def seeded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         client.set_limit("database", 3)
         client.set_limit("tag:gpu", 1)
         client.set_limit("api", 60, interval_us=1_000_000)
+        client.set_variable("page-size", 500)
+        client.set_variable("region", "eu-west", overwrite=True)
+        client.set_variable("hosts", ["a", "b"], tags=["nightly"])
     return home
 
 
@@ -149,6 +152,12 @@ def fits(value: Any, rule: dict[str, Any], root: dict[str, Any]) -> bool:
         ("task-run logs upload-0", "task-run-logs"),
         ("why brave-otter", "why"),
         ("why upload-0", "why"),
+        ("variable ls", "variable-ls"),
+        ("variable get hosts", "variable-get"),
+        ("variable inspect hosts", "variable-inspect"),
+        ("variable history hosts", "variable-history"),
+        ("variable set new 1 --json", "variable-set"),
+        ("variable unset hosts", "variable-unset"),
         ("version", "version"),
     ],
 )

@@ -99,6 +99,9 @@ def test_reset_empties_the_ledger_and_folds_what_journals_still_hold(
     assert len(json.loads(surefoot("flow-run", "ls", "-o", "json").stdout)) == 2
     asked = surefoot("db", "reset")
     assert (asked.exit_code, "2 flow runs" in asked.stderr) == (Exit.BAD_INPUT, True)
+    assert "variables" not in asked.stderr
+    surefoot("variable", "set", "region", "eu")
+    assert "Its limits (0) and variables (1) will not." in surefoot("db", "reset").stderr
     assert surefoot("db", "reset", "--yes").stdout == f"{seeded / 'ledger.db'} is empty.\n"
     (left,) = json.loads(surefoot("flow-run", "ls", "-o", "json").stdout)
     assert left["name"] == "calm-heron"

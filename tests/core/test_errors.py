@@ -138,6 +138,7 @@ def test_what_a_user_would_catch_catches_them() -> None:
 
 SLUGS = {
     "AcquireConcurrencySlotTimeoutError": "slots-timeout",
+    "AlreadyExists": "already-exists",
     "Ambiguous": "ambiguous",
     "BadInput": "bad-input",
     "CacheUnavailable": "cache-unavailable",

@@ -70,6 +70,22 @@ CASES = [
     ("mock.patch('prefect.flows.Flow')", "mock.patch('surefoot.flows.Flow')"),
     ("logging.getLogger('prefect.flow_runs')", "logging.getLogger('surefoot.flow_runs')"),
     ("import prefect\r\nprefect.flow\r\n", "import surefoot\r\nsurefoot.flow\r\n"),
+    (
+        "from prefect.variables import Variable as V\nasync def f(): return await V.get('x'), V.get('y')",
+        "from surefoot.variables import Variable as V\nasync def f(): return await V.aget('x'), V.get('y')",
+    ),
+    (
+        "import prefect.variables\nasync def f(): await prefect.variables.Variable.set('x', 1); await V.get('x')",
+        "import surefoot.variables\nasync def f(): await surefoot.variables.Variable.aset('x', 1); await V.get('x')",
+    ),
+    (
+        "from prefect.exceptions import ObjectAlreadyExists\nObjectAlreadyExists",
+        "from surefoot.exceptions import AlreadyExists\nAlreadyExists",
+    ),
+    (
+        "['{{ prefect.variables.a }}/{{prefect.variables.b}} prefect.c', f'{{{{ prefect.variables.d }}}}']",
+        "['{{ surefoot.variables.a }}/{{surefoot.variables.b}} prefect.c', f'{{{{ surefoot.variables.d }}}}']",
+    ),
 ]
 
 
@@ -93,6 +109,7 @@ def test_what_names_prefect_names_surefoot_after(before: str, after: str) -> Non
         "os.environ['PREFECT_SERVER_API_PORT']",
         "from prefect import (",
         "import prefect.states\nprefect = 1",
+        "x = '{{ prefect.blocks.secret.x }} {{ x.prefect.variables.y }}'",
         "x: Literal['prefect.flow'] = 'my prefect.flow'",
     ],
 )
@@ -143,6 +160,10 @@ def test_what_is_not_surely_meant_stays(text: str) -> None:
         (
             "from prefect import task\n@task\ndef t(): ...\nt.with_options(viz=1)",
             "4: `t.with_options` has no option 'viz', and refuses it.",
+        ),
+        (
+            "from prefect import variables\nvariables.get('x')",
+            "2: Surefoot has no `variables.get`: `Variable.get(name, default)` does the same.",
         ),
         ("from prefect import (", "1: This is not valid Python, and was left alone"),
         ("import prefect.states\nprefect = 1", "1: Left alone, since the script has another variable"),
@@ -208,6 +229,8 @@ LINES = st.sampled_from(
         "def k(a: 'list[prefect.Flow]', b: Literal['prefect.x']) -> 'prefect.State': ...",
         "\f\n# \u2028 prefect",
         "x = 1",
+        "from prefect.variables import Variable",
+        "async def l(): return await Variable.get(f'{{{{ prefect.variables.é }}}}{Variable}'), '{{prefect.variables}}'",
     ]
 )
 

@@ -124,9 +124,11 @@ def test_files_without_prefect_stay_as_they_are(text: str) -> None:
 
 def test_steps_of_a_yaml_file_are_renamed_and_texts_are_not() -> None:
     text = "prefect-version: 3\npull:\n  - prefect.deployments.steps.git_clone:\n      url: prefect.io\n"
-    text += "  - prefect_aws.x.y:\n"
+    text += "  - prefect_aws.x.y:\n      to: 's3://{{ prefect.variables.bucket }}'\n"
     new = rewrite_yaml(text)
-    assert new.text == text.replace("prefect.deployments", "surefoot.deployments")
+    assert new.text == text.replace("prefect.deployments", "surefoot.deployments").replace(
+        "prefect.variables", "surefoot.variables"
+    )
     assert [look.line for look in new.looks] == [1, 1, 5]
     assert rewrite_yaml(new.text).text == new.text
 
@@ -141,6 +143,7 @@ def test_steps_of_a_yaml_file_are_renamed_and_texts_are_not() -> None:
         ("  image: prefecthq/prefect:3", "The image prefecthq/prefect holds Prefect"),
         ("prefect deploy --all", "`prefect deploy` is a command of Prefect's"),
         ("PREFECT_CLI_COLORS: 0", "PREFECT_CLI_COLORS is called SUREFOOT_CLI_COLORS here."),
+        ("to: '{{ prefect.variables.bucket }}'", "The places for variables are"),
         ("# prefect deploy", ""),
         ("name: prefecture", ""),
     ],

@@ -1,5 +1,6 @@
 """Promise 14: it explains itself. A table of failed situations, each with the cause that `why` must name."""
 
+import datetime
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from surefoot.client import get_client
 from surefoot.core.wire import Explanation, FlowRunFilter
 from surefoot.states import Cancelled, Failed
 from surefoot.transactions import transaction
+from surefoot.variables import Variable, render
 
 
 def explain(flow_name: str) -> Explanation:
@@ -169,6 +171,17 @@ def process_died() -> None:
     dies()
 
 
+@flow
+def variable_missing() -> None:
+    Variable.set("bucket", "s3://backups")
+    render({"to": "{{ surefoot.variables.buckt }}/daily"})
+
+
+@flow
+def variable_is_no_json() -> None:
+    Variable.set("last-load", {"at": datetime.date(2026, 1, 1)})
+
+
 SITUATIONS: list[tuple[Callable[[], object], str, list[str]]] = [
     (own_exception, "own-exception", ["the configuration names no bucket"]),
     (task_failed, "task-failed", ["breaks", "the disk is full"]),
@@ -185,6 +198,8 @@ SITUATIONS: list[tuple[Callable[[], object], str, list[str]]] = [
     (cannot_be_stored, "cannot-be-stored", ["gives_a_lock", "stored", "lock"]),
     (commit_failed, "commit-failed", ["the bank does not answer"]),
     (trigger_not_met, "trigger-not-met", ["breaks", "no rows"]),
+    (variable_missing, "variable-missing", ["There is no variable 'buckt'", "Did you mean 'bucket'?"]),
+    (variable_is_no_json, "variable-is-no-json", ["last-load", "['at'] is a date"]),
     (process_died, "process-died", ["dies", "SIGKILL"]),
 ]
 

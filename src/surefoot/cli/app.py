@@ -38,6 +38,9 @@ _PLACES: Final = {
         "surefoot.cli.commands.notify", "notify", "See whether messages about failures arrive, and what waits."
     ),
     "limit": Place("surefoot.cli.commands.limit", "limit", "Limit how much goes on at once, or how often."),
+    "variable": Place(
+        "surefoot.cli.commands.variable", "variable", "Keep values by a name, for all flows, with a history."
+    ),
     "db": Place("surefoot.cli.commands.db", "db", "Look after the ledger: size, upkeep, upgrade, repair."),
     "home": Place("surefoot.cli.commands.home", "home", "See what lies in the home, and how large it is."),
     "config": Place("surefoot.cli.commands.config", "config", "See and change settings."),

@@ -48,8 +48,8 @@ def note(text: str) -> None:
     click.echo(click.style(text, fg="bright_black"), err=True)
 
 
-def write_object(value: msgspec.Struct, output: Output) -> None:
-    """One record as a JSON document."""
+def write_object(value: Any, output: Output) -> None:
+    """One record, or a value of a user's, as a JSON document."""
     raw = msgspec.json.encode(value)
     stream = sys.stdout.buffer
     stream.write((msgspec.json.format(raw, indent=2) if output == "json" else raw) + b"\n")

@@ -8,7 +8,7 @@ May import: ledger, results, journal, core.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,9 +17,11 @@ from msgspec.structs import replace
 from surefoot.client.folding import TakenIn, take_in
 from surefoot.client.ledgers import ledger_of
 from surefoot.client.limits import LimitsHere
+from surefoot.client.variables import set_in, unset_in
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import HomeUnwritable
-from surefoot.core.os.host import host_name, user_name
+from surefoot.core.os.host import host_name, user_at_host, user_name
+from surefoot.core.variables import By, checked_name
 from surefoot.core.wire import (
     Deleted,
     Explanation,
@@ -43,6 +45,9 @@ from surefoot.core.wire import (
     State,
     TaskRun,
     TaskRunFilter,
+    Variable,
+    VariableChange,
+    VariableFilter,
 )
 from surefoot.journal.commands import CANCEL, Command, send
 from surefoot.journal.home import Home
@@ -247,9 +252,7 @@ class EmbeddedClient:
         Raises LedgerBusy, and HomeUnwritable where there is but a copy of it.
         """
         if self._why_copy is None:
-            if self._changing is None:
-                self._changing = ledger_of(self._home, self._url, busy_s=self._change_busy_s)
-            with self._changing.decide():
+            with self._writable().decide():
                 pass  # from here on nobody holds it, so that what follows can take in all
         self._take_in()
         if self._changing is None or self._why_copy is not None:
@@ -293,9 +296,47 @@ class EmbeddedClient:
             LimitsHere(self._home, self._ledger).tidy(name)
 
     def _writable_limits(self) -> LimitsHere:
+        return LimitsHere(self._home, self._writable())
+
+    def variables(
+        self, where: VariableFilter | None = None, *, limit: int = 200, after: str | None = None
+    ) -> Page[Variable]:
+        """A page of variables, by name."""
+        return self._look(lambda tx: queries.list_variables(tx, where, limit=limit, after=after))
+
+    def find_variable(self, name: str) -> Variable:
+        """The variable of that name."""
+        name = checked_name(name)
+        return self._look(lambda tx: queries.find_variable(tx, name))
+
+    def variable_changes(self, name: str, *, limit: int = 200, after: str | None = None) -> Page[VariableChange]:
+        """A page of what became of a variable."""
+        name = checked_name(name)
+        return self._look(lambda tx: queries.list_variable_changes(tx, name, limit=limit, after=after))
+
+    def set_variable(
+        self, name: str, value: Any, *, tags: Collection[str] | None = None, overwrite: bool = False
+    ) -> Variable:
+        """Set a variable."""
+        return set_in(self._writable(), name, value, tags, By(user_at_host()), overwrite=overwrite)
+
+    def unset_variable(self, name: str) -> bool:
+        """Remove a variable."""
+        return unset_in(self._writable(), name, By(user_at_host()))
+
+    def _writable(self) -> Ledger:
+        """The ledger, for a decision that asks nothing of what was recorded. Raises HomeUnwritable for a copy."""
         if self._why_copy is not None:
             raise self._why_copy
-        return LimitsHere(self._home, self._ledger)
+        if self._changing is None:
+            self._changing = ledger_of(self._home, self._url, busy_s=self._change_busy_s)
+        return self._changing
+
+    def _look(self, ask: Callable[[Any], T]) -> T:
+        """What is asked of the ledger about things that do not stand in the journal."""
+        self._renew_copy()
+        with self._ledger.read() as tx:
+            return ask(tx)
 
     def close(self) -> None:
         """Let go of the ledger."""

@@ -6,8 +6,8 @@ before and costs the same on page 1 and 1,000. May import: core.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
 
 from surefoot.core.wire import (
     Deleted,
@@ -32,6 +32,9 @@ from surefoot.core.wire import (
     State,
     TaskRun,
     TaskRunFilter,
+    Variable,
+    VariableChange,
+    VariableFilter,
 )
 
 __all__ = ["Client"]
@@ -197,6 +200,34 @@ class Client(Protocol):
 
     def delete_limit(self, name: str) -> None:
         """Delete a limit. Whoever waits for it goes on. Raises NotFound."""
+        ...
+
+    def variables(
+        self, where: VariableFilter | None = None, *, limit: int = 200, after: str | None = None
+    ) -> Page[Variable]:
+        """A page of variables, by name."""
+        ...
+
+    def find_variable(self, name: str) -> Variable:
+        """The variable of that name. Raises NotFound, which names the nearest that there is."""
+        ...
+
+    def variable_changes(self, name: str, *, limit: int = 200, after: str | None = None) -> Page[VariableChange]:
+        """A page of what became of a variable, the newest first, also of one that was removed. Raises NotFound."""
+        ...
+
+    def set_variable(
+        self, name: str, value: Any, *, tags: Collection[str] | None = None, overwrite: bool = False
+    ) -> Variable:
+        """Set a variable. What is left out stays as it is.
+
+        Raises AlreadyExists if it is there and may not be overwritten, and BadInput for a name, a value or a tag that
+        cannot be.
+        """
+        ...
+
+    def unset_variable(self, name: str) -> bool:
+        """Remove a variable. False if it is not there."""
         ...
 
     def close(self) -> None:

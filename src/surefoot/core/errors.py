@@ -21,6 +21,7 @@
     │       ├── MissingFlowError      no flow of that name is there
     │       └── UnspecifiedFlowError  several flows are there, and none was named
     ├── Refused                       an authority said no, with its reason
+    │   ├── AlreadyExists             (also a ValueError) what was to be made is there
     │   ├── WouldDeadlock             a wait that could never end
     │   ├── TooDeep                   more blocked waits than the runner allows
     │   ├── ConcurrencySlotAcquisitionError  slots of a limit cannot be had
@@ -63,6 +64,7 @@ from typing import Self
 
 __all__ = [
     "AcquireConcurrencySlotTimeoutError",
+    "AlreadyExists",
     "Ambiguous",
     "BadInput",
     "CacheUnavailable",
@@ -273,6 +275,12 @@ class Refused(SurefootError):
     """An authority said no, and says why."""
 
     slug = "refused"
+
+
+class AlreadyExists(Refused, ValueError):
+    """What was to be made is there already, and was not to be overwritten."""
+
+    slug = "already-exists"
 
 
 class WouldDeadlock(Refused, RuntimeError):

@@ -5,9 +5,9 @@ May import: core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -18,6 +18,8 @@ from surefoot.core.states import StateType
 if TYPE_CHECKING:
     from surefoot.core.limits import Answer, Asked, LimitKey, Rate, Reserved, Turn
     from surefoot.core.lines import Line, Place
+    from surefoot.core.variables import By
+    from surefoot.core.wire import Variable
 
 __all__ = [
     "Earlier",
@@ -25,11 +27,13 @@ __all__ = [
     "Limits",
     "Lines",
     "Retryable",
+    "Variables",
     "Watched",
     "earlier_runs",
     "fill",
     "limits",
     "lines",
+    "variables",
 ]
 
 
@@ -199,7 +203,32 @@ class Limits(Protocol):
         ...
 
 
+class Variables(Protocol):
+    """Variables that are kept in the ledger. Every call may take a while, and a lock."""
+
+    def values(self, names: Collection[str]) -> Mapping[str, Any]:
+        """The values of those of these variables that are there."""
+        ...
+
+    def missing(self, name: str) -> Exception:
+        """That there is no such variable, with the nearest that there is: to be raised."""
+        ...
+
+    def set(self, name: str, value: Any, tags: Sequence[str] | None, by: By, *, overwrite: bool) -> Variable:
+        """Set a variable; without `tags` it keeps those that it has. Raises AlreadyExists, unless it may overwrite."""
+        ...
+
+    def unset(self, name: str, by: By) -> bool:
+        """Remove a variable. False if it is not there."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
 _lines: Callable[[], Lines] | None = None
+_variables: Callable[[], Variables] | None = None
 _limits: Callable[[], Limits] | None = None
 _earlier_runs: Callable[[], EarlierRuns] | None = None
 
@@ -231,7 +260,21 @@ def limits() -> Limits:
     return _limits()
 
 
-def fill(earlier_runs: Callable[[], EarlierRuns], lines: Callable[[], Lines], limits: Callable[[], Limits]) -> None:
+def variables() -> Variables:
+    """Open what the settings in force name. Close it when done."""
+    if _variables is None:
+        import_module("surefoot._doors")
+    if _variables is None:
+        raise Defect("The port for variables is not filled.")
+    return _variables()
+
+
+def fill(
+    earlier_runs: Callable[[], EarlierRuns],
+    lines: Callable[[], Lines],
+    limits: Callable[[], Limits],
+    variables: Callable[[], Variables],
+) -> None:
     """Fill the ports."""
-    global _earlier_runs, _lines, _limits
-    _earlier_runs, _lines, _limits = earlier_runs, lines, limits
+    global _earlier_runs, _lines, _limits, _variables
+    _earlier_runs, _lines, _limits, _variables = earlier_runs, lines, limits, variables

@@ -34,6 +34,9 @@ __all__ = [
     "TaskInput",
     "TaskRun",
     "TaskRunFilter",
+    "Variable",
+    "VariableChange",
+    "VariableFilter",
 ]
 
 
@@ -228,6 +231,34 @@ class LimitPlace(msgspec.Struct, frozen=True, kw_only=True):
     lease_expires: datetime
 
 
+class Variable(msgspec.Struct, frozen=True, kw_only=True):
+    """A value by a name, for all who share the ledger."""
+
+    id: str
+    name: str
+    value: Any  # what JSON can say
+    tags: list[str] = []
+    created: datetime
+    updated: datetime
+
+
+class VariableChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a variable, once: who changed it from what to what."""
+
+    variable: str
+    number: int  # of the changes of this variable, from 1
+    timestamp: datetime
+    action: Literal["created", "changed", "removed"]
+    before: Any = None  # null also where it was created, see `action`
+    after: Any = None
+    tags_before: list[str] | None = None
+    tags_after: list[str] | None = None
+    changed_by: str  # "ada@laptop"
+    run_id: str | None = None  # of the run whose code did it
+    run_name: str | None = None
+    run_type: Literal["flow-run", "task-run"] | None = None
+
+
 class FailedRun(msgspec.Struct, frozen=True, kw_only=True):
     """One task run among those that failed alike."""
 
@@ -357,6 +388,13 @@ class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
     timestamp_after: datetime | None = None
     timestamp_before: datetime | None = None
     text: str | None = None
+
+
+class VariableFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which variables. Fields are AND-ed; None does not narrow."""
+
+    name_like: str | None = None  # has this in it
+    tags: list[str] | None = None  # has all of these
 
 
 SortFlowRuns = Literal[

@@ -9,7 +9,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Index, Table, func, literal_column
 
-from surefoot.ledger.tables import flow_runs, flows, limit_places, limit_rates, logs, metadata, task_runs
+from surefoot.ledger.tables import (
+    flow_runs,
+    flows,
+    limit_places,
+    limit_rates,
+    logs,
+    metadata,
+    task_runs,
+    variable_changes,
+)
 
 __all__ = ["end_order", "is_unended", "metadata", "next_order", "start_order", "uneven"]
 
@@ -151,4 +160,5 @@ _index_flow_runs(100_000)
 _index_task_runs(1_000_000)
 _index_logs(10_000_000)
 _index_limits(1000)
+variable_changes.info["typical"] = (10_000, 10_000, 50, 1)
 _index("flows_by_name", flows.c.workspace_id, flows.c.name, typical=(100, 100, 1), unique=True)

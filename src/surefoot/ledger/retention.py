@@ -25,6 +25,8 @@ from surefoot.ledger.tables import (
     task_runs,
     tombstones,
     unknown_facts,
+    variable_changes,
+    variables,
     writers,
 )
 
@@ -93,6 +95,7 @@ class Retaining:
             yield _Walk(self, flow_runs, cutoffs.runs_us, self._now_us)
             yield _Walk(self, task_runs, cutoffs.runs_us, self._now_us)
             yield self._forget_early
+            yield self._forget_variables
         if len(self._there) > _THERE_MAX:
             return
         if cutoffs.journal_us:
@@ -117,6 +120,15 @@ class Retaining:
         c = early_states.c
         old = c.run_id < id_at(self._cutoffs.runs_us)
         return _delete_some(connection, early_states, (c.run_id,), old)
+
+    def _forget_variables(self, connection: Connection) -> bool:
+        """What became of variables that were removed so long ago."""
+        c, v, newer = variable_changes.c, variables.c, variable_changes.alias("newer").c
+        is_there = exists().where(v.workspace_id == WORKSPACE, v.name == c.name)
+        is_new = exists().where(
+            newer.workspace_id == WORKSPACE, newer.name == c.name, newer.at_us >= self._cutoffs.runs_us
+        )
+        return _delete_some(connection, variable_changes, (c.name, c.number), and_(~is_there, ~is_new))
 
     def _forget_positions(self, connection: Connection) -> bool:
         """How far journals were read that are no more."""

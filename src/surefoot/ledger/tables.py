@@ -48,11 +48,13 @@ __all__ = [
     "task_runs",
     "tombstones",
     "unknown_facts",
+    "variable_changes",
+    "variables",
     "workspaces",
     "writers",
 ]
 
-HEAD: Final = "0006"  # the newest revision in migrations/versions
+HEAD: Final = "0007"  # the newest revision in migrations/versions
 WORKSPACE: Final = 0  # the default workspace, the only one until there are teams
 
 metadata = MetaData()
@@ -378,6 +380,38 @@ limit_rates = Table(
     _us("full_us"),
     PrimaryKeyConstraint("workspace_id", "name", "key"),
     sqlite_with_rowid=False,
+)
+
+variables = Table(
+    "variables",
+    metadata,
+    _workspace(),
+    _name(),
+    _id("id"),
+    _text("value"),  # JSON
+    _text("tags"),  # JSON, a list of texts
+    _us("created_us"),
+    _us("updated_us"),
+    PrimaryKeyConstraint("workspace_id", "name"),
+)
+
+# What became of variables, the newest few of each: what a change put in place of what stands in the row before.
+variable_changes = Table(
+    "variable_changes",
+    metadata,
+    _workspace(),
+    _name(),
+    _count("number"),  # from 1
+    _us("at_us"),
+    _text("value", null=True),  # null: it was removed
+    _text("tags", null=True),
+    _text("changed_by"),  # for people
+    _id("run_id", null=True),
+    _text("run_name", null=True),
+    Column("is_task", SmallInteger, nullable=False),
+    PrimaryKeyConstraint("workspace_id", "name", "number"),
+    CheckConstraint("(value IS NULL) = (tags IS NULL)", name="removed_has_neither"),
+    CheckConstraint("is_task IN (0, 1)", name="is_task_is_yes_or_no"),
 )
 
 tombstones = Table(

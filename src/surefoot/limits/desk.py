@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from surefoot.core import ports, settings
+from surefoot.core import ports
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import SurefootError
 from surefoot.core.limits import GONE_AFTER_US, Answer, Asked, LimitKey, Turn
-from surefoot.core.os.forks import after_fork_in_child
+from surefoot.core.per_ledger import PerLedger
 from surefoot.locking.presence import Presence, presence_in
 from surefoot.locking.waiters import Waiter
 
@@ -306,25 +306,9 @@ def _lose(ticket: Ticket) -> None:
         lost()
 
 
-_desks: dict[tuple[str, str | None], Desk] = {}
-_opening = threading.Lock()
+_desks: Final = PerLedger(lambda: Desk(ports.limits()))
 
 
 def desk() -> Desk:
     """The desk for the ledger that the settings in force name, opened if it is not."""
-    current = settings.refresh()
-    place = current.home, current.ledger.url
-    found = _desks.get(place)
-    if found is None:
-        with _opening:
-            found = _desks.get(place)
-            if found is None:
-                found = _desks[place] = Desk(ports.limits())
-    return found
-
-
-@after_fork_in_child
-def _after_fork_in_child() -> None:
-    global _opening
-    _opening = threading.Lock()
-    _desks.clear()  # connections are the parent's
+    return _desks.here()

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar
 
-from surefoot.core import ports, settings
+from surefoot.core import ports
 from surefoot.core.errors import SurefootError
 from surefoot.core.lines import Line, Place
-from surefoot.core.os.forks import after_fork_in_child
+from surefoot.core.per_ledger import PerLedger
 from surefoot.locking.lined import LinedLockManager
 from surefoot.locking.presence import Presence, presence_in
 from surefoot.locking.waiters import Waiter
@@ -53,7 +53,7 @@ class LedgerLockManager(LinedLockManager):
         return hash(LedgerLockManager)
 
     def _change(self, key: str, step: Callable[[Line, int], T]) -> T:
-        here = _here()
+        here = _opened.here()
         value, called = here.lines.change(_short(key), step, here.proof)
         for place in called:
             if place.origin == here.lines.origin:
@@ -61,15 +61,15 @@ class LedgerLockManager(LinedLockManager):
         return value
 
     def _place(self, ticket: str, holder: str, hold_us: int | None) -> Place:
-        here = _here()
+        here = _opened.here()
         here.begin_renewing()
         return Place(ticket, holder, here.presence.name, hold_us, origin=here.lines.origin)
 
     def _begin_waiting(self, ticket: str, waiter: Waiter) -> None:
-        _here().presence.begin_waiting(ticket, waiter)
+        _opened.here().presence.begin_waiting(ticket, waiter)
 
     def _end_waiting(self, ticket: str) -> None:
-        _here().presence.end_waiting(ticket)
+        _opened.here().presence.end_waiting(ticket)
 
 
 class _Here:
@@ -108,27 +108,7 @@ class _Here:
             self._renews = False
 
 
-_opened: dict[tuple[str, str | None], _Here] = {}
-_opening = threading.Lock()
-
-
-def _here() -> _Here:
-    current = settings.refresh()
-    place = current.home, current.ledger.url
-    found = _opened.get(place)
-    if found is None:
-        with _opening:
-            found = _opened.get(place)
-            if found is None:
-                found = _opened[place] = _Here(ports.lines())
-    return found
-
-
-@after_fork_in_child
-def _after_fork_in_child() -> None:
-    global _opening
-    _opening = threading.Lock()
-    _opened.clear()  # connections are the parent's
+_opened: Final = PerLedger(lambda: _Here(ports.lines()))
 
 
 def _short(key: str) -> str:

@@ -118,7 +118,7 @@ async def _here(step: Callable[[], Any]) -> Any:
     return step()
 
 
-async def elsewhere(step: Callable[[], Any]) -> Any:
+async def elsewhere(step: Callable[[], T]) -> T:
     """Call it in a thread. It is not left alone there: who is cancelled meanwhile waits for its end."""
     import asyncio
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-__all__ = ["Edit", "Look", "Rewritten", "apply", "in_order", "line_at"]
+__all__ = ["OLD_TEMPLATE", "Edit", "Look", "Rewritten", "apply", "in_order", "line_at"]
+
+# A place in a template that a variable's value goes to: `{{ prefect.variables.region }}`.
+OLD_TEMPLATE: Final = re.compile(r"(?<=\{\{)\s*(?P<old>prefect)(?=\.variables\.)")
 
 
 class Look(NamedTuple):

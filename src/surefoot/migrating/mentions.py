@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from surefoot.migrating.edits import Look, Rewritten
+from surefoot.migrating.edits import OLD_TEMPLATE, Look, Rewritten
 from surefoot.migrating.variables import variable
 
 __all__ = ["find_mentions", "rewrite_yaml"]
@@ -24,7 +24,7 @@ _COMMAND: Final = re.compile(r"(?:^|[\s\"'&|;`(])prefect\s+(?P<command>[a-z][a-z
 
 
 def rewrite_yaml(text: str) -> Rewritten:
-    r"""A `prefect.yaml` with the names of its steps as they are here.
+    r"""A `prefect.yaml` with the names of its steps, and the places for variables, as they are here.
 
     >>> rewrite_yaml("pull:\n- prefect.deployments.steps.git_clone:\n    repository: x  # of prefect.io\n").text
     'pull:\n- surefoot.deployments.steps.git_clone:\n    repository: x  # of prefect.io\n'
@@ -35,6 +35,7 @@ def rewrite_yaml(text: str) -> Rewritten:
             looks.append(Look(n, "prefect-version says nothing here: take it out."))
         elif match := re.match(r"\s*-?\s*(prefect_\w+)\.[\w.]+\s*:", line):
             looks.append(Look(n, f"Surefoot has no counterpart of `{match[1]}`."))
+    text = OLD_TEMPLATE.sub(lambda place: place[0].replace(place["old"], "surefoot"), text)
     return Rewritten(_STEP.sub(r"\g<before>surefoot\g<after>", text), looks)
 
 
@@ -54,6 +55,8 @@ def find_mentions(text: str) -> list[Look]:
                 looks.append(Look(n, f"{name} is called {new} here."))
             if look:
                 looks.append(Look(n, look))
+        if OLD_TEMPLATE.search(line):
+            looks.append(Look(n, "The places for variables are `{{ surefoot.variables.NAME }}` here."))
         if match := _PACKAGE.search(line):
             told = "The package is called `surefoot` here."
             if match["collection"]:

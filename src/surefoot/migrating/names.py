@@ -13,12 +13,13 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Final
 
-__all__ = ["is_module", "missing", "options_of", "renamed"]
+__all__ = ["awaited", "is_module", "missing", "options_of", "renamed"]
 
 # What is called otherwise here.
 _RENAMED: Final = {
     "client.orchestration.PrefectClient": "SurefootClient",
     "client.orchestration.SyncPrefectClient": "SyncSurefootClient",
+    "exceptions.ObjectAlreadyExists": "AlreadyExists",
     "exceptions.ObjectNotFound": "NotFound",
     "exceptions.PrefectException": "SurefootError",
     "futures.PrefectConcurrentFuture": "Future",
@@ -28,6 +29,8 @@ _RENAMED: Final = {
     "futures.PrefectWrappedFuture": "Future",
     "testing.utilities.prefect_test_harness": "surefoot_test_harness",
 }
+# What there is awaited in asynchronous code, and here only under a name of its own.
+_AWAITED: Final = {f"variables.Variable.{name}": f"a{name}" for name in ("get", "set", "unset")}
 _NO_DEPLOYMENTS: Final = "deployments, schedules and workers are not in this version"
 _NO_BLOCKS: Final = "blocks are not in this version; take secrets from the environment"
 _NO_SERVER: Final = "there is no server to ask; `get_client()` reads, cancels and deletes what was recorded"
@@ -74,7 +77,7 @@ _WHY: Final = {
     "task_worker": "background tasks are not in this version",
     "states.get_state_result": "call `state.result()`",
     "utilities": "it is a part of Prefect's inside; the standard library most often has it",
-    "variables": "variables are not in this version; take them from the environment, or as parameters",
+    "variables.get": "`Variable.get(name, default)` does the same",
     "workers": _NO_DEPLOYMENTS,
 }
 
@@ -104,6 +107,15 @@ def missing(dotted: str) -> str | None:
 def renamed(dotted: str) -> str | None:
     """What the last part of this name is called here, if otherwise."""
     return _RENAMED.get(dotted)
+
+
+def awaited(dotted: str) -> str | None:
+    """What the last part of this name is called here where it is awaited, if otherwise.
+
+    >>> awaited("variables.Variable.get")
+    'aget'
+    """
+    return _AWAITED.get(dotted)
 
 
 def is_module(dotted: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from surefoot.migrating import names
-from surefoot.migrating.edits import Edit, Look, Rewritten, apply, in_order
+from surefoot.migrating.edits import OLD_TEMPLATE, Edit, Look, Rewritten, apply, in_order
 from surefoot.migrating.variables import is_variable, variable
 
 __all__ = ["rewrite_python"]
@@ -65,6 +65,11 @@ class _Script:
         self.kinds: dict[str, str] = {}  # function that was decorated -> "flow" or "task"
         self.moved: dict[str, str] = {}  # name in the script -> its new one
         self.variables = variables
+        self.awaited = {
+            id(node.value.func)
+            for node in self.nodes
+            if isinstance(node, ast.Await) and isinstance(node.value, ast.Call)
+        }
 
     def _arguments(self) -> Iterator[str]:
         for node in self.nodes:
@@ -185,7 +190,7 @@ class _Script:
             return
         if why := self._missing(known):
             self.looks.append(Look(node.lineno, f"Surefoot has no `{_shown(node)}`: {why}."))
-        elif new := names.renamed(known):
+        elif new := names.renamed(known) or (names.awaited(known) if id(node) in self.awaited else None):
             end = self._offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
             self._edit(end - len(node.attr), node.attr, new, node.lineno)
 
@@ -229,7 +234,9 @@ class _Script:
                 variables.add(id(node.left))
         for node in self.nodes:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if id(node) in types:
+                if OLD_TEMPLATE.search(node.value):
+                    self._template(node)
+                elif id(node) in types:
                     self._type(node, node.value)
                 elif is_variable(node.value):
                     self._variable(node, node.value, id(node) in variables)
@@ -251,6 +258,12 @@ class _Script:
             self._inside(node, name, new)
         else:
             self.looks.append(Look(node.lineno, f"If this text names a part of Prefect, write {new!r}."))
+
+    def _template(self, node: ast.Constant) -> None:
+        start = self._offset(node.lineno, node.col_offset)
+        end = self._offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
+        for place in OLD_TEMPLATE.finditer(self.text, start, end):
+            self.edits[place.start("old")] = Edit(_OLD, _NEW)
 
     def _type(self, node: ast.Constant, text: str) -> None:
         new = re.sub(r"(?<![\w.])prefect(?=\.\w)", self.moved.get(_OLD, _OLD), text)

@@ -179,6 +179,11 @@ def reset(yes: bool, output: Output) -> None:
             f"{path} holds {rows['flow_runs']:,} flow runs, {rows['task_runs']:,} task runs and "
             f"{rows['logs']:,} log lines. Only what is in a journal still will come back."
         )
+        if rows["limits"] or rows["variables"]:
+            note(
+                f"Its limits ({rows['limits']:,}) and variables ({rows['variables']:,}) will not. "
+                "A copy of variables: surefoot variable ls --limit 0 -o json"
+            )
     except SurefootError as error:
         note(f"{error} What can no longer be read is put aside.")
     agree(f"Delete all that is in {path}?", yes)

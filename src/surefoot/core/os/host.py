@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Final
 
-__all__ = ["NAMELESS", "boot_id", "host_name", "is_gone", "process_mark", "user_name"]
+__all__ = ["NAMELESS", "boot_id", "host_name", "is_gone", "process_mark", "user_at_host", "user_name"]
 
 NAMELESS: Final = frozenset({"", "localhost", "localhost.localdomain"})  # names that two machines may well share
 
@@ -31,6 +31,11 @@ def user_name() -> str:
         return getuser()
     except (ImportError, KeyError, OSError):  # a container's user without an entry
         return f"user {os.getuid()}" if hasattr(os, "getuid") else "somebody"
+
+
+def user_at_host() -> str:
+    """Who runs this process, and where: "ada@laptop"."""
+    return f"{user_name()}@{host_name() or 'this machine'}"
 
 
 def boot_id() -> str:

@@ -29,6 +29,13 @@ from surefoot.ledger.queries.open_runs import outermost_open_of
 from surefoot.ledger.queries.results import find_result, list_results
 from surefoot.ledger.queries.states import list_states
 from surefoot.ledger.queries.task_runs import list_task_runs
+from surefoot.ledger.queries.variables import (
+    find_variable,
+    list_variable_changes,
+    list_variables,
+    no_variable,
+    variable_values,
+)
 from surefoot.ledger.queries.why import explain
 
 __all__ = [
@@ -43,6 +50,7 @@ __all__ = [
     "find_result",
     "find_run",
     "find_task_run",
+    "find_variable",
     "flow_run_id_of",
     "granted_since",
     "last_unsuccessful",
@@ -57,10 +65,14 @@ __all__ = [
     "list_results",
     "list_states",
     "list_task_runs",
+    "list_variable_changes",
+    "list_variables",
+    "no_variable",
     "outermost_open_of",
     "retryable_of",
     "standing_of",
     "told_standing",
+    "variable_values",
     "waiting_of",
     "watched_in",
 ]
