@@ -265,7 +265,7 @@ ILL_TYPED = GlobalConcurrencyLimitCreate(name="x", limit="3")  # type: ignore[ar
         at("8.08", CREATE, [{"name": "x", "limit": 0}], "limit of a limit is 0"),
         at("8.08", CREATE, [{"name": " ", "limit": 1}], "The name of a limit is ' '"),
         at("8.08", CREATE, [{"name": "x"}], "missing required field `limit`"),
-        at("8.08", CREATE, [{"name": "x", "limt": 1}], "unknown field `limt`"),
+        at("8.08", CREATE, [{"name": "x", "slots": 1}], "unknown field `slots`"),
         at("8.08", CREATE, ["x"], "is a str. Pass a GlobalConcurrencyLimitCreate, or a dict"),
         at("8.08", CREATE, [ILL_TYPED], "Expected `int`, got `str`"),
         at("8.08", CREATE, [{"name": "x", "limit": 1, "slot_decay_per_second": -1}], "slot_decay_per_second is -1"),
