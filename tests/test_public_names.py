@@ -54,7 +54,14 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.annotations": {"allow_failure", "flatten", "freeze", "opaque", "quote", "unmapped"},
     "surefoot.utilities.annotations": {"allow_failure", "flatten", "freeze", "opaque", "quote", "unmapped"},
     "surefoot.client.schemas": {"FlowRun", "State", "StateType", "TaskRun"},
-    "surefoot.client.schemas.objects": {"FlowRun", "State", "StateDetails", "StateType", "TaskRun"},
+    "surefoot.client.schemas.objects": {
+        "ConcurrencyLimit", "FlowRun", "GlobalConcurrencyLimit", "State", "StateDetails", "StateType", "TaskRun",
+        "Variable",
+    },
+    "surefoot.client.schemas.actions": {
+        "GlobalConcurrencyLimitCreate", "GlobalConcurrencyLimitUpdate", "VariableCreate", "VariableUpdate",
+    },
+    "surefoot.client.schemas.responses": {"GlobalConcurrencyLimitResponse"},
     "surefoot.client.orchestration": {"SurefootClient", "SyncSurefootClient", "get_client"},
     "surefoot.client.schemas.filters": {
         "FlowFilter", "FlowFilterName", "FlowRunFilter", "FlowRunFilterState", "FlowRunFilterStateType", "LogFilter",

@@ -105,6 +105,7 @@ ENTRANCES: Final = {
     "surefoot.concurrency.sync": "users",
     "surefoot.drawing": "users",
     "surefoot.client.schemas.objects": "users",
+    "surefoot.client.schemas.responses": "users",
     "surefoot.client.schemas.sorting": "users",
     "surefoot.exceptions": "users",
     "surefoot.locking.protocol": "users",

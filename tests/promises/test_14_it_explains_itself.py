@@ -199,7 +199,7 @@ SITUATIONS: list[tuple[Callable[[], object], str, list[str]]] = [
     (commit_failed, "commit-failed", ["the bank does not answer"]),
     (trigger_not_met, "trigger-not-met", ["breaks", "no rows"]),
     (variable_missing, "variable-missing", ["There is no variable 'buckt'", "Did you mean 'bucket'?"]),
-    (variable_is_no_json, "variable-is-no-json", ["last-load", "['at'] is a date"]),
+    (variable_is_no_json, "variable-is-no-json", ["last-load", "['at'] is of type date"]),
     (process_died, "process-died", ["dies", "SIGKILL"]),
 ]
 

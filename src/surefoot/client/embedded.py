@@ -320,10 +320,17 @@ class EmbeddedClient:
             return queries.list_limit_places(tx, name, waiting=waiting, limit=limit, after=after)
 
     def set_limit(
-        self, name: str, slots: int | None = None, *, interval_us: int | None = None, active: bool | None = None
+        self,
+        name: str,
+        slots: int | None = None,
+        *,
+        interval_us: int | None = None,
+        active: bool | None = None,
+        new: bool = False,
+        keeps_rate: bool = False,
     ) -> Limit:
         """Make a limit, or change it."""
-        self._writable_limits().set(name, slots, interval_us, active)
+        self._writable_limits().set(name, slots, interval_us, active, is_new=new, keeps_rate=keeps_rate)
         return self.find_limit(name)
 
     def delete_limit(self, name: str) -> None:

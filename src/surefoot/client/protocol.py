@@ -212,7 +212,14 @@ class Client(Protocol):
         ...
 
     def set_limit(
-        self, name: str, slots: int | None = None, *, interval_us: int | None = None, active: bool | None = None
+        self,
+        name: str,
+        slots: int | None = None,
+        *,
+        interval_us: int | None = None,
+        active: bool | None = None,
+        new: bool = False,
+        keeps_rate: bool = False,
     ) -> Limit:
         """Make a limit, or change it. What is left out stays as it is.
 
@@ -221,6 +228,8 @@ class Client(Protocol):
             slots: how many there are.
             interval_us: of a limit on how often: after how many microseconds one more may; with `slots`.
             active: False: it limits nothing until it is set active again.
+            new: whether one that is there is an error, AlreadyExists.
+            keeps_rate: whether one that is there, and is one on how often, keeps its interval.
 
         Raises NotFound for one that is not there, if no slots are told.
         """

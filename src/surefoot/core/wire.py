@@ -18,6 +18,7 @@ from surefoot.core.states import FINAL, StateType
 __all__ = [
     "Artifact",
     "ArtifactFilter",
+    "ConcurrencyLimit",
     "Deleted",
     "Explanation",
     "Flow",
@@ -212,6 +213,16 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     over_limit: int = 0  # held beyond what there is: by holders that were taken for dead, and came back
     holders: int = 0
     waiters: int = 0
+    created: datetime
+    updated: datetime
+
+
+class ConcurrencyLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """The limit of a tag, as programs know it: so many tasks with it go on at once."""
+
+    tag: str
+    concurrency_limit: int
+    active_slots: list[str] = []  # the ids of the task runs that hold them
     created: datetime
     updated: datetime
 
