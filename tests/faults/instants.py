@@ -25,6 +25,7 @@ from typing import Any
 
 from surefoot import flow, task
 from surefoot.core.os.signals import GATE
+from surefoot.engine import async_streams, streams
 from surefoot.engine.commands import cancel
 from surefoot.engine.reaching import ON
 from surefoot.exceptions import CancelledRun
@@ -128,6 +129,7 @@ class Flag:
 LEFT_BEHIND = "asyncio lost a step\n"  # said for each run that asyncio left for good: it ends with its process
 took_s = 0.0  # how long the call takes that is to be stopped
 came_to_a_shut_gate = False  # how the gate stood when the last signal was raised at a step
+is_thrice = False  # whether a third one may, which ends asyncio's own end
 comes_twice = False  # whether a second signal may come while asyncio is at what the first one asked for
 was_pressed_again = Flag()  # see `press_again`
 
@@ -163,6 +165,29 @@ def stop_at_random(call: Callable[[], Any], count: int, shots: int) -> None:
 
 def passed_over(_number: int, _frame: FrameType | None) -> None:
     """What a signal does that comes after the call: nothing."""
+    is_here.raise_it()
+
+
+is_here = Flag()
+comes_again: list[bool] = []  # a signal that came in a finalizer is under way once more
+come_again = streams.come_again
+
+
+def noted() -> None:
+    comes_again.append(True)
+    come_again()
+
+
+for module in (streams, async_streams):
+    vars(module)["come_again"] = noted
+
+
+def take_what_comes_again() -> None:
+    """Have nothing under way any more that was meant for the call before."""
+    signal.signal(signal.SIGINT, passed_over)
+    if comes_again:
+        is_here.wait(20 * streams.AGAIN_S)  # if it did not come within the call
+    comes_again.clear()
 
 
 def checked(call: Callable[[], Any]) -> None:
@@ -202,6 +227,9 @@ def checked(call: Callable[[], Any]) -> None:
     if left_open:
         GATE.forget()
     if is_held:
+        if is_thrice and GATE.is_installed:  # the third did what `press_again` does: see there
+            sys.stderr.write(LEFT_BEHIND)
+            GATE.forget()
         assert_given_back((signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)))
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -241,7 +269,14 @@ def stop_at_every_step(call: Callable[[], Any], stride: int, count: int = sys.ma
             finally:
                 sys.setprofile(None)
 
-        checked(watched)
+        try:
+            checked(watched)
+            take_what_comes_again()
+        except KeyboardInterrupt:
+            if not comes_again:
+                raise
+            comes_again.clear()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def stop_twice(call: Callable[[], Any], stride: int, after: int) -> None:
@@ -363,7 +398,8 @@ def main(what: str, how: str, *numbers: str) -> None:
     began = time.perf_counter()
     call()
     took_s = time.perf_counter() - began
-    global comes_twice
+    global comes_twice, is_thrice
+    is_thrice = how == "random" and numbers[1] == "3"
     comes_twice = how == "twice" or (how == "random" and numbers[1] != "1")
     if comes_twice:
         threading.Thread(target=press_again, daemon=True).start()

@@ -36,7 +36,7 @@ def stop(home: Path, what: str, *how: str) -> None:
     # ends with the process: the next reader says so.
     is_left = (
         LEFT_BEHIND in done.stderr
-        or (what.startswith("generated") and (how[0] == "killed" or (how[0] == "random" and how[2] != "1")))
+        or (what.startswith("generated") and (how[0] in ("killed", "twice") or (how[0] == "random" and how[2] != "1")))
         or (what == "gathered" and how[0] == "random" and how[2] != "1")
     )
     if is_left:

@@ -225,7 +225,7 @@ SITUATIONS: list[tuple[Callable[[], object], str, list[str]]] = [
     ),
     (asset_not_made_here, "asset-not-made-here", ["s3://lake/orders", "outside of a run that makes it"]),
     (variable_missing, "variable-missing", ["There is no variable 'buckt'", "Did you mean 'bucket'?"]),
-    (variable_is_no_json, "variable-is-no-json", ["last-load", "['at'] is a date"]),
+    (variable_is_no_json, "variable-is-no-json", ["last-load", "['at'] is of type date"]),
     (process_died, "process-died", ["dies", "SIGKILL"]),
 ]
 
