@@ -455,7 +455,8 @@ def test_a_check_that_fails_ends_the_run_and_what_waits_for_it_does_not_run() ->
     state = nightly(return_state=True)
     assert ran == ["load"]
     told = f"Check 'keys_are_there' of asset {KEY} failed: 1 of 2 keys are null."
-    assert isinstance(state.data, BaseException) or state.is_failed()
+    with pytest.raises(NotReadyRun, match=r"did not run, because `load` failed: Check .* keys are null\.$"):
+        state.result()
     found = record(Path(get_home()))
     assert found.task_run("load").last.message == told
     assert (found.task_run("load").end[1], found.task_run("report").end[1]) == ("Failed", "NotReady")
