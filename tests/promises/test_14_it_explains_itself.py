@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from surefoot import Skip, flow, task
+from surefoot.artifacts import create_table_artifact
 from surefoot.cache_policies import INPUTS
 from surefoot.client import get_client
 from surefoot.core.wire import Explanation, FlowRunFilter
@@ -172,6 +173,11 @@ def process_died() -> None:
 
 
 @flow
+def table_ragged() -> None:
+    create_table_artifact({"region": ["eu", "us"], "rows": [3]}, key="rows")
+
+
+@flow
 def variable_missing() -> None:
     Variable.set("bucket", "s3://backups")
     render({"to": "{{ surefoot.variables.buckt }}/daily"})
@@ -198,6 +204,7 @@ SITUATIONS: list[tuple[Callable[[], object], str, list[str]]] = [
     (cannot_be_stored, "cannot-be-stored", ["gives_a_lock", "stored", "lock"]),
     (commit_failed, "commit-failed", ["the bank does not answer"]),
     (trigger_not_met, "trigger-not-met", ["breaks", "no rows"]),
+    (table_ragged, "table-ragged", ["The column 'rows' of the table has 1 rows, and 'region' has 2"]),
     (variable_missing, "variable-missing", ["There is no variable 'buckt'", "Did you mean 'bucket'?"]),
     (variable_is_no_json, "variable-is-no-json", ["last-load", "['at'] is of type date"]),
     (process_died, "process-died", ["dies", "SIGKILL"]),
