@@ -71,7 +71,8 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.drawing": {"Drawing"},
     "surefoot.types": {"DateTime", "NonNegativeInteger", "PositiveInteger", "SecretStr"},
     "surefoot.exceptions": {
-        "AcquireConcurrencySlotTimeoutError", "AlreadyExists", "CancelledRun", "ConcurrencySlotAcquisitionError",
+        "AcquireConcurrencySlotTimeoutError", "AlreadyExists", "ArtifactNotStored", "CancelledRun",
+        "ConcurrencySlotAcquisitionError",
         "ConcurrencySlotLostError", "CrashedRun", "FailedRun", "InvalidNameError", "MappingLengthMismatch",
         "MappingMissingIterable", "MissingContextError", "MissingFlowError", "MissingResult", "ParameterBindError",
         "ParameterTypeError", "PausedRun", "ReservedArgumentError", "Skip", "SurefootError",
@@ -87,6 +88,13 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.locking.ledger": {"LedgerLockManager"},
     "surefoot.locking.memory": {"MemoryLockManager"},
     "surefoot.locking.protocol": {"LockManager"},
+    "surefoot.artifacts": {
+        "Artifact", "ImageArtifact", "LinkArtifact", "MarkdownArtifact", "ProgressArtifact", "TableArtifact",
+        "acreate_image_artifact", "acreate_link_artifact", "acreate_markdown_artifact", "acreate_progress_artifact",
+        "acreate_table_artifact", "aupdate_progress_artifact", "create_image_artifact", "create_link_artifact",
+        "create_markdown_artifact", "create_plot_artifact", "create_progress_artifact", "create_table_artifact",
+        "update_progress_artifact",
+    },
     "surefoot.concurrency": {"concurrency", "limit", "rate_limit"},
     "surefoot.concurrency.asyncio": {
         "AcquireConcurrencySlotTimeoutError", "ConcurrencySlotAcquisitionError", "concurrency", "limit", "rate_limit",

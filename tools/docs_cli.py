@@ -28,6 +28,7 @@ from surefoot.client.survey import HomeSurvey, RemovedHome
 from surefoot.client.upkeep import Upkept
 from surefoot.client.watching import Finding
 from surefoot.core.wire import (
+    Artifact,
     Deleted,
     Explanation,
     Flow,
@@ -72,6 +73,9 @@ class ExplanationOfTaskRun(Explanation, frozen=True, kw_only=True):
 
 # What `-o json` prints: the file's name is the command's.
 DOCUMENTS: Final[dict[str, Any]] = {
+    "artifact-delete": Deleted,
+    "artifact-inspect": Artifact,
+    "artifact-ls": list[Artifact],
     "concurrency-limit-create": Limit,
     "concurrency-limit-inspect": Limit,
     "concurrency-limit-ls": list[Limit],

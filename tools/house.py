@@ -72,6 +72,9 @@ DOORS: Final = {
 }
 # Public names that users of the field know in both forms, as "package or class: awaiting name", and why.
 TWINS: Final[dict[str, str]] = {
+    "Artifact: acreate": "calls its twin in a thread",
+    "Artifact: aget": "likewise",
+    "Artifact: aget_or_create": "likewise",
     "Flow: avisualize": "a name that users know; the body of a flow is awaited in their loop, or in one of its own",
     "surefoot.drawing: draw_async": "the same two ways; both only hand the body to the sketch",
     "State: aresult": "a name that users know; nothing is waited for",

@@ -140,6 +140,7 @@ SLUGS = {
     "AcquireConcurrencySlotTimeoutError": "slots-timeout",
     "AlreadyExists": "already-exists",
     "Ambiguous": "ambiguous",
+    "ArtifactNotStored": "artifact-not-stored",
     "BadInput": "bad-input",
     "CacheUnavailable": "cache-unavailable",
     "CancelledRun": "cancelled-run",

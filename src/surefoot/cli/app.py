@@ -28,6 +28,9 @@ _PLACES: Final = {
     "task-run": Place("surefoot.cli.commands.task_run", "task_run", "Look at task runs."),
     "why": Place("surefoot.cli.commands.why", "why", "Say why a run is as it is, and what to do."),
     "results": Place("surefoot.cli.commands.results", "results", "See, load and remove results of runs."),
+    "artifact": Place(
+        "surefoot.cli.commands.artifact", "artifact", "See, export and delete what runs made for people to look at."
+    ),
     "flow": Place("surefoot.cli.commands.flow", "flow", "Look at flows."),
     "watch": Place(
         "surefoot.cli.commands.watch",

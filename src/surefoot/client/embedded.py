@@ -23,6 +23,8 @@ from surefoot.core.errors import HomeUnwritable
 from surefoot.core.os.host import host_name, user_at_host, user_name
 from surefoot.core.variables import By, checked_name
 from surefoot.core.wire import (
+    Artifact,
+    ArtifactFilter,
     Deleted,
     Explanation,
     FailureGroups,
@@ -52,11 +54,11 @@ from surefoot.core.wire import (
 from surefoot.journal.commands import CANCEL, Command, send
 from surefoot.journal.home import Home
 from surefoot.ledger import Ledger, LedgerCopy, Removed, queries
-from surefoot.ledger.decisions.deletion import count_below
+from surefoot.ledger.decisions.deletion import count_below, delete_artifacts
 from surefoot.ledger.decisions.requests import ask_to_cancel
 from surefoot.ledger.queries.rows import id_bytes, ids_bytes, instant
 from surefoot.ledger.removal import Removal
-from surefoot.results import cleaning
+from surefoot.results import cleaning, contents, places
 
 __all__ = ["EmbeddedClient"]
 
@@ -244,7 +246,44 @@ class EmbeddedClient:
                 cleaning.remove(self._home.path, run_id)
             except OSError as error:
                 self._troubles.append(f"Results of a deleted run stay: {error}. Try: surefoot results gc")
+        self._remove_data(removal.places)
         return _deleted(removal.removed)
+
+    def _remove_data(self, of_artifacts: Sequence[str]) -> None:
+        for place in of_artifacts:
+            try:
+                places.remove(place)
+            except OSError as error:
+                self._troubles.append(f"The data of a deleted artifact stays in {place}: {error.strerror or error}.")
+
+    def artifacts(
+        self,
+        where: ArtifactFilter | None = None,
+        *,
+        latest: bool = False,
+        limit: int = 200,
+        after: str | None = None,
+    ) -> Page[Artifact]:
+        """A page of artifacts."""
+        ask = queries.latest_artifacts if latest else queries.list_artifacts
+        return self._page(lambda tx: ask(tx, where, limit=limit, after=after))
+
+    def find_artifact(self, reference: str, version: int | None = None) -> Artifact:
+        """The artifact that goes by a key, an id, or a prefix of one."""
+        return self._ask(lambda tx: queries.find_artifact(tx, reference, version))
+
+    def artifact_content(self, artifact_id: str) -> bytes:
+        """The data of an artifact."""
+        raw, place, size, crc = self._ask(lambda tx: queries.artifact_content(tx, id_bytes(artifact_id)))
+        return contents.read(place, size, crc) if raw is None and place is not None else raw or b""
+
+    def delete_artifacts(self, ids: Sequence[str]) -> int:
+        """Delete artifacts with their data."""
+        ledger = self._ledger_to_change()
+        with ledger.decide() as tx:
+            count, left = delete_artifacts(tx, ids_bytes(ids), get_clock().now_us())
+        self._remove_data(left)
+        return count
 
     def _ledger_to_change(self) -> Ledger:
         """The ledger, with all taken in, for what changes it: that waits longer for others than what only reads.
@@ -384,4 +423,6 @@ class EmbeddedClient:
 
 
 def _deleted(removed: Removed) -> Deleted:
-    return Deleted(flow_runs=removed.flow_runs, task_runs=removed.task_runs, logs=removed.logs)
+    return Deleted(
+        flow_runs=removed.flow_runs, task_runs=removed.task_runs, logs=removed.logs, artifacts=removed.artifacts
+    )

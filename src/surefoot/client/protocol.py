@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from surefoot.core.wire import (
+    Artifact,
+    ArtifactFilter,
     Deleted,
     Explanation,
     FailureGroups,
@@ -154,7 +156,7 @@ class Client(Protocol):
         ...
 
     def count_below(self, flow_run_ids: Sequence[str] = (), task_run_ids: Sequence[str] = ()) -> Deleted:
-        """What the deletion of these runs would take with it: themselves, what they called, and all lines."""
+        """What the deletion of these runs would take with it: themselves, what they called, lines, artifacts."""
         ...
 
     def delete_flow_runs(self, ids: Sequence[str]) -> Deleted:
@@ -167,6 +169,32 @@ class Client(Protocol):
 
     def delete_task_runs(self, ids: Sequence[str]) -> Deleted:
         """Delete task runs, with what they called and their lines. Raises as `delete_flow_runs`."""
+        ...
+
+    def artifacts(
+        self,
+        where: ArtifactFilter | None = None,
+        *,
+        latest: bool = False,
+        limit: int = 200,
+        after: str | None = None,
+    ) -> Page[Artifact]:
+        """A page of artifacts, the newest first; with `latest` the newest of each key, by key."""
+        ...
+
+    def find_artifact(self, reference: str, version: int | None = None) -> Artifact:
+        """The artifact that goes by a key (its newest version, or that one), an id, or a prefix of one, with its data.
+
+        Raises NotFound, or Ambiguous for a prefix of several ids.
+        """
+        ...
+
+    def artifact_content(self, artifact_id: str) -> bytes:
+        """The data of an artifact, wherever it lies. Raises NotFound, and MissingResult if its data is gone."""
+        ...
+
+    def delete_artifacts(self, ids: Sequence[str]) -> int:
+        """Delete artifacts with their data, for good. How many there were; what is not there is passed over."""
         ...
 
     def limits(self, *, limit: int = 200, after: str | None = None) -> Page[Limit]:

@@ -32,6 +32,7 @@
     ├── Unavailable                   try again: storage or a server did not answer
     │   ├── LedgerBusy                another process holds the ledger
     │   ├── CacheUnavailable          the place of a cache cannot be read
+    │   ├── ArtifactNotStored         an artifact is too large for the journal, and its storage did not take it
     │   ├── HomeUnwritable            the home cannot be written
     │   ├── LedgerDamaged             the ledger's file is no longer whole
     │   └── LedgerTooNew              the ledger was written by a newer version
@@ -66,6 +67,7 @@ __all__ = [
     "AcquireConcurrencySlotTimeoutError",
     "AlreadyExists",
     "Ambiguous",
+    "ArtifactNotStored",
     "BadInput",
     "CacheUnavailable",
     "CancelledRun",
@@ -344,6 +346,12 @@ class CacheUnavailable(Unavailable, OSError):
     """A task's cache cannot be read: the place where results are stored did not answer, or may not be read."""
 
     slug = "cache-unavailable"
+
+
+class ArtifactNotStored(Unavailable, OSError):
+    """An artifact is too large for the journal, or is an image, and the storage of results did not take it."""
+
+    slug = "artifact-not-stored"
 
 
 class HomeUnwritable(Unavailable, OSError):

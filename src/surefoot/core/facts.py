@@ -21,6 +21,7 @@ from surefoot.core.states import StateType
 
 __all__ = [
     "FORMAT",
+    "ArtifactWritten",
     "Fact",
     "FlowRunCreated",
     "LogWritten",
@@ -191,6 +192,28 @@ class LogsCut(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field=
     mono_us: int = 0  # 0: not told
 
 
+class ArtifactWritten(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=8):
+    """An artifact exists; or, if `is_change`, what it shows is another now: then only what changed is told.
+
+    What is small stands in `data`; of what is large, `place` says where it lies, under which length and checksum.
+    """
+
+    artifact_id: bytes
+    type: str  # "markdown", "table", "link", "progress", "image", or a name of the user's own
+    at_us: int
+    mono_us: int
+    is_change: bool = False
+    key: str | None = None  # shared by its versions
+    description: str | None = None
+    media_type: str = ""
+    data: bytes | None = None
+    place: str | None = None  # the path or URL of an object
+    size: int = 0  # bytes
+    crc32: int = 0  # of what lies at `place`
+    flow_run_id: bytes | None = None
+    task_run_id: bytes | None = None
+
+
 class Unknown(msgspec.Struct, frozen=True, gc=False):
     """A fact of a kind that this version does not know: kept as it is, and folded after an upgrade."""
 
@@ -198,10 +221,19 @@ class Unknown(msgspec.Struct, frozen=True, gc=False):
 
 
 RunFact = FlowRunCreated | TaskRunCreated | StateEntered
-Fact = SegmentOpened | FlowRunCreated | TaskRunCreated | StateEntered | LogWritten | WriterEnded | LogsCut
+Fact = (
+    SegmentOpened
+    | FlowRunCreated
+    | TaskRunCreated
+    | StateEntered
+    | LogWritten
+    | WriterEnded
+    | LogsCut
+    | ArtifactWritten
+)
 
 _encoder = msgspec.msgpack.Encoder()
-_KNOWN = frozenset(range(1, 8))
+_KNOWN = frozenset(range(1, 9))
 
 encode_plainly = _encoder.encode  # bound once: called for every fact. Raises where `encode` looks further
 

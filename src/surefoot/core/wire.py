@@ -16,6 +16,8 @@ import msgspec
 from surefoot.core.states import FINAL, StateType
 
 __all__ = [
+    "Artifact",
+    "ArtifactFilter",
     "ConcurrencyLimit",
     "Deleted",
     "Explanation",
@@ -242,6 +244,24 @@ class LimitPlace(msgspec.Struct, frozen=True, kw_only=True):
     lease_expires: datetime
 
 
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a run made for people to look at. Those with one key are its versions."""
+
+    id: str
+    key: str | None = None
+    type: str  # "markdown", "table", "link", "progress", "image", or a name of the user's own
+    version: int | None = None  # of its key: the first is 1
+    description: str | None = None
+    data: Any = None  # a text or JSON; None in lists, of what is no text, and of what lies elsewhere
+    media_type: str
+    size: int  # bytes
+    place: str | None = None  # the path or URL of its data, if that is large or no text
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+    created: datetime
+    updated: datetime
+
+
 class Variable(msgspec.Struct, frozen=True, kw_only=True):
     """A value by a name, for all who share the ledger."""
 
@@ -331,11 +351,12 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """How much was deleted, or would be: the runs themselves, what they called, and all lines."""
+    """How much was deleted, or would be: the runs themselves, what they called, and all lines and artifacts."""
 
     flow_runs: int = 0
     task_runs: int = 0
     logs: int = 0
+    artifacts: int = 0
 
 
 T = TypeVar("T")
@@ -399,6 +420,16 @@ class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
     timestamp_after: datetime | None = None
     timestamp_before: datetime | None = None
     text: str | None = None
+
+
+class ArtifactFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which artifacts. Fields are AND-ed, the values of a list OR-ed; None does not narrow."""
+
+    id: list[str] | None = None
+    key: list[str] | None = None
+    type: list[str] | None = None
+    flow_run_id: list[str] | None = None
+    task_run_id: list[str] | None = None
 
 
 class VariableFilter(msgspec.Struct, frozen=True, kw_only=True):

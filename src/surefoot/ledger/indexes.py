@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Index, Table, func, literal_column
 
 from surefoot.ledger.tables import (
+    artifacts,
     flow_runs,
     flows,
     limit_places,
@@ -156,9 +157,28 @@ def _index_limits(count: int) -> None:
     )
 
 
+def _index_artifacts(count: int) -> None:
+    c = artifacts.c
+    artifacts.info["typical"] = (count, count, 1)
+    # What is missing before a version stands in it, so that numbering versions reads the index alone.
+    keyed = count // 2
+    _index(
+        "artifacts_of_key",
+        c.workspace_id,
+        c.key,
+        c.id,
+        c.gone_before,
+        typical=(keyed, keyed, 200, 1, 1),
+        where=c.key.is_not(None),
+    )
+    for name, run in (("artifacts_of_flow_run", c.flow_run_id), ("artifacts_of_task_run", c.task_run_id)):
+        _index(name, c.workspace_id, run, c.id, typical=(count, count, 5, 1), where=run.is_not(None))
+
+
 _index_flow_runs(100_000)
 _index_task_runs(1_000_000)
 _index_logs(10_000_000)
 _index_limits(1000)
+_index_artifacts(100_000)
 variable_changes.info["typical"] = (10_000, 10_000, 50, 1)
 _index("flows_by_name", flows.c.workspace_id, flows.c.name, typical=(100, 100, 1), unique=True)

@@ -4,6 +4,13 @@ Lists are paged by key: `after` of one page goes into the next call, and page 1,
 May import: core, tables, dialects, history.
 """
 
+from surefoot.ledger.queries.artifacts import (
+    artifact_content,
+    count_artifacts,
+    find_artifact,
+    latest_artifacts,
+    list_artifacts,
+)
 from surefoot.ledger.queries.chosen import above, asked_again
 from surefoot.ledger.queries.counts import count_task_runs
 from surefoot.ledger.queries.earlier import earlier_runs_of, last_unsuccessful, retryable_of
@@ -41,10 +48,13 @@ from surefoot.ledger.queries.why import explain
 __all__ = [
     "Standing",
     "above",
+    "artifact_content",
     "asked_again",
+    "count_artifacts",
     "count_task_runs",
     "earlier_runs_of",
     "explain",
+    "find_artifact",
     "find_flow_run",
     "find_limit",
     "find_result",
@@ -54,8 +64,10 @@ __all__ = [
     "flow_run_id_of",
     "granted_since",
     "last_unsuccessful",
+    "latest_artifacts",
     "limited_tags",
     "lines_in_use",
+    "list_artifacts",
     "list_failures",
     "list_flow_runs",
     "list_flows",
