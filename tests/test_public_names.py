@@ -71,14 +71,17 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.drawing": {"Drawing"},
     "surefoot.types": {"DateTime", "NonNegativeInteger", "PositiveInteger", "SecretStr"},
     "surefoot.exceptions": {
-        "AcquireConcurrencySlotTimeoutError", "AlreadyExists", "ArtifactNotStored", "CancelledRun",
-        "ConcurrencySlotAcquisitionError",
-        "ConcurrencySlotLostError", "CrashedRun", "FailedRun", "InvalidNameError", "MappingLengthMismatch",
-        "MappingMissingIterable", "MissingContextError", "MissingFlowError", "MissingResult", "ParameterBindError",
-        "ParameterTypeError", "PausedRun", "ReservedArgumentError", "Skip", "SurefootError",
+        "AcquireConcurrencySlotTimeoutError", "AlreadyExists", "ArtifactNotStored", "AssetCheckFailed", "CancelledRun",
+        "ConcurrencySlotAcquisitionError", "ConcurrencySlotLostError", "CrashedRun", "FailedRun", "InvalidNameError",
+        "MappingLengthMismatch", "MappingMissingIterable", "MissingContextError", "MissingFlowError", "MissingResult",
+        "ParameterBindError", "ParameterTypeError", "PausedRun", "ReservedArgumentError", "Skip", "SurefootError",
         "TerminationSignal", "UnfinishedRun", "UnspecifiedFlowError", "VisualizationError",
     },
     "surefoot.entrypoints": {"load_flow"},
+    "surefoot.assets": {
+        "Asset", "AssetProperties", "Check", "CheckResult", "MaterializingTask", "add_asset_metadata", "check",
+        "materialize",
+    },
     "surefoot.triggers": {
         "all_failed", "all_finished", "all_successful", "always_run", "any_failed", "any_successful",
         "not_all_skipped", "some_failed", "some_successful",

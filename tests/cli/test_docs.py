@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from surefoot.cli.mistakes import Exit
 from surefoot.client import get_client
-from surefoot.core.facts import StateEntered
+from surefoot.core.facts import AssetMaterialized, StateEntered
 from surefoot.notify.notices import Notice
 from surefoot.notify.outbox import Outbox
 from surefoot.results.keeping import Keeper
@@ -64,7 +64,14 @@ def seeded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         an_artifact(done, "report", b"# All went well again"),
         an_artifact(task, "rows", b'[{"region": "eu", "rows": 3}]', type="table"),
     ]
-    recorded(home, run, task, done, made, a_line(run, "going"), a_line(task, "refused", level=40))
+    assets = [
+        AssetMaterialized(task[0].run_id, run[0].run_id, key, at_us, at_us, "completed", upstream=upstream)
+        for key, at_us, upstream in (
+            ("s3://bucket/raw", 1, ()),
+            ("s3://bucket/orders", 2, (("s3://bucket/raw", "data"),)),
+        )
+    ]
+    recorded(home, run, task, done, made, assets, a_line(run, "going"), a_line(task, "refused", level=40))
     entry = Outbox(str(home)).put(Notice(id="0", event="failure", flow="backup", at_us=0), ["https://example.com/hook"])
     os.utime(home / "notices" / "outbox" / f"{entry.name}.json", (1 << 32, 1 << 32))  # not to be tried in this test
     flow = "@flow\ndef main(target: str = '', keep: int = 1) -> None:\n    pass\n"
@@ -160,6 +167,9 @@ def fits(value: Any, rule: dict[str, Any], root: dict[str, Any]) -> bool:
         ("task-run logs upload-0", "task-run-logs"),
         ("why brave-otter", "why"),
         ("why upload-0", "why"),
+        ("asset ls", "asset-ls"),
+        ("asset inspect orders", "asset-inspect"),
+        ("asset lineage orders", "asset-lineage"),
         ("variable ls", "variable-ls"),
         ("variable get hosts", "variable-get"),
         ("variable inspect hosts", "variable-inspect"),

@@ -141,6 +141,7 @@ SLUGS = {
     "AlreadyExists": "already-exists",
     "Ambiguous": "ambiguous",
     "ArtifactNotStored": "artifact-not-stored",
+    "AssetCheckFailed": "asset-check",
     "BadInput": "bad-input",
     "CacheUnavailable": "cache-unavailable",
     "CancelledRun": "cancelled-run",

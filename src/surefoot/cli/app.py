@@ -40,6 +40,7 @@ _PLACES: Final = {
     "notify": Place(
         "surefoot.cli.commands.notify", "notify", "See whether messages about failures arrive, and what waits."
     ),
+    "asset": Place("surefoot.cli.commands.asset", "asset", "See what runs make, and what it rests on."),
     "limit": Place("surefoot.cli.commands.limit", "limit", "Limit how much goes on at once, or how often."),
     "variable": Place(
         "surefoot.cli.commands.variable", "variable", "Keep values by a name, for all flows, with a history."

@@ -25,6 +25,7 @@ from surefoot.core.variables import By, checked_name
 from surefoot.core.wire import (
     Artifact,
     ArtifactFilter,
+    Asset,
     Deleted,
     Explanation,
     FailureGroups,
@@ -34,8 +35,10 @@ from surefoot.core.wire import (
     FlowRunFilter,
     Limit,
     LimitPlace,
+    Lineage,
     Log,
     LogFilter,
+    Materialization,
     Page,
     Request,
     RunCounts,
@@ -383,6 +386,31 @@ class EmbeddedClient:
         self._renew_copy()
         with self._ledger.read() as tx:
             return ask(tx)
+
+    def assets(self, *, like: str | None = None, limit: int = 200, after: str | None = None) -> Page[Asset]:
+        """A page of assets, by key."""
+        return self._page(lambda tx: queries.list_assets(tx, like=like, limit=limit, after=after))
+
+    def find_asset(self, reference: str) -> Asset:
+        """The asset of that key, or the only one whose key contains it."""
+        return self._ask(lambda tx: queries.find_asset(tx, reference))
+
+    def materializations(self, reference: str, *, limit: int = 200, after: str | None = None) -> Page[Materialization]:
+        """A page of the runs that made an asset, or tried to."""
+        return self._page(lambda tx: queries.list_materializations(tx, reference, limit=limit, after=after))
+
+    def lineage(
+        self, reference: str, *, up: int | None = None, down: int | None = None, earlier: bool = False
+    ) -> Lineage:
+        """What an asset rests on, and what rests on it."""
+        return self._ask(lambda tx: queries.lineage_of(tx, reference, up=up, down=down, earlier=earlier))
+
+    def delete_asset(self, key: str) -> None:
+        """Delete what is recorded of an asset."""
+        ledger = self._ledger_to_change()
+        with ledger.read() as tx:
+            asset_id = queries.asset_id(tx, key)
+        ledger.delete_asset(asset_id)
 
     def close(self) -> None:
         """Let go of the ledger."""

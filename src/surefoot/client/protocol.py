@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from surefoot.core.wire import (
     Artifact,
     ArtifactFilter,
+    Asset,
     Deleted,
     Explanation,
     FailureGroups,
@@ -21,8 +22,10 @@ from surefoot.core.wire import (
     FlowRunFilter,
     Limit,
     LimitPlace,
+    Lineage,
     Log,
     LogFilter,
+    Materialization,
     Page,
     Request,
     RunCounts,
@@ -237,6 +240,35 @@ class Client(Protocol):
 
     def delete_limit(self, name: str) -> None:
         """Delete a limit. Whoever waits for it goes on. Raises NotFound."""
+        ...
+
+    def assets(self, *, like: str | None = None, limit: int = 200, after: str | None = None) -> Page[Asset]:
+        """A page of assets, by key; `like`: those whose key contains this."""
+        ...
+
+    def find_asset(self, reference: str) -> Asset:
+        """The asset of that key, or the only one whose key contains it. Raises NotFound and Ambiguous."""
+        ...
+
+    def materializations(self, reference: str, *, limit: int = 200, after: str | None = None) -> Page[Materialization]:
+        """A page of the runs that made an asset, or tried to, the newest first. Raises as `find_asset`."""
+        ...
+
+    def lineage(
+        self, reference: str, *, up: int | None = None, down: int | None = None, earlier: bool = False
+    ) -> Lineage:
+        """What an asset rests on, and what rests on it. Raises as `find_asset`.
+
+        Args:
+            reference: the asset.
+            up: how many steps are followed up; None: all.
+            down: the same down.
+            earlier: also what only flow runs before the last that made an asset told.
+        """
+        ...
+
+    def delete_asset(self, key: str) -> None:
+        """Delete what is recorded of an asset, not what it names. Raises NotFound unless that is a whole key."""
         ...
 
     def variables(

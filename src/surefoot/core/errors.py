@@ -38,6 +38,7 @@
     │   └── LedgerTooNew              the ledger was written by a newer version
     ├── RunError                      a run did not complete, and its result was asked for
     │   ├── FailedRun
+    │   │   ├── AssetCheckFailed      it ran, and a check of an asset refused what it gave
     │   │   ├── ResultNotStored       it ran, and its result could not be stored as was asked
     │   │   ├── NotReadyRun           it never ran: an upstream did not complete, or parameters were refused
     │   │   ├── TaskRunTimeoutError   (also a TimeoutError)
@@ -68,6 +69,7 @@ __all__ = [
     "AlreadyExists",
     "Ambiguous",
     "ArtifactNotStored",
+    "AssetCheckFailed",
     "BadInput",
     "CacheUnavailable",
     "CancelledRun",
@@ -394,6 +396,15 @@ class ResultNotStored(FailedRun):
     """The run's function returned, but its result could not be stored where, and as, the decorator asks."""
 
     slug = "result-not-stored"
+
+
+class AssetCheckFailed(FailedRun):
+    """The run's function returned, but a check of an asset that it makes refused the value: what waits does not run.
+
+    The message names the check, the asset and what the check said.
+    """
+
+    slug = "asset-check"
 
 
 class TaskRunTimeoutError(FailedRun, TimeoutError):

@@ -22,6 +22,8 @@ from surefoot.core.states import StateType
 __all__ = [
     "FORMAT",
     "ArtifactWritten",
+    "AssetMaterialized",
+    "CheckTold",
     "Fact",
     "FlowRunCreated",
     "LogWritten",
@@ -214,6 +216,37 @@ class ArtifactWritten(msgspec.Struct, array_like=True, frozen=True, gc=False, ta
     task_run_id: bytes | None = None
 
 
+class CheckTold(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What one check said of the value that a materialization gave."""
+
+    name: str
+    passed: bool
+    severity: str = "error"  # or "warn": then it stopped nothing
+    message: str | None = None
+    metadata: bytes = b"{}"  # JSON
+
+
+class AssetMaterialized(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=9):
+    """A task run began to make an asset, or came to an end with it: of one run and epoch the highest n counts."""
+
+    run_id: bytes
+    flow_run_id: bytes | None
+    key: str
+    at_us: int
+    mono_us: int
+    outcome: str  # "begun", "completed", "failed", "cancelled", "crashed", "skipped" or "rolled-back"
+    epoch: int = 0
+    n: int = 0
+    task_name: str = ""
+    run_name: str = ""
+    by: str | None = None  # what made it, where that is a tool: "dbt"
+    message: str | None = None  # why it is not completed
+    metadata: bytes = b"{}"  # JSON
+    checks: tuple[CheckTold, ...] = ()
+    upstream: tuple[tuple[str, str], ...] = ()  # keys of the assets that it was made from, each with how that is known
+    properties: bytes | None = None  # JSON; None: nothing is said of them
+
+
 class Unknown(msgspec.Struct, frozen=True, gc=False):
     """A fact of a kind that this version does not know: kept as it is, and folded after an upgrade."""
 
@@ -230,10 +263,11 @@ Fact = (
     | WriterEnded
     | LogsCut
     | ArtifactWritten
+    | AssetMaterialized
 )
 
 _encoder = msgspec.msgpack.Encoder()
-_KNOWN = frozenset(range(1, 9))
+_KNOWN = frozenset(range(1, 10))
 
 encode_plainly = _encoder.encode  # bound once: called for every fact. Raises where `encode` looks further
 

@@ -18,6 +18,9 @@ from surefoot.core.states import FINAL, StateType
 __all__ = [
     "Artifact",
     "ArtifactFilter",
+    "Asset",
+    "AssetCheck",
+    "AssetEdge",
     "ConcurrencyLimit",
     "Deleted",
     "Explanation",
@@ -27,8 +30,10 @@ __all__ = [
     "FlowRunFilter",
     "Limit",
     "LimitPlace",
+    "Lineage",
     "Log",
     "LogFilter",
+    "Materialization",
     "Page",
     "Request",
     "RunCounts",
@@ -260,6 +265,65 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     task_run_id: str | None = None
     created: datetime
     updated: datetime
+
+
+class AssetCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check said of what was made."""
+
+    name: str
+    passed: bool
+    severity: str  # "error", or "warn": then it stopped nothing
+    message: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class Materialization(msgspec.Struct, frozen=True, kw_only=True):
+    """One run that made an asset, or tried to."""
+
+    asset: str
+    outcome: str  # "completed", "failed", "cancelled", "crashed", "skipped", "rolled-back"; or "running", "staged"
+    timestamp: datetime
+    task_run_id: str
+    task_run_name: str
+    task_name: str
+    flow_run_id: str | None = None
+    epoch: int = 0
+    by: str | None = None  # the tool that made it
+    message: str | None = None  # why it is not completed
+    metadata: dict[str, Any] = {}
+    checks: list[AssetCheck] = []
+
+
+class Asset(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that runs make, or rest on."""
+
+    key: str
+    name: str | None = None
+    url: str | None = None
+    description: str | None = None
+    owners: list[str] = []
+    created: datetime  # first heard of
+    completed: datetime | None = None  # last made
+    last: Materialization | None = None  # the newest, whatever became of it; None: no run here makes it
+
+
+class AssetEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """That one asset rests on another."""
+
+    asset: str
+    upstream: str
+    how: str  # "data": its values reached the run that makes the asset; or "declared"
+    told: datetime
+    current: bool  # by the flow run that made the asset last; else only by an earlier one
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """What an asset rests on, and what rests on it."""
+
+    key: str
+    assets: list[Asset]
+    edges: list[AssetEdge]
+    more: bool = False  # there are more than are told
 
 
 class Variable(msgspec.Struct, frozen=True, kw_only=True):

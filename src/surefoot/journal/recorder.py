@@ -16,7 +16,16 @@ from typing import Final
 
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import HomeUnwritable
-from surefoot.core.facts import ArtifactWritten, LogsCut, LogWritten, RunFact, StateEntered, encode, encode_plainly
+from surefoot.core.facts import (
+    ArtifactWritten,
+    AssetMaterialized,
+    LogsCut,
+    LogWritten,
+    RunFact,
+    StateEntered,
+    encode,
+    encode_plainly,
+)
 from surefoot.core.os import space
 from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.states import FINAL
@@ -84,7 +93,7 @@ class Recorder:
 
     # --- what is called for every fact ------------------------------------------------------------------------------
 
-    def run(self, fact: RunFact | ArtifactWritten) -> None:
+    def run(self, fact: RunFact | ArtifactWritten | AssetMaterialized) -> None:
         """Record what happened to a run, or what it made. Returns when no end of this process can undo it."""
         try:
             payload = encode_plainly(fact)

@@ -13,7 +13,20 @@ from functools import cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, bindparam, delete, exists, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    or_,
+    select,
+    tuple_,
+)
 
 from surefoot.core.states import FINAL, StateType
 from surefoot.ledger.artifact_rows import has_newer, remove_artifacts, some_artifacts
@@ -24,6 +37,8 @@ from surefoot.ledger.summaries import NO_FLOW, add_to_summaries
 from surefoot.ledger.tables import (
     WORKSPACE,
     artifacts,
+    asset_events,
+    assets,
     epochs,
     flow_runs,
     leases,
@@ -33,7 +48,7 @@ from surefoot.ledger.tables import (
     tombstones,
 )
 
-__all__ = ["Removal", "Removed", "delete_by_key", "delete_lines", "descend", "open_below"]
+__all__ = ["Removal", "Removed", "delete_by_key", "delete_lines", "descend", "is_last_of_asset", "open_below"]
 
 _NODES: Final = 200  # flow runs whose tasks and lines are looked for at once
 _ROWS: Final = 500  # of a table at once
@@ -198,6 +213,9 @@ class Removal:
                 delete(requests).where(requests.c.workspace_id == WORKSPACE, requests.c.run_id.in_(chunk))
             )
             connection.execute(delete(runs).where(runs.c.workspace_id == WORKSPACE, runs.c.id.in_(chunk)))
+            if runs is task_runs:
+                its = asset_events.c.workspace_id == WORKSPACE, asset_events.c.run_id.in_(chunk)
+                connection.execute(delete(asset_events).where(*its, ~is_last_of_asset()))
         more = Removed(task_runs=len(ids)) if runs is task_runs else Removed(flow_runs=len(ids))
         self.removed = self.removed.plus(more)
 
@@ -237,6 +255,20 @@ def _open(runs: Table, by: ColumnElement[Any], ids: Sequence[bytes]) -> Select[A
     return select(by).where(
         runs.c.workspace_id == WORKSPACE, by.in_(ids), runs.c.state_type.in_(_UNENDED), uneven(runs)
     )
+
+
+def is_last_of_asset() -> ColumnElement[bool]:
+    """The newest event of each asset, and the last that made it: these stay when their runs go."""
+    c, newer = asset_events.c, asset_events.alias("newer").c
+    later = exists().where(
+        newer.workspace_id == WORKSPACE,
+        newer.asset_id == c.asset_id,
+        newer.at_us >= c.at_us,
+        tuple_(newer.at_us, newer.run_id, newer.epoch) > tuple_(c.at_us, c.run_id, c.epoch),
+    )
+    a = assets.c
+    made = exists().where(a.workspace_id == WORKSPACE, a.id == c.asset_id, a.completed_us == c.at_us)
+    return or_(~later, made)
 
 
 @cache

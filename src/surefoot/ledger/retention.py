@@ -16,10 +16,12 @@ from surefoot.core.ids import id_at
 from surefoot.ledger.artifact_rows import has_newer, remove_artifacts, some_artifacts
 from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.indexes import end_order, is_unended
-from surefoot.ledger.removal import Removal, Removed, delete_by_key, delete_lines
+from surefoot.ledger.removal import Removal, Removed, delete_by_key, delete_lines, is_last_of_asset
 from surefoot.ledger.tables import (
     WORKSPACE,
     artifacts,
+    asset_edges,
+    asset_events,
     early_states,
     flow_runs,
     logs,
@@ -101,6 +103,8 @@ class Retaining:
             yield _Walk(self, task_runs, cutoffs.runs_us, self._now_us)
             yield self._forget_early
             yield self._forget_artifacts
+            yield self._forget_events
+            yield self._forget_edges
             yield self._forget_variables
         if len(self._there) > _THERE_MAX:
             return
@@ -141,6 +145,20 @@ class Retaining:
             self.places += remove_artifacts(connection, rows)
             self.artifacts += len(rows)
         return len(rows) == _ROWS
+
+    def _forget_events(self, connection: Connection) -> bool:
+        """What became of old attempts to make an asset; of each asset the newest stays, and the last that made it."""
+        c = asset_events.c
+        old = and_(c.at_us < self._cutoffs.runs_us, ~is_last_of_asset())
+        return _delete_some(connection, asset_events, (c.asset_id, c.run_id, c.epoch), old)
+
+    def _forget_edges(self, connection: Connection) -> bool:
+        """On what assets rested by runs of which nothing is left."""
+        c, e = asset_edges.c, asset_events.c
+        same = or_(e.flow_run_id == c.flow_run_id, e.run_id == c.run_id)
+        there = exists().where(e.workspace_id == WORKSPACE, e.asset_id == c.asset_id, same)
+        old = and_(c.told_us < self._cutoffs.runs_us, ~there)
+        return _delete_some(connection, asset_edges, (c.asset_id, c.upstream_id), old)
 
     def _forget_variables(self, connection: Connection) -> bool:
         """What became of variables that were removed so long ago."""

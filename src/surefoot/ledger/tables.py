@@ -31,6 +31,9 @@ __all__ = [
     "WORKSPACE",
     "alembic_version",
     "artifacts",
+    "asset_edges",
+    "asset_events",
+    "assets",
     "early_states",
     "epochs",
     "flow_runs",
@@ -55,7 +58,7 @@ __all__ = [
     "writers",
 ]
 
-HEAD: Final = "0008"  # the newest revision in migrations/versions
+HEAD: Final = "0009"  # the newest revision in migrations/versions
 WORKSPACE: Final = 0  # the default workspace, the only one until there are teams
 
 metadata = MetaData()
@@ -405,6 +408,57 @@ artifacts = Table(
     Column("data", LargeBinary, nullable=True),  # last, so that whoever lists artifacts reads none of it
     PrimaryKeyConstraint("workspace_id", "id"),
     CheckConstraint("created_us IS NOT NULL OR key IS NULL", name="only_created_has_key"),
+)
+
+# What runs make, by key. An asset that others rest on has a row too, whether or not any run here makes it.
+assets = Table(
+    "assets",
+    metadata,
+    _workspace(),
+    _id("id"),  # derived from the key
+    _name("key"),
+    _text("properties"),
+    _us("described_us", null=True),  # when its properties were told; null if never
+    _us("created_us"),  # when it was first heard of
+    _us("completed_us", null=True),  # when it was last made
+    PrimaryKeyConstraint("workspace_id", "id"),
+)
+
+# Each time that a run began to make an asset, and what became of it.
+asset_events = Table(
+    "asset_events",
+    metadata,
+    _workspace(),
+    _id("asset_id"),
+    _id("run_id"),  # of the task
+    _count("epoch"),
+    _count("n"),
+    _us("at_us"),
+    Column("outcome", String(16), nullable=False),
+    _id("flow_run_id", null=True),
+    _text("task_name"),
+    _text("run_name"),
+    _text("made_by", null=True),
+    _text("message", null=True),
+    _text("details"),
+    _text("checks"),
+    PrimaryKeyConstraint("workspace_id", "asset_id", "run_id", "epoch"),
+    sqlite_with_rowid=False,
+)
+
+# Which asset rests on which other, as the newest materialization that said so told it.
+asset_edges = Table(
+    "asset_edges",
+    metadata,
+    _workspace(),
+    _id("asset_id"),
+    _id("upstream_id"),
+    Column("how", String(16), nullable=False),
+    _us("told_us"),
+    _id("run_id"),
+    _id("flow_run_id", null=True),
+    PrimaryKeyConstraint("workspace_id", "asset_id", "upstream_id"),
+    sqlite_with_rowid=False,
 )
 
 variables = Table(

@@ -39,7 +39,6 @@ _WHY: Final = {
     "Parameter": "the parameters of a flow are the arguments of its function",
     "agent": _NO_DEPLOYMENTS,
     "aserve": _NO_DEPLOYMENTS,
-    "assets": "assets are not in this version",
     "automations": "automations are not in this version",
     "blocks": _NO_BLOCKS,
     "cache_policies.CacheKeyFnPolicy": "`CachePolicy.from_cache_key_fn(fn)` makes one",

@@ -11,6 +11,7 @@ from surefoot.ledger.queries.artifacts import (
     latest_artifacts,
     list_artifacts,
 )
+from surefoot.ledger.queries.assets import asset_id, find_asset, lineage_of, list_assets, list_materializations
 from surefoot.ledger.queries.chosen import above, asked_again
 from surefoot.ledger.queries.counts import count_task_runs
 from surefoot.ledger.queries.earlier import earlier_runs_of, last_unsuccessful, retryable_of
@@ -50,11 +51,13 @@ __all__ = [
     "above",
     "artifact_content",
     "asked_again",
+    "asset_id",
     "count_artifacts",
     "count_task_runs",
     "earlier_runs_of",
     "explain",
     "find_artifact",
+    "find_asset",
     "find_flow_run",
     "find_limit",
     "find_result",
@@ -66,14 +69,17 @@ __all__ = [
     "last_unsuccessful",
     "latest_artifacts",
     "limited_tags",
+    "lineage_of",
     "lines_in_use",
     "list_artifacts",
+    "list_assets",
     "list_failures",
     "list_flow_runs",
     "list_flows",
     "list_limit_places",
     "list_limits",
     "list_logs",
+    "list_materializations",
     "list_results",
     "list_states",
     "list_task_runs",
