@@ -57,7 +57,14 @@ def picture_bytes(picture: Any, format: str | None = None) -> tuple[bytes, str]:
         return content, _media_type(content, "What was passed as bytes")
     if hasattr(picture, "getvalue") and hasattr(picture, "read"):  # BytesIO, with a figure saved to it
         return picture_bytes(picture.getvalue(), None)
-    made = _drawn(picture, format)
+    try:
+        made = _drawn(picture, format)
+    except Exception as error:  # of a library, which knows formats and modes of its own
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise ArtifactValueError(
+            f"The {type(picture).__name__} could not be made {format or 'an image'}: {told[0].rstrip('.')}.",
+            do="Pass another format, or save it yourself and pass the file.",
+        ) from error
     if made is None:
         raise ArtifactTypeError(f"The image is a {type(picture).__name__}.", do=f"Pass {_WAYS}.")
     return made

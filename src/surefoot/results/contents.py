@@ -5,13 +5,16 @@ Length and checksum stand where the place does, in the fact. May import: core, o
 
 from __future__ import annotations
 
+from typing import Final
 from zlib import crc32
 
 from surefoot.core.errors import MissingResult
 from surefoot.results import places
 from surefoot.results.objects import object_path
 
-__all__ = ["read", "write"]
+__all__ = ["ARTIFACTS", "read", "write"]
+
+ARTIFACTS: Final = "artifacts"  # the folder within a storage
 
 
 def write(storage: str, key: str, content: bytes) -> tuple[str, int]:
