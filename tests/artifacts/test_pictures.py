@@ -104,6 +104,7 @@ def test_what_a_notebook_would_show_is_taken_too() -> None:
         (b"no image", None, "What was passed as bytes is no image that is known"),
         (b"", None, "is no image that is known"),
         ("/no/such/file.png", None, "The image '/no/such/file.png' cannot be read: No such file"),
+        ("https://example.com/a.png", None, "is an address. Pass it as image_url"),
         ("a\0b", None, "is no path"),
         ("/", None, "cannot be read"),
         (5, None, "The image is a int. Pass a file, bytes, a figure"),

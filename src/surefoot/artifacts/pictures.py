@@ -49,6 +49,8 @@ def picture_bytes(picture: Any, format: str | None = None) -> tuple[bytes, str]:
     """
     if format is not None and format not in _FORMATS:
         raise ArtifactValueError(f"format is {format!r}.", do=f"Use one of {', '.join(sorted(_FORMATS))}.")
+    if isinstance(picture, str) and "://" in picture:
+        raise ArtifactValueError(f"The image {picture[:100]!r} is an address.", do="Pass it as image_url=...")
     if isinstance(picture, (str, os.PathLike)):
         content = _file(picture)
         return content, _media_type(content, f"The file {os.fspath(picture)!r}")
