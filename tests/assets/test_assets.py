@@ -490,6 +490,13 @@ def test_a_check_says_no_in_several_ways(fn: Any, says: str) -> None:
     assert last().outcome == "failed"
 
 
+@pytest.mark.parametrize("metadata", [{"x": "y" * 70_000}, {"x": object()}])
+def test_what_a_check_measured_has_to_fit(metadata: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"metadata|Metadata"):
+        materialize(KEY, checks=[lambda value: CheckResult(True, metadata=metadata)])(lambda: 1)()
+    assert last().outcome == "failed"
+
+
 def test_all_checks_are_asked_and_those_that_failed_are_named() -> None:
     asked: list[str] = []
 

@@ -34,6 +34,7 @@ __all__ = [
     "add_metadata",
     "json_of",
     "keys_of",
+    "limited",
     "lineage_of",
     "note_check",
     "notes_of",
@@ -182,13 +183,7 @@ def add_metadata(key: str, metadata: Mapping[str, Any]) -> None:
     report = _report_of(_run_that_makes(key))
     with _lock:
         both = report.metadata.get(key, {}) | dict(metadata)
-        size = len(json_of(both))
-        if size > METADATA_BYTES_MAX:
-            raise MetadataError(
-                f"The metadata of {key} has {size:,} bytes; {METADATA_BYTES_MAX:,} is the most.",
-                do="Keep it elsewhere, as an artifact or a file, and add where.",
-            )
-        report.metadata[key] = msgspec.json.decode(json_of(both))
+        report.metadata[key] = msgspec.json.decode(limited(json_of(both), key))
 
 
 def _run_that_makes(key: str) -> MaterializingExecution:
@@ -276,6 +271,16 @@ def json_of(value: object) -> bytes:
         raise MetadataError(
             f"Metadata of an asset cannot be kept: {error}.", do="Pass numbers, texts, lists."
         ) from None
+
+
+def limited(metadata: bytes, of: str) -> bytes:
+    """The same, if it is not too much for a fact. Raises MetadataError."""
+    if len(metadata) > METADATA_BYTES_MAX:
+        raise MetadataError(
+            f"The metadata of {of} has {len(metadata):,} bytes; {METADATA_BYTES_MAX:,} is the most.",
+            do="Keep it elsewhere, as an artifact or a file, and add where.",
+        )
+    return metadata
 
 
 def _plain(value: Any) -> Any:
