@@ -54,7 +54,14 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.annotations": {"allow_failure", "flatten", "freeze", "opaque", "quote", "unmapped"},
     "surefoot.utilities.annotations": {"allow_failure", "flatten", "freeze", "opaque", "quote", "unmapped"},
     "surefoot.client.schemas": {"FlowRun", "State", "StateType", "TaskRun"},
-    "surefoot.client.schemas.objects": {"FlowRun", "State", "StateDetails", "StateType", "TaskRun"},
+    "surefoot.client.schemas.objects": {
+        "ConcurrencyLimit", "FlowRun", "GlobalConcurrencyLimit", "State", "StateDetails", "StateType", "TaskRun",
+        "Variable",
+    },
+    "surefoot.client.schemas.actions": {
+        "GlobalConcurrencyLimitCreate", "GlobalConcurrencyLimitUpdate", "VariableCreate", "VariableUpdate",
+    },
+    "surefoot.client.schemas.responses": {"GlobalConcurrencyLimitResponse"},
     "surefoot.client.orchestration": {"SurefootClient", "SyncSurefootClient", "get_client"},
     "surefoot.client.schemas.filters": {
         "FlowFilter", "FlowFilterName", "FlowRunFilter", "FlowRunFilterState", "FlowRunFilterStateType", "LogFilter",
@@ -64,13 +71,17 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.drawing": {"Drawing"},
     "surefoot.types": {"DateTime", "NonNegativeInteger", "PositiveInteger", "SecretStr"},
     "surefoot.exceptions": {
-        "AcquireConcurrencySlotTimeoutError", "AlreadyExists", "CancelledRun", "ConcurrencySlotAcquisitionError",
-        "ConcurrencySlotLostError", "CrashedRun", "FailedRun", "InvalidNameError", "MappingLengthMismatch",
-        "MappingMissingIterable", "MissingContextError", "MissingFlowError", "MissingResult", "ParameterBindError",
-        "ParameterTypeError", "PausedRun", "ReservedArgumentError", "Skip", "SurefootError",
+        "AcquireConcurrencySlotTimeoutError", "AlreadyExists", "ArtifactNotStored", "AssetCheckFailed", "CancelledRun",
+        "ConcurrencySlotAcquisitionError", "ConcurrencySlotLostError", "CrashedRun", "FailedRun", "InvalidNameError",
+        "MappingLengthMismatch", "MappingMissingIterable", "MissingContextError", "MissingFlowError", "MissingResult",
+        "ParameterBindError", "ParameterTypeError", "PausedRun", "ReservedArgumentError", "Skip", "SurefootError",
         "TerminationSignal", "UnfinishedRun", "UnspecifiedFlowError", "VisualizationError",
     },
     "surefoot.entrypoints": {"load_flow"},
+    "surefoot.assets": {
+        "Asset", "AssetProperties", "Check", "CheckResult", "MaterializingTask", "add_asset_metadata", "check",
+        "materialize",
+    },
     "surefoot.triggers": {
         "all_failed", "all_finished", "all_successful", "always_run", "any_failed", "any_successful",
         "not_all_skipped", "some_failed", "some_successful",
@@ -80,6 +91,13 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.locking.ledger": {"LedgerLockManager"},
     "surefoot.locking.memory": {"MemoryLockManager"},
     "surefoot.locking.protocol": {"LockManager"},
+    "surefoot.artifacts": {
+        "Artifact", "ImageArtifact", "LinkArtifact", "MarkdownArtifact", "ProgressArtifact", "TableArtifact",
+        "acreate_image_artifact", "acreate_link_artifact", "acreate_markdown_artifact", "acreate_progress_artifact",
+        "acreate_table_artifact", "aupdate_progress_artifact", "create_image_artifact", "create_link_artifact",
+        "create_markdown_artifact", "create_plot_artifact", "create_progress_artifact", "create_table_artifact",
+        "update_progress_artifact",
+    },
     "surefoot.concurrency": {"concurrency", "limit", "rate_limit"},
     "surefoot.concurrency.asyncio": {
         "AcquireConcurrencySlotTimeoutError", "ConcurrencySlotAcquisitionError", "concurrency", "limit", "rate_limit",

@@ -28,12 +28,15 @@ from surefoot.client.survey import HomeSurvey, RemovedHome
 from surefoot.client.upkeep import Upkept
 from surefoot.client.watching import Finding
 from surefoot.core.wire import (
+    Artifact,
+    Asset,
     Deleted,
     Explanation,
     Flow,
     FlowRun,
     Limit,
     LimitPlace,
+    Lineage,
     Log,
     RunResult,
     TaskRun,
@@ -72,6 +75,12 @@ class ExplanationOfTaskRun(Explanation, frozen=True, kw_only=True):
 
 # What `-o json` prints: the file's name is the command's.
 DOCUMENTS: Final[dict[str, Any]] = {
+    "artifact-delete": Deleted,
+    "artifact-inspect": Artifact,
+    "artifact-ls": list[Artifact],
+    "asset-inspect": Asset,
+    "asset-lineage": Lineage,
+    "asset-ls": list[Asset],
     "concurrency-limit-create": Limit,
     "concurrency-limit-inspect": Limit,
     "concurrency-limit-ls": list[Limit],

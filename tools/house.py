@@ -50,11 +50,11 @@ DOORS: Final = {
     "src/surefoot/testing/": "pytest loads the plugin wherever Surefoot is, and a test wants what it names alone",
     "src/surefoot/engine/losses.py": "messages are wanted by those alone who have somebody to tell, when it is time",
     "src/surefoot/engine/pool.py": "lanes import asyncio, 30 ms, wanted by the first asynchronous task only",
-    "src/surefoot/tasks.py": "a task that asks for no cache loads nothing of caches",
+    "src/surefoot/tasks.py": "a task that asks for no cache loads nothing of caches, and so with assets",
     "src/surefoot/engine/caching.py": "objects are wanted where a task asks for a cache",
     "src/surefoot/engine/limiting.py": "limits are wanted by tasks whose tags have some",
     "src/surefoot/engine/running.py": "the awaiting driver imports asyncio likewise; generators are few",
-    "src/surefoot/engine/task_execution.py": "transactions are wanted by runs in one, limits by those with tags",
+    "src/surefoot/engine/task_execution.py": "transactions are wanted by runs in one, limits and assets by few",
     "src/surefoot/core/cards.py": "colours are wanted by notebooks",
     "src/surefoot/core/settings/table.py": "what others call their settings is wanted by a wrong name",
     "src/surefoot/engine/kept.py": "storing is wanted where somebody asks for it",
@@ -72,6 +72,9 @@ DOORS: Final = {
 }
 # Public names that users of the field know in both forms, as "package or class: awaiting name", and why.
 TWINS: Final[dict[str, str]] = {
+    "Artifact: acreate": "calls its twin in a thread",
+    "Artifact: aget": "likewise",
+    "Artifact: aget_or_create": "likewise",
     "Flow: avisualize": "a name that users know; the body of a flow is awaited in their loop, or in one of its own",
     "surefoot.drawing: draw_async": "the same two ways; both only hand the body to the sketch",
     "State: aresult": "a name that users know; nothing is waited for",
@@ -96,12 +99,14 @@ TWINS: Final[dict[str, str]] = {
 ENTRANCES: Final = {
     "surefoot.__main__": "`python -m surefoot`",
     "surefoot._doors": "core.ports, by its name",
+    "surefoot.assets": "users",
     "surefoot.cli": "the command",
     "surefoot.client.schemas": "users",
     "surefoot.concurrency.asyncio": "users",
     "surefoot.concurrency.sync": "users",
     "surefoot.drawing": "users",
     "surefoot.client.schemas.objects": "users",
+    "surefoot.client.schemas.responses": "users",
     "surefoot.client.schemas.sorting": "users",
     "surefoot.exceptions": "users",
     "surefoot.locking.protocol": "users",

@@ -27,9 +27,8 @@ _DOOR = {
 
 # Modules that are there by their names alone.
 _ROOMS = frozenset(
-    "cache_policies client concurrency context exceptions flows futures locking logging results runtime serializers "
-    "settings states task_runners tasks testing transactions types utilities "
-    "variables".split()
+    "artifacts assets cache_policies client concurrency context exceptions flows futures locking logging results "
+    "runtime serializers settings states task_runners tasks testing transactions types utilities variables".split()
 )
 
 __all__ = [

@@ -28,10 +28,16 @@ def _limits() -> ports.Limits:
     return EmbeddedLimits.open()
 
 
+def _artifacts() -> ports.Artifacts:
+    from surefoot.client.artifacts import EmbeddedArtifacts
+
+    return EmbeddedArtifacts()
+
+
 def _variables() -> ports.Variables:
     from surefoot.client.variables import EmbeddedVariables
 
     return EmbeddedVariables.open()
 
 
-ports.fill(_earlier_runs, _lines, _limits, _variables)
+ports.fill(_earlier_runs, _lines, _limits, _artifacts, _variables)

@@ -25,6 +25,7 @@ from surefoot.submitting import flow_here, submit, submit_each, submit_over_runn
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from surefoot.assets import Asset
     from surefoot.cache_policies import CachePolicy, KeyFunction
     from surefoot.context import TaskRunContext
     from surefoot.engine.verdicts import Trigger
@@ -44,6 +45,7 @@ class Task(Definition, Generic[P, R]):
     fn: Callable[P, R]
     kind: ClassVar[str] = "Task"
     hook_kinds: ClassVar[tuple[str, ...]] = ("completion", "failure", "running", "commit", "rollback")
+    execution_type: type[TaskExecution] = TaskExecution  # what its runs are
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class Task(Definition, Generic[P, R]):
         on_commit: Hooks = None,
         on_rollback: Hooks = None,
         viz_return_value: Any = None,
+        asset_deps: Iterable[str | Asset] | None = None,
     ) -> None:
         hooks: dict[str, Hooks] = {"completion": on_completion, "failure": on_failure, "running": on_running}
         hooks |= {"commit": on_commit, "rollback": on_rollback}
@@ -99,18 +102,7 @@ class Task(Definition, Generic[P, R]):
         )
         asks = (persist_result, cache_key_fn, cache_expiration, refresh_cache, result_storage_key)
         if cache_policy is not UNSET or any(option is not None for option in asks):
-            from surefoot.engine.caching import caching_of
-
-            self.caching = caching_of(
-                persist_result=persist_result,
-                cache_policy=cache_policy,
-                cache_key_fn=cache_key_fn,
-                cache_expiration=cache_expiration,
-                refresh_cache=refresh_cache,
-                has_storage_key=result_storage_key is not None,
-                isgenerator=self.isgenerator,
-                owner=f"task {self.name!r}",
-            )
+            self._cache(cache_policy, *asks)
         self.asks = asked(
             persist_result if self.caching is None else True,
             result_storage,
@@ -124,6 +116,7 @@ class Task(Definition, Generic[P, R]):
         self.trigger = check_trigger(trigger, self)
         self._isolate(isolation, memory_limit)
         self.viz_return_value = viz_return_value
+        self._depend(asset_deps)
         self.task_key = f"{getattr(self.fn, '__module__', '?')}:{getattr(self.fn, '__qualname__', self.name)}"
 
     def _isolate(self, isolation: str | None, memory_limit: str | int | None) -> None:
@@ -134,6 +127,29 @@ class Task(Definition, Generic[P, R]):
 
         self.isolation = check_isolation(isolation, self)
         self.memory_bytes = check_memory_limit(memory_limit, self)
+
+    def _cache(self, policy: Any, persist: Any, key_fn: Any, expiration: Any, refresh: Any, storage_key: Any) -> None:
+        from surefoot.engine.caching import caching_of
+
+        self.caching = caching_of(
+            persist_result=persist,
+            cache_policy=policy,
+            cache_key_fn=key_fn,
+            cache_expiration=expiration,
+            refresh_cache=refresh,
+            has_storage_key=storage_key is not None,
+            isgenerator=self.isgenerator,
+            owner=f"task {self.name!r}",
+        )
+
+    def _depend(self, assets: Iterable[str | Asset] | None) -> None:
+        if assets is None:
+            return
+        from surefoot.engine.materializing import DependentExecution, Recipe, keys_of
+
+        self.recipe = Recipe(deps=keys_of(assets, f"asset_deps of task {self.name!r}"))
+        self._options["asset_deps"] = self.recipe.deps  # what came may be exhausted now
+        self.execution_type = DependentExecution
 
     @property
     def task_run_name(self) -> RunName:
@@ -209,12 +225,12 @@ class Task(Definition, Generic[P, R]):
             if not self.fits(args, kwargs):
                 self.bind(args, kwargs)  # a call that does not fit is refused where it stands, not where it is awaited
             return running.coroutine(lambda: self._execution(args, kwargs, wait_for), return_state)
-        return running.run(TaskExecution(self, self.task_key, args, kwargs, wait_for), return_state)
+        return running.run(self.execution_type(self, self.task_key, args, kwargs, wait_for), return_state)
 
     def _execution(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any, map_id: bytes | None = None
     ) -> TaskExecution:
-        return TaskExecution(self, self.task_key, args, kwargs, wait_for, map_id)
+        return self.execution_type(self, self.task_key, args, kwargs, wait_for, map_id)
 
     @overload
     def submit(
@@ -318,6 +334,7 @@ def task(
     on_commit: Hooks = None,
     on_rollback: Hooks = None,
     viz_return_value: Any = None,
+    asset_deps: Iterable[str | Asset] | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a task.
@@ -364,6 +381,8 @@ def task(fn: Any = None, /, **options: Any) -> Any:
         on_completion, on_failure, on_running: lists of hooks `(task, task_run, state)`.
         on_commit, on_rollback: lists of hooks `(transaction)`: see docs/transactions.md.
         viz_return_value: what the body of a flow gets for it while the flow is drawn (`flow.visualize()`).
+        asset_deps: assets that it reads, as keys ("s3://bucket/orders") or `Asset`: what is made of its result rests on
+            them. See docs/assets.md.
 
     >>> @task(retries=3, retry_delay_seconds=exponential_backoff(10))
     ... def upload(path: str) -> None: ...

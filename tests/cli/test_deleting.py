@@ -66,7 +66,7 @@ def test_runs_are_deleted_by_name_with_all_that_is_theirs(surefoot: Surefoot, se
 def test_runs_are_deleted_by_filter_and_those_that_have_not_ended_stay(surefoot: Surefoot) -> None:
     words = ["flow-run", "delete", "--state", "Failed", "--before", "30d", "--flow", "backup", "--yes", "-o", "json"]
     done = surefoot(*words)
-    assert json.loads(done.stdout) == {"flow_runs": 1, "task_runs": 1, "logs": 2}
+    assert json.loads(done.stdout) == {"flow_runs": 1, "task_runs": 1, "logs": 2, "artifacts": 0}
     assert names(surefoot) == ["calm", "dull", "eager", "fast"]
     done = surefoot("flow-run", "delete", "--flow", "report", "--yes")
     assert "1 have not ended, and stay." in done.stderr

@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from surefoot.cli.mistakes import Exit
 from surefoot.client import get_client
-from surefoot.core.facts import StateEntered
+from surefoot.core.facts import AssetMaterialized, StateEntered
 from surefoot.notify.notices import Notice
 from surefoot.notify.outbox import Outbox
 from surefoot.results.keeping import Keeper
 from tests.cli.conftest import Surefoot
-from tests.client.builders import a_flow_run, a_line, a_task_run, recorded
+from tests.client.builders import a_flow_run, a_line, a_task_run, an_artifact, recorded
 from tools.docs_cli import DOCUMENTS, EXITS, ROOT, commands, documents, schema
 
 
@@ -59,7 +59,19 @@ def seeded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     at = keeper.keep({"rows": 3})
     keeper.close()
     done = [replace(fact, result=at) if isinstance(fact, StateEntered) else fact for fact in done]
-    recorded(home, run, task, done, a_line(run, "going"), a_line(task, "refused", level=40))
+    made = [
+        an_artifact(run, "report", b"# All went well"),
+        an_artifact(done, "report", b"# All went well again"),
+        an_artifact(task, "rows", b'[{"region": "eu", "rows": 3}]', type="table"),
+    ]
+    assets = [
+        AssetMaterialized(task[0].run_id, run[0].run_id, key, at_us, at_us, "completed", upstream=upstream)
+        for key, at_us, upstream in (
+            ("s3://bucket/raw", 1, ()),
+            ("s3://bucket/orders", 2, (("s3://bucket/raw", "data"),)),
+        )
+    ]
+    recorded(home, run, task, done, made, assets, a_line(run, "going"), a_line(task, "refused", level=40))
     entry = Outbox(str(home)).put(Notice(id="0", event="failure", flow="backup", at_us=0), ["https://example.com/hook"])
     os.utime(home / "notices" / "outbox" / f"{entry.name}.json", (1 << 32, 1 << 32))  # not to be tried in this test
     flow = "@flow\ndef main(target: str = '', keep: int = 1) -> None:\n    pass\n"
@@ -131,6 +143,9 @@ def fits(value: Any, rule: dict[str, Any], root: dict[str, Any]) -> bool:
 @pytest.mark.parametrize(
     ("words", "name"),
     [
+        ("artifact ls", "artifact-ls"),
+        ("artifact inspect rows", "artifact-inspect"),
+        ("artifact delete report --yes", "artifact-delete"),
         ("flow ls", "flow-ls"),
         ("flow-run ls", "flow-run-ls"),
         ("flow-run inspect brave-otter", "flow-run-inspect"),
@@ -152,6 +167,9 @@ def fits(value: Any, rule: dict[str, Any], root: dict[str, Any]) -> bool:
         ("task-run logs upload-0", "task-run-logs"),
         ("why brave-otter", "why"),
         ("why upload-0", "why"),
+        ("asset ls", "asset-ls"),
+        ("asset inspect orders", "asset-inspect"),
+        ("asset lineage orders", "asset-lineage"),
         ("variable ls", "variable-ls"),
         ("variable get hosts", "variable-get"),
         ("variable inspect hosts", "variable-inspect"),

@@ -134,6 +134,8 @@ def test_the_names_that_users_know_do_the_same(surefoot: Surefoot) -> None:
     assert surefoot("gcl", "enable", "db").exit_code == Exit.DONE
     assert surefoot("gcl", "update", "db", "--limit", "4").stdout == "Limit 'db': 4 at once.\n"
     assert surefoot("gcl", "update", "db", "--slot-decay-per-second", "4").stdout == "Limit 'db': 4/second.\n"
+    assert surefoot("gcl", "update", "db", "--limit", "8").stdout == "Limit 'db': 8 at once, then one every 0.25 s.\n"
+    assert surefoot("gcl", "update", "db", "--limit", "4").stdout == "Limit 'db': 4/second.\n"  # the rate stays
     assert surefoot("gcl", "disable", "db").exit_code == Exit.DONE
     assert not shown("db").active
     assert surefoot("gcl", "inspect", "db").stdout == "Limit 'db': 4/second, off.\n"

@@ -11,8 +11,10 @@ from typing import Any
 
 from surefoot._version import __version__
 from surefoot.client.embedded import EmbeddedClient
+from surefoot.core.artifacts import JSON, MARKDOWN, TEXT
 from surefoot.core.clock import get_clock
 from surefoot.core.facts import (
+    ArtifactWritten,
     Fact,
     FlowRunCreated,
     LogWritten,
@@ -29,7 +31,7 @@ from surefoot.journal.frames import split
 from surefoot.journal.home import Home
 from surefoot.ledger import Batch, Ledger
 
-__all__ = ["a_client", "a_flow_run", "a_line", "a_task_run", "id_of", "recorded", "spoilt"]
+__all__ = ["a_client", "a_flow_run", "a_line", "a_task_run", "an_artifact", "id_of", "recorded", "spoilt"]
 
 MINUTE_US = 60_000_000
 TYPE_OF = {name: kind for kind, names in NAMES.items() for name in names}
@@ -111,6 +113,21 @@ def a_line(run: Sequence[RunFact], message: str, *, level: int = 20, after_s: fl
     else:
         flow_run_id, task_run_id = id_of(run), None
     return LogWritten(at_us, level, "surefoot", message, flow_run_id, task_run_id, mono_us=at_us)
+
+
+def an_artifact(
+    run: Sequence[RunFact] | None, key: str | None, content: bytes, *, type: str = MARKDOWN, **fields: Any
+) -> ArtifactWritten:
+    """An artifact that the run made when it was created; None: one of no run."""
+    now_us = get_clock().now_us()
+    created = None if run is None else run[0]
+    if isinstance(created, TaskRunCreated):
+        fields |= {"flow_run_id": created.flow_run_id, "task_run_id": created.run_id}
+    elif run is not None:
+        fields["flow_run_id"] = id_of(run)
+    fields = {"media_type": TEXT if type == MARKDOWN else JSON, "size": len(content), "at_us": now_us} | fields
+    made: dict[str, Any] = {"artifact_id": new_id(), "mono_us": now_us, "type": type, "key": key, "data": content}
+    return ArtifactWritten(**(made | fields))
 
 
 def id_of(run: Sequence[RunFact]) -> bytes:

@@ -140,6 +140,8 @@ SLUGS = {
     "AcquireConcurrencySlotTimeoutError": "slots-timeout",
     "AlreadyExists": "already-exists",
     "Ambiguous": "ambiguous",
+    "ArtifactNotStored": "artifact-not-stored",
+    "AssetCheckFailed": "asset-check",
     "BadInput": "bad-input",
     "CacheUnavailable": "cache-unavailable",
     "CancelledRun": "cancelled-run",

@@ -48,12 +48,12 @@ def test_a_value_comes_back_as_what_it_was(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ((1, 2), "its value is a tuple, which JSON does not have. Make it a list."),
-        ({"a": [0, {1, 2}]}, r"\['a'\]\[1\] is a set, which JSON does not have. Make it a list."),
-        (b"x", "is a bytes, .* Make it a text."),
-        (datetime.date(2026, 1, 1), r"is a date, .* value.isoformat\(\)"),
-        (Decimal("1.5"), "is a Decimal, .* Make it a text, a number"),
-        (Colour.RED, "is a Colour"),
+        ((1, 2), "its value is of type tuple, which JSON does not have. Make it a list."),
+        ({"a": [0, {1, 2}]}, r"\['a'\]\[1\] is of type set, which JSON does not have. Make it a list."),
+        (b"x", "is of type bytes, .* Make it a text."),
+        (datetime.date(2026, 1, 1), r"is of type date, .* value.isoformat\(\)"),
+        (Decimal("1.5"), "is of type Decimal, .* Make it a text, a number"),
+        (Colour.RED, "is of type Colour"),
         ([float("nan")], r"\[0\] is nan, which JSON does not have"),
         (float("-inf"), "is -inf"),
         ({1: "x"}, "has the key 1, and keys of JSON are texts"),
@@ -63,7 +63,7 @@ def test_a_value_comes_back_as_what_it_was(value: Any) -> None:
         ("x" * BYTES_MAX, "would take 65,538 bytes or more, and 65,536 are possible"),
         ("é" * (BYTES_MAX // 2), "would take 65,538 bytes"),
         ([0] * (BYTES_MAX + 1), "would take"),
-        (object(), "is a object"),
+        (object(), "is of type object"),
     ],
     ids=lambda value: repr(value)[:20],
 )

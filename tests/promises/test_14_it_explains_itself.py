@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from surefoot import Skip, flow, task
+from surefoot.assets import CheckResult, add_asset_metadata, materialize
 from surefoot.cache_policies import INPUTS
 from surefoot.client import get_client
 from surefoot.core.wire import Explanation, FlowRunFilter
@@ -171,6 +172,25 @@ def process_died() -> None:
     dies()
 
 
+def no_nulls(rows: list[object]) -> CheckResult:
+    return CheckResult(None not in rows, f"{rows.count(None)} of {len(rows)} keys are null")
+
+
+@materialize("s3://lake/orders", checks=[no_nulls])
+def orders() -> list[object]:
+    return [1, None]
+
+
+@flow
+def asset_check_failed() -> None:
+    needs.submit(orders.submit()).result()
+
+
+@flow
+def asset_not_made_here() -> None:
+    add_asset_metadata("s3://lake/orders", {"rows": 3})
+
+
 @flow
 def variable_missing() -> None:
     Variable.set("bucket", "s3://backups")
@@ -198,8 +218,14 @@ SITUATIONS: list[tuple[Callable[[], object], str, list[str]]] = [
     (cannot_be_stored, "cannot-be-stored", ["gives_a_lock", "stored", "lock"]),
     (commit_failed, "commit-failed", ["the bank does not answer"]),
     (trigger_not_met, "trigger-not-met", ["breaks", "no rows"]),
+    (
+        asset_check_failed,
+        "asset-check-failed",
+        ["orders", "Check 'no_nulls' of asset s3://lake/orders", "1 of 2 keys are null"],
+    ),
+    (asset_not_made_here, "asset-not-made-here", ["s3://lake/orders", "outside of a run that makes it"]),
     (variable_missing, "variable-missing", ["There is no variable 'buckt'", "Did you mean 'bucket'?"]),
-    (variable_is_no_json, "variable-is-no-json", ["last-load", "['at'] is a date"]),
+    (variable_is_no_json, "variable-is-no-json", ["last-load", "['at'] is of type date"]),
     (process_died, "process-died", ["dies", "SIGKILL"]),
 ]
 
@@ -233,6 +259,15 @@ def test_why_names_what_was_blocked() -> None:
     with pytest.raises(Exception, match="no rows"):
         upstream_failed()
     assert any("needs" in line for line in explain("upstream-failed").blocked)
+
+
+def test_why_of_an_asset_is_why_of_the_run_that_was_to_make_it() -> None:
+    with pytest.raises(Exception, match="keys are null"):
+        asset_check_failed()
+    command = Path(sys.executable).parent / "surefoot"
+    told = subprocess.run([command, "why", "s3://lake/orders"], capture_output=True, text=True, check=True).stdout
+    assert "1 of 2 keys are null" in told
+    assert "needs" in told.partition("What it blocked")[2]
 
 
 SCRIPT = """

@@ -15,8 +15,8 @@ STRETCHES: dict[int, list[tuple[int, int]]] = {
     7: [(1, 20)],
     8: [(1, 15), (20, 28)],
     13: [(1, 20)],
-    14: [(20, 24)],
-    17: [(23, 23)],
+    14: [(20, 24), (30, 40), (50, 56)],
+    17: [(23, 23), (26, 26)],
 }
 
 _DEPLOYMENTS = "deployments, schedules and infrastructure come with the work on deployments"
@@ -28,7 +28,6 @@ _COLLECTIONS = "comes with the integrations"
 ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(("1.80", "1.81", "1.82", "1.83", "1.84", "1.85", "1.86", "1.87", "1.90"), _DEPLOYMENTS),
     "1.92": "not needed: a process holds a lock for as long as it lives, so its death is seen without heartbeats",
-    "2.25": "assets come with the work on artifacts and assets",
     **dict.fromkeys(("2.50", "2.52", "2.53"), _BACKGROUND),
     "2.78": "waiting for runs of other machines by events comes with the server",
     **dict.fromkeys(("3.30", "3.41", "3.42", "3.43", "3.44"), _SERVER),
@@ -49,9 +48,10 @@ ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(("13.14", "13.15", "13.16"), _DEPLOYMENTS),
     "13.17": "events come with the work on events and automations",
     "13.18": _SERVER,
+    "14.56": "automations come with the work on events and automations",
 }
 
-_ARTIFACTS = "artifacts, blocks and assets come with the work on them"
+_BLOCKS = "blocks come with the work on them"
 _PAUSING = "runs cannot be paused from outside yet: this comes with the work on interactive runs"
 
 # The lines of Appendix A, in its order: the ids of the tests that hold each, or the reason why there is none.
@@ -91,15 +91,15 @@ APPENDIX: tuple[tuple[str, ...] | str, ...] = (
     ("A:a block within a block that holds all, mended",),
     ("A:the limit of a tag is 0, mended",),
     ("A:a variable set twice", "A:what a variable cannot be", "A:a variable that is not there"),
-    _ARTIFACTS,
-    _ARTIFACTS,
+    ("A:an artifact's key, a table that is a text, progress out of its range, mended",),
+    _BLOCKS,
     ("a run logger outside of runs",),  # and pausing outside of runs, which comes with pausing
     _PAUSING,
     _PAUSING,
     _DEPLOYMENTS,
     _DEPLOYMENTS,
     _DEPLOYMENTS,
-    _ARTIFACTS,
+    ("A:keys that are none", "A:nothing that is made"),
     _SERVER,
     _SERVER,
     _SERVER,

@@ -12,8 +12,14 @@ from uuid import UUID, uuid4
 import pytest
 
 import surefoot
-from surefoot import flow, get_client, get_run_logger, tags, task
+from surefoot import flow, get_client, get_run_logger, runtime, tags, task
 from surefoot.client.orchestration import SurefootClient, SyncSurefootClient
+from surefoot.client.schemas.actions import (
+    GlobalConcurrencyLimitCreate,
+    GlobalConcurrencyLimitUpdate,
+    VariableCreate,
+    VariableUpdate,
+)
 from surefoot.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
@@ -34,9 +40,11 @@ from surefoot.client.schemas.filters import (
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
+from surefoot.client.schemas.responses import GlobalConcurrencyLimitResponse
 from surefoot.client.schemas.sorting import FlowRunSort
+from surefoot.concurrency.sync import concurrency
 from surefoot.core.settings.elsewhere import find_elsewhere
-from surefoot.exceptions import BadInput, MissingContextError, NotFound, Refused
+from surefoot.exceptions import AlreadyExists, BadInput, MissingContextError, NotFound, Refused
 from surefoot.migrating.names import missing
 from surefoot.states import StateType
 from tests.reference.rows import at, row
@@ -156,9 +164,140 @@ def test_runs_are_cancelled_and_deleted(row: str, recorded: None) -> None:
 
 
 @row("8.08")
+def test_limits_are_made_read_changed_and_deleted(row: str, home: object) -> None:
+    with get_client(sync_client=True) as client:
+        made = client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name="db", limit=3))
+        assert isinstance(made, GlobalConcurrencyLimitResponse)
+        assert (made.name, made.limit, made.active, made.active_slots) == ("db", 3, True, 0)
+        with pytest.raises(AlreadyExists, match="There is a limit 'db' already"):
+            client.create_global_concurrency_limit({"name": "db", "limit": 4})
+        with concurrency("db", occupy=2):
+            assert client.read_global_concurrency_limit_by_name("db").active_slots == 2
+        client.update_global_concurrency_limit("db", GlobalConcurrencyLimitUpdate(active=False))
+        assert not client.read_global_concurrency_limit_by_name("db").active
+        rate = client.create_global_concurrency_limit({"name": "api", "limit": 7, "slot_decay_per_second": 7})
+        assert rate.rate == "7/second"
+        for slots in (8, 9, 7):  # what it gives in each second does not drift
+            rate = client.update_global_concurrency_limit("api", {"limit": slots})
+        assert rate.rate == "7/second"
+        assert (
+            client.update_global_concurrency_limit("api", {"slot_decay_per_second": 0.5}).slot_decay_per_second == 0.5
+        )
+        assert client.update_global_concurrency_limit("api", {"slot_decay_per_second": 0}).rate is None
+        client.upsert_global_concurrency_limit_by_name("db", 5)
+        client.upsert_global_concurrency_limit_by_name("mail", 1)
+        assert [(it.name, it.limit) for it in client.read_global_concurrency_limits()] == [
+            ("api", 7), ("db", 5), ("mail", 1),
+        ]  # fmt: skip
+        assert [it.name for it in client.read_global_concurrency_limits(limit=1, offset=1)] == ["db"]
+        client.delete_global_concurrency_limit_by_name("db")
+        for call in (
+            lambda: client.read_global_concurrency_limit_by_name("db"),
+            lambda: client.delete_global_concurrency_limit_by_name("db"),
+            lambda: client.update_global_concurrency_limit("db", {"limit": 3}),
+        ):
+            with pytest.raises(NotFound, match="There is no limit 'db'"):
+                call()
+
+
+@row("8.08")
+def test_limits_of_tags_tell_who_holds_their_slots(row: str, home: object) -> None:
+    held: list[list[str]] = []
+
+    @task(tags=["gpu"])
+    def uses() -> str | None:
+        with get_client(sync_client=True) as client:
+            held.append(client.read_concurrency_limit_by_tag("gpu").active_slots)
+        return runtime.task_run.id
+
+    with get_client(sync_client=True) as client:
+        assert client.create_concurrency_limit("gpu", 1).concurrency_limit == 1
+        its_id = flow(lambda: uses())()
+        assert held == [[its_id]]
+        client.create_concurrency_limit("gpu", 2)
+        client.create_global_concurrency_limit({"name": "db", "limit": 3})
+        assert [(it.tag, it.concurrency_limit, it.active_slots) for it in client.read_concurrency_limits()] == [
+            ("gpu", 2, []),
+        ]  # fmt: skip
+        client.delete_concurrency_limit_by_tag("gpu")
+        with pytest.raises(NotFound):
+            client.read_concurrency_limit_by_tag("gpu")
+
+
+@row("8.08")
+def test_variables_are_made_read_changed_and_deleted(row: str, home: object) -> None:
+    async def awaited() -> Any:
+        async with get_client() as client:
+            found = await client.read_variable_by_name("region")
+            return None if found is None else found.value
+
+    with get_client(sync_client=True) as client:
+        assert client.read_variable_by_name("region") is None
+        made = client.create_variable(VariableCreate(name="region", value={"name": "eu"}, tags=["a"]))
+        assert client.read_variable_by_name("region") == made
+        with pytest.raises(AlreadyExists):
+            client.create_variable({"name": "region", "value": 1})
+        client.update_variable(VariableUpdate(name="region", tags=["b"]))
+        assert client.update_variable({"name": "region", "value": None}).tags == ["b"]
+        assert asyncio.run(awaited()) is None
+        client.create_variable({"name": "n", "value": 3})
+        assert [it.name for it in client.read_variables()] == ["n", "region"]
+        assert [it.name for it in client.read_variables(limit=1, offset=1)] == ["region"]
+        client.delete_variable_by_name("region")
+        assert [it.action for it in client.read_variable_changes("region")] == [
+            "removed", "changed", "changed", "created",
+        ]  # fmt: skip
+        for call in (
+            lambda: client.delete_variable_by_name("region"),
+            lambda: client.update_variable({"name": "region", "value": 1}),
+        ):
+            with pytest.raises(NotFound, match="There is no variable 'region'"):
+                call()
+
+
+CREATE, UPDATE = "create_global_concurrency_limit", "update_global_concurrency_limit"
+ILL_TYPED = GlobalConcurrencyLimitCreate(name="x", limit="3")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "told"),
+    [
+        at("8.08", CREATE, [{"name": "x", "limit": 0}], "limit of a limit is 0"),
+        at("8.08", CREATE, [{"name": " ", "limit": 1}], "The name of a limit is ' '"),
+        at("8.08", CREATE, [{"name": "x"}], "missing required field `limit`"),
+        at("8.08", CREATE, [{"name": "x", "slots": 1}], "unknown field `slots`"),
+        at("8.08", CREATE, ["x"], "is a str. Pass a GlobalConcurrencyLimitCreate, or a dict"),
+        at("8.08", CREATE, [ILL_TYPED], "Expected `int`, got `str`"),
+        at("8.08", CREATE, [{"name": "x", "limit": 1, "slot_decay_per_second": -1}], "slot_decay_per_second is -1"),
+        at("8.08", CREATE, [{"name": "x", "limit": 1, "active_slots": 1}], "slots are held by those who take them"),
+        at("8.08", UPDATE, ["there", {"name": "x"}], "keeps its name"),
+        at("8.08", UPDATE, ["there", {"limit": -1}], "limit of a limit is -1"),
+        at("8.08", UPDATE, ["there", {"active_slots": 2}], "slots are held by those who take them"),
+        at("8.08", "upsert_global_concurrency_limit_by_name", ["there", 0], "limit of a limit is 0"),
+        at("8.08", "create_concurrency_limit", ["", 1], "The tag of a limit is ''"),
+        at("8.08", "create_concurrency_limit", ["gpu", 0], "concurrency_limit of a limit is 0"),
+        at("8.08", "create_variable", [{"name": "Bad Name", "value": 1}], "Call it 'bad-name'"),
+        at("8.08", "create_variable", [{"name": "x", "value": (1,)}], "is of type tuple"),
+        at("8.08", "update_variable", [{"name": "there", "value": object()}], "is of type object"),
+        at("8.08", "read_variables", [-1], "Pass numbers of at least 0"),
+    ],
+)
+def test_what_can_be_no_limit_and_no_variable_is_refused(method: str, given: Any, told: str, home: object) -> None:
+    with get_client(sync_client=True) as client:
+        client.create_global_concurrency_limit({"name": "there", "limit": 3})
+        client.create_variable({"name": "there", "value": 3})
+        with pytest.raises(BadInput) as caught:
+            getattr(client, method)(*given)
+        assert told in str(caught.value)
+        assert isinstance(caught.value, ValueError)
+        assert [it.limit for it in client.read_global_concurrency_limits()] == [3]
+        assert [it.value for it in client.read_variables()] == [3]
+
+
+@row("8.08")
 def test_both_clients_have_the_same_methods(row: str) -> None:
     def methods(of: type) -> set[str]:
-        return {name for name, it in vars(of).items() if inspect.isfunction(it) and not name.startswith("_")}
+        return {name for name, it in inspect.getmembers(of) if inspect.isfunction(it) and not name.startswith("_")}
 
     assert methods(SyncSurefootClient) == methods(SurefootClient)
 

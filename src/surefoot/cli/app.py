@@ -28,6 +28,9 @@ _PLACES: Final = {
     "task-run": Place("surefoot.cli.commands.task_run", "task_run", "Look at task runs."),
     "why": Place("surefoot.cli.commands.why", "why", "Say why a run is as it is, and what to do."),
     "results": Place("surefoot.cli.commands.results", "results", "See, load and remove results of runs."),
+    "artifact": Place(
+        "surefoot.cli.commands.artifact", "artifact", "See, export and delete what runs made for people to look at."
+    ),
     "flow": Place("surefoot.cli.commands.flow", "flow", "Look at flows."),
     "watch": Place(
         "surefoot.cli.commands.watch",
@@ -37,6 +40,7 @@ _PLACES: Final = {
     "notify": Place(
         "surefoot.cli.commands.notify", "notify", "See whether messages about failures arrive, and what waits."
     ),
+    "asset": Place("surefoot.cli.commands.asset", "asset", "See what runs make, and what it rests on."),
     "limit": Place("surefoot.cli.commands.limit", "limit", "Limit how much goes on at once, or how often."),
     "variable": Place(
         "surefoot.cli.commands.variable", "variable", "Keep values by a name, for all flows, with a history."

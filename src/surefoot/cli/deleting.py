@@ -48,4 +48,6 @@ def deletion_line(deleted: Deleted) -> str:
     '1 flow run, 12,000 task runs, 0 log lines'
     """
     counts = {"flow run": deleted.flow_runs, "task run": deleted.task_runs, "log line": deleted.logs}
+    if deleted.artifacts:
+        counts["artifact"] = deleted.artifacts
     return ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())

@@ -22,14 +22,24 @@ from surefoot.cli.times import clock_time, duration, full_time
 from surefoot.client.protocol import Client
 from surefoot.core.colours import STATE_COLOURS
 from surefoot.core.states import NAMES, StateType, is_final
-from surefoot.core.wire import FailureGroup, FlowRun, FlowRunFilter, RunCounts, State, TaskRun, TaskRunFilter
+from surefoot.core.wire import (
+    ArtifactFilter,
+    FailureGroup,
+    FlowRun,
+    FlowRunFilter,
+    RunCounts,
+    State,
+    TaskRun,
+    TaskRunFilter,
+)
 
-__all__ = ["counts_cell", "flow_run_page", "task_run_page", "took", "typed"]
+__all__ = ["counts_cell", "flow_run_name", "flow_run_page", "pairs", "task_run_page", "took", "typed"]
 
 ONE_BY_ONE_MAX: Final = 50  # task runs up to which each has a line of its own; beyond, each task has one
 LINES_MAX: Final = 40  # of a timeline
 ERRORS_MAX: Final = 10
 INPUTS_MAX: Final = 5
+ARTIFACTS_MAX: Final = 20
 TEXT_MAX: Final = 500  # of parameters; `-o json` has them all
 _FAILED: Final = [StateType.FAILED, StateType.CRASHED]
 _TYPE_OF: Final = {name: kind for kind, names in NAMES.items() for name in names}
@@ -56,10 +66,10 @@ def flow_run_page(client: Client, run: FlowRun, now: datetime) -> list[str]:
         "Epoch": str(run.epoch) if run.epoch else "",
         "Parameters": _json(run.parameters),
         "Tags": ", ".join(run.tags),
-        "Called by": _flow_run_name(client, run.parent_flow_run_id) if run.parent_flow_run_id else "",
+        "Called by": flow_run_name(client, run.parent_flow_run_id) if run.parent_flow_run_id else "",
         "Code": _code(run),
     }
-    lines += _pairs(facts)
+    lines += pairs(facts)
     counts = client.task_run_counts(TaskRunFilter(flow_run_id=[run.id]))
     bars = [*_task_bars(client, run, counts), *_subflow_bars(client, run)]
     if bars:
@@ -69,6 +79,7 @@ def flow_run_page(client: Client, run: FlowRun, now: datetime) -> list[str]:
         if len(bars) > LINES_MAX or counts.total > ONE_BY_ONE_MAX:
             lines.append(dim(f"Each one: surefoot task-run ls --flow-run {run.id} --limit 0"))
     lines += _failures(client, run, counts)
+    lines += _artifacts(client, ArtifactFilter(flow_run_id=[run.id]))
     lines += _history(client.states(run.id))
     name = typed(run.name)
     return [*lines, "", dim(f"Next: surefoot why {name} | surefoot flow-run logs {name}")]
@@ -79,14 +90,15 @@ def task_run_page(client: Client, run: TaskRun, now: datetime) -> list[str]:
     attempts = f", {run.run_count} attempts" if run.run_count > 1 else ""
     facts = {
         "Task": run.task_name,
-        "Flow run": _flow_run_name(client, run.flow_run_id) if run.flow_run_id else "none: called outside of a flow",
+        "Flow run": flow_run_name(client, run.flow_run_id) if run.flow_run_id else "none: called outside of a flow",
         "Id": run.id,
         **_times(run, now),
         "Took": f"{duration(took(run, now))}{attempts}" if run.start_time else "",
         "Tags": ", ".join(run.tags),
         "Inputs": _inputs(client, run),
     }
-    lines = [*_title(run), "", *_pairs(facts), *_history(client.states(run.id))]
+    lines = [*_title(run), "", *pairs(facts)]
+    lines += [*_artifacts(client, ArtifactFilter(task_run_id=[run.id])), *_history(client.states(run.id))]
     return [*lines, "", dim(f"Next: surefoot why {run.id} | surefoot task-run logs {run.id}")]
 
 
@@ -128,7 +140,8 @@ def _times(run: FlowRun | TaskRun, now: datetime) -> dict[str, str]:
     }
 
 
-def _pairs(facts: dict[str, str]) -> list[str]:
+def pairs(facts: dict[str, str]) -> list[str]:
+    """Names and values, a line each; what has no value is left out."""
     width = max(map(len, facts))
     return [f"{dim(f'{name:<{width}}')}   {one_line(value)}" for name, value in facts.items() if value]
 
@@ -138,7 +151,7 @@ def typed(name: str) -> str:
     return shlex.quote(one_line(name))
 
 
-def _flow_run_name(client: Client, run_id: str) -> str:
+def flow_run_name(client: Client, run_id: str) -> str:
     """The name of a flow run; its id if it is not recorded here, or not yet."""
     found = client.flow_runs(FlowRunFilter(id=[run_id]), limit=1).results
     return found[0].name if found else run_id
@@ -258,6 +271,16 @@ def _examples(group: FailureGroup) -> str:
     if len(items) < len(group.examples):
         return ", ".join(run.name for run in group.examples)
     return f"item{'s' * (len(items) > 1)} {', '.join(items)}"
+
+
+def _artifacts(client: Client, where: ArtifactFilter) -> list[str]:
+    page = client.artifacts(where, limit=ARTIFACTS_MAX)
+    if not page.results:
+        return []
+    rows = [[each.key or each.id, each.type, each.description or ""] for each in reversed(page.results)]
+    lines = ["", heading("Artifacts"), *table(["NAME", "TYPE", "ABOUT"], rows, width=screen_width())]
+    more = ", and more" if page.after else ""
+    return [*lines, dim(f"One of them{more}: surefoot artifact inspect {typed(rows[-1][0])}")]
 
 
 def _history(states: Iterable[State]) -> list[str]:

@@ -23,6 +23,9 @@ from surefoot.core.errors import HomeUnwritable
 from surefoot.core.os.host import host_name, user_at_host, user_name
 from surefoot.core.variables import By, checked_name
 from surefoot.core.wire import (
+    Artifact,
+    ArtifactFilter,
+    Asset,
     Deleted,
     Explanation,
     FailureGroups,
@@ -32,8 +35,10 @@ from surefoot.core.wire import (
     FlowRunFilter,
     Limit,
     LimitPlace,
+    Lineage,
     Log,
     LogFilter,
+    Materialization,
     Page,
     Request,
     RunCounts,
@@ -52,11 +57,11 @@ from surefoot.core.wire import (
 from surefoot.journal.commands import CANCEL, Command, send
 from surefoot.journal.home import Home
 from surefoot.ledger import Ledger, LedgerCopy, Removed, queries
-from surefoot.ledger.decisions.deletion import count_below
+from surefoot.ledger.decisions.deletion import count_below, delete_artifacts
 from surefoot.ledger.decisions.requests import ask_to_cancel
 from surefoot.ledger.queries.rows import id_bytes, ids_bytes, instant
 from surefoot.ledger.removal import Removal
-from surefoot.results import cleaning
+from surefoot.results import cleaning, contents, places
 
 __all__ = ["EmbeddedClient"]
 
@@ -244,7 +249,44 @@ class EmbeddedClient:
                 cleaning.remove(self._home.path, run_id)
             except OSError as error:
                 self._troubles.append(f"Results of a deleted run stay: {error}. Try: surefoot results gc")
+        self._remove_data(removal.places)
         return _deleted(removal.removed)
+
+    def _remove_data(self, of_artifacts: Sequence[str]) -> None:
+        for place in of_artifacts:
+            try:
+                places.remove(place)
+            except OSError as error:
+                self._troubles.append(f"The data of a deleted artifact stays in {place}: {error.strerror or error}.")
+
+    def artifacts(
+        self,
+        where: ArtifactFilter | None = None,
+        *,
+        latest: bool = False,
+        limit: int = 200,
+        after: str | None = None,
+    ) -> Page[Artifact]:
+        """A page of artifacts."""
+        ask = queries.latest_artifacts if latest else queries.list_artifacts
+        return self._page(lambda tx: ask(tx, where, limit=limit, after=after))
+
+    def find_artifact(self, reference: str, version: int | None = None) -> Artifact:
+        """The artifact that goes by a key, an id, or a prefix of one."""
+        return self._ask(lambda tx: queries.find_artifact(tx, reference, version))
+
+    def artifact_content(self, artifact_id: str) -> bytes:
+        """The data of an artifact."""
+        raw, place, size, crc = self._ask(lambda tx: queries.artifact_content(tx, id_bytes(artifact_id)))
+        return contents.read(place, size, crc) if raw is None and place is not None else raw or b""
+
+    def delete_artifacts(self, ids: Sequence[str]) -> int:
+        """Delete artifacts with their data."""
+        ledger = self._ledger_to_change()
+        with ledger.decide() as tx:
+            count, left = delete_artifacts(tx, ids_bytes(ids), get_clock().now_us())
+        self._remove_data(left)
+        return count
 
     def _ledger_to_change(self) -> Ledger:
         """The ledger, with all taken in, for what changes it: that waits longer for others than what only reads.
@@ -281,10 +323,17 @@ class EmbeddedClient:
             return queries.list_limit_places(tx, name, waiting=waiting, limit=limit, after=after)
 
     def set_limit(
-        self, name: str, slots: int | None = None, *, interval_us: int | None = None, active: bool | None = None
+        self,
+        name: str,
+        slots: int | None = None,
+        *,
+        interval_us: int | None = None,
+        active: bool | None = None,
+        new: bool = False,
+        keeps_rate: bool = False,
     ) -> Limit:
         """Make a limit, or change it."""
-        self._writable_limits().set(name, slots, interval_us, active)
+        self._writable_limits().set(name, slots, interval_us, active, is_new=new, keeps_rate=keeps_rate)
         return self.find_limit(name)
 
     def delete_limit(self, name: str) -> None:
@@ -338,6 +387,31 @@ class EmbeddedClient:
         with self._ledger.read() as tx:
             return ask(tx)
 
+    def assets(self, *, like: str | None = None, limit: int = 200, after: str | None = None) -> Page[Asset]:
+        """A page of assets, by key."""
+        return self._page(lambda tx: queries.list_assets(tx, like=like, limit=limit, after=after))
+
+    def find_asset(self, reference: str) -> Asset:
+        """The asset of that key, or the only one whose key contains it."""
+        return self._ask(lambda tx: queries.find_asset(tx, reference))
+
+    def materializations(self, reference: str, *, limit: int = 200, after: str | None = None) -> Page[Materialization]:
+        """A page of the runs that made an asset, or tried to."""
+        return self._page(lambda tx: queries.list_materializations(tx, reference, limit=limit, after=after))
+
+    def lineage(
+        self, reference: str, *, up: int | None = None, down: int | None = None, earlier: bool = False
+    ) -> Lineage:
+        """What an asset rests on, and what rests on it."""
+        return self._ask(lambda tx: queries.lineage_of(tx, reference, up=up, down=down, earlier=earlier))
+
+    def delete_asset(self, key: str) -> None:
+        """Delete what is recorded of an asset."""
+        ledger = self._ledger_to_change()
+        with ledger.read() as tx:
+            asset_id = queries.asset_id(tx, key)
+        ledger.delete_asset(asset_id)
+
     def close(self) -> None:
         """Let go of the ledger."""
         self._ledger.close()
@@ -377,4 +451,6 @@ class EmbeddedClient:
 
 
 def _deleted(removed: Removed) -> Deleted:
-    return Deleted(flow_runs=removed.flow_runs, task_runs=removed.task_runs, logs=removed.logs)
+    return Deleted(
+        flow_runs=removed.flow_runs, task_runs=removed.task_runs, logs=removed.logs, artifacts=removed.artifacts
+    )

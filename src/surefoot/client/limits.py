@@ -121,10 +121,28 @@ class LimitsHere:
                 turns = slots.look_after(tx, keys, self._proof)
             self._ring(turns)
 
-    def set(self, name: str, slots: int | None, interval_us: int | None, is_active: bool | None) -> None:
+    def set(
+        self,
+        name: str,
+        slots: int | None,
+        interval_us: int | None,
+        is_active: bool | None,
+        *,
+        is_new: bool = False,
+        keeps_rate: bool = False,
+    ) -> None:
         """Make a limit, or change it. Raises NotFound for one that is not there, if no slots are told."""
         with self._ledger.decide() as tx:
-            turns = set_limit(tx, name, self._proof, slots=slots, interval_us=interval_us, is_active=is_active)
+            turns = set_limit(
+                tx,
+                name,
+                self._proof,
+                slots=slots,
+                interval_us=interval_us,
+                is_active=is_active,
+                is_new=is_new,
+                keeps_rate=keeps_rate,
+            )
             self._write_tags(tx)
         self._ring(turns)
 

@@ -15,14 +15,14 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial, wraps
-from itertools import islice
-from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar, overload
-from uuid import UUID
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from msgspec.structs import replace
 
 from surefoot.client import get_client as open_client
-from surefoot.client.protocol import Client
+from surefoot.client.asking import PAGE, Id, all_of, id_text, part_of
+from surefoot.client.asking_limits import LimitCalls
+from surefoot.client.asking_variables import VariableCalls
 from surefoot.client.schemas.filters import FlowFilter, FlowRunFilter, LogFilter, TaskRunFilter, checked
 from surefoot.core.errors import BadInput, MissingContextError, NotFound
 from surefoot.core.wire import Flow, FlowRun, Log, Request, State, TaskRun
@@ -31,27 +31,19 @@ __all__ = ["SurefootClient", "SyncSurefootClient", "get_client"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Id = UUID | str
-_PAGE: Final = 200  # records read at a time; also what a list gives that is asked for no other number
-
-
-class LimitError(BadInput, ValueError):
-    """`limit` or `offset` is negative."""
 
 
 class HttpSettingsError(BadInput, ValueError):
     """`httpx_settings` were given, and nothing is asked over HTTP."""
 
 
-class SyncSurefootClient:
-    """Reads runs, flows and lines of the ledger that the settings name, cancels runs and deletes them.
+class SyncSurefootClient(LimitCalls, VariableCalls):
+    """Reads runs, flows and lines of the ledger that the settings name, cancels runs and deletes them; sets limits and
+    variables.
 
     Use it in a `with`. Each list takes filters (`surefoot.client.schemas.filters`, or dicts of the same shape), an
     order by its name, how many records to give, 200 if not said, and how many to leave out first.
     """
-
-    def __init__(self) -> None:
-        self._opened: Client | None = None
 
     def __enter__(self) -> SyncSurefootClient:
         self._opened = open_client()
@@ -61,14 +53,6 @@ class SyncSurefootClient:
         client, self._opened = self._opened, None
         if client is not None:
             client.close()
-
-    @property
-    def _client(self) -> Client:
-        if self._opened is None:
-            raise MissingContextError(
-                "A client was asked that is not open.", do="Use it in a `with`: with get_client(...) as client:"
-            )
-        return self._opened
 
     def api_healthcheck(self) -> Exception | None:
         """What is wrong with the ledger; None if it answers."""
@@ -82,7 +66,7 @@ class SyncSurefootClient:
 
     def read_flow(self, flow_id: Id) -> Flow:
         """One flow. Raises NotFound."""
-        wanted = _id(flow_id)
+        wanted = id_text(flow_id)
         for each in self._flows(FlowFilter(), None):
             if each.id == wanted:
                 return each
@@ -108,13 +92,13 @@ class SyncSurefootClient:
         if flow_run_filter is not None:
             having = {run.flow_id for run in self._flow_runs(checked(flow_run_filter, FlowRunFilter), None)}
             found = (each for each in found if each.id in having)
-        return _part(found, limit, offset)
+        return part_of(found, limit, offset)
 
     # -- flow runs
 
     def read_flow_run(self, flow_run_id: Id) -> FlowRun:
         """One flow run. Raises NotFound."""
-        return self._client.find_flow_run(_id(flow_run_id))
+        return self._client.find_flow_run(id_text(flow_run_id))
 
     def read_flow_runs(
         self,
@@ -131,7 +115,7 @@ class SyncSurefootClient:
         if task_run_filter is not None:
             having = {run.flow_run_id for run in self._task_runs(checked(task_run_filter, TaskRunFilter), None)}
             found = (each for each in found if each.id in having)
-        return _part(found, limit, offset)
+        return part_of(found, limit, offset)
 
     def read_flow_run_states(self, flow_run_id: Id) -> list[State]:
         """All states of a flow run, oldest first. Raises NotFound."""
@@ -139,17 +123,17 @@ class SyncSurefootClient:
 
     def cancel_flow_run(self, flow_run_id: Id) -> Request:
         """Ask a flow run to stop, and all that it started. Raises Refused if it has ended, and NotFound."""
-        return self._client.cancel_flow_run(_id(flow_run_id))
+        return self._client.cancel_flow_run(id_text(flow_run_id))
 
     def delete_flow_run(self, flow_run_id: Id) -> None:
         """Delete a flow run, with all that is its. Raises NotFound, and Refused if it has not ended."""
-        self._client.delete_flow_runs([_id(flow_run_id)])
+        self._client.delete_flow_runs([id_text(flow_run_id)])
 
     # -- task runs
 
     def read_task_run(self, task_run_id: Id) -> TaskRun:
         """One task run. Raises NotFound."""
-        return self._client.find_task_run(_id(task_run_id))
+        return self._client.find_task_run(id_text(task_run_id))
 
     def read_task_runs(
         self,
@@ -167,7 +151,7 @@ class SyncSurefootClient:
             runs = self._flow_runs(checked(flow_run_filter, FlowRunFilter), None, self._names(flow_filter))
             within = {run.id for run in runs}
             found = (each for each in found if each.flow_run_id in within)
-        return _part(found, limit, offset)
+        return part_of(found, limit, offset)
 
     def read_task_run_states(self, task_run_id: Id) -> list[State]:
         """All states of a task run, oldest first. Raises NotFound."""
@@ -175,11 +159,11 @@ class SyncSurefootClient:
 
     def cancel_task_run(self, task_run_id: Id) -> Request:
         """Ask one task run to stop. Raises as `cancel_flow_run`."""
-        return self._client.cancel_task_run(_id(task_run_id))
+        return self._client.cancel_task_run(id_text(task_run_id))
 
     def delete_task_run(self, task_run_id: Id) -> None:
         """Delete a task run. Raises as `delete_flow_run`."""
-        self._client.delete_task_runs([_id(task_run_id)])
+        self._client.delete_task_runs([id_text(task_run_id)])
 
     # -- lines
 
@@ -192,7 +176,7 @@ class SyncSurefootClient:
     ) -> list[Log]:
         """Lines, oldest first; those of a flow run with those of its tasks, and without those of its subflows."""
         where = checked(log_filter, LogFilter)
-        return _part(_all(self._client.logs, where, sort), limit, offset)
+        return part_of(_all(self._client.logs, where, sort), limit, offset)
 
     # -- what the lists are made of
 
@@ -219,29 +203,8 @@ class SyncSurefootClient:
 
 def _all(read: Callable[..., Any], where: Any, sort: str) -> Iterator[Any]:
     """The records of a list that fit, page by page."""
-    narrowed, after = where.narrowed(), None
-    while True:
-        page = read(narrowed, sort=sort, limit=_PAGE, after=after)
-        yield from filter(where.fits, page.results)
-        after = page.after
-        if after is None:
-            return
-
-
-def _part(found: Iterator[R], limit: int | None, offset: int) -> list[R]:
-    if offset < 0 or (limit is not None and limit < 0):
-        raise LimitError(f"limit is {limit}, offset is {offset}.", do="Pass numbers of at least 0.")
-    return list(islice(found, offset, offset + (_PAGE if limit is None else limit)))
-
-
-def _id(given: Id) -> str:
-    """An id as text. Raises BadInput for what is none, such as a name."""
-    try:
-        return str(given if isinstance(given, UUID) else UUID(given))
-    except (ValueError, AttributeError, TypeError):
-        raise BadInput(
-            f"{given!r} is not an id.", do="Pass the id of a run, or find the run by a filter on its name."
-        ) from None
+    narrowed = where.narrowed()
+    return filter(where.fits, all_of(lambda after: read(narrowed, sort=sort, limit=PAGE, after=after)))
 
 
 def _awaited(
@@ -300,6 +263,22 @@ class SurefootClient:
     read_task_run_states = _awaited(SyncSurefootClient.read_task_run_states)
     cancel_task_run = _awaited(SyncSurefootClient.cancel_task_run)
     delete_task_run = _awaited(SyncSurefootClient.delete_task_run)
+    create_global_concurrency_limit = _awaited(SyncSurefootClient.create_global_concurrency_limit)
+    update_global_concurrency_limit = _awaited(SyncSurefootClient.update_global_concurrency_limit)
+    upsert_global_concurrency_limit_by_name = _awaited(SyncSurefootClient.upsert_global_concurrency_limit_by_name)
+    delete_global_concurrency_limit_by_name = _awaited(SyncSurefootClient.delete_global_concurrency_limit_by_name)
+    read_global_concurrency_limit_by_name = _awaited(SyncSurefootClient.read_global_concurrency_limit_by_name)
+    read_global_concurrency_limits = _awaited(SyncSurefootClient.read_global_concurrency_limits)
+    create_concurrency_limit = _awaited(SyncSurefootClient.create_concurrency_limit)
+    read_concurrency_limit_by_tag = _awaited(SyncSurefootClient.read_concurrency_limit_by_tag)
+    read_concurrency_limits = _awaited(SyncSurefootClient.read_concurrency_limits)
+    delete_concurrency_limit_by_tag = _awaited(SyncSurefootClient.delete_concurrency_limit_by_tag)
+    create_variable = _awaited(SyncSurefootClient.create_variable)
+    update_variable = _awaited(SyncSurefootClient.update_variable)
+    read_variable_by_name = _awaited(SyncSurefootClient.read_variable_by_name)
+    read_variables = _awaited(SyncSurefootClient.read_variables)
+    read_variable_changes = _awaited(SyncSurefootClient.read_variable_changes)
+    delete_variable_by_name = _awaited(SyncSurefootClient.delete_variable_by_name)
     read_logs = _awaited(SyncSurefootClient.read_logs)
 
 

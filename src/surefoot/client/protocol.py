@@ -10,6 +10,9 @@ from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from surefoot.core.wire import (
+    Artifact,
+    ArtifactFilter,
+    Asset,
     Deleted,
     Explanation,
     FailureGroups,
@@ -19,8 +22,10 @@ from surefoot.core.wire import (
     FlowRunFilter,
     Limit,
     LimitPlace,
+    Lineage,
     Log,
     LogFilter,
+    Materialization,
     Page,
     Request,
     RunCounts,
@@ -154,7 +159,7 @@ class Client(Protocol):
         ...
 
     def count_below(self, flow_run_ids: Sequence[str] = (), task_run_ids: Sequence[str] = ()) -> Deleted:
-        """What the deletion of these runs would take with it: themselves, what they called, and all lines."""
+        """What the deletion of these runs would take with it: themselves, what they called, lines, artifacts."""
         ...
 
     def delete_flow_runs(self, ids: Sequence[str]) -> Deleted:
@@ -167,6 +172,32 @@ class Client(Protocol):
 
     def delete_task_runs(self, ids: Sequence[str]) -> Deleted:
         """Delete task runs, with what they called and their lines. Raises as `delete_flow_runs`."""
+        ...
+
+    def artifacts(
+        self,
+        where: ArtifactFilter | None = None,
+        *,
+        latest: bool = False,
+        limit: int = 200,
+        after: str | None = None,
+    ) -> Page[Artifact]:
+        """A page of artifacts, the newest first; with `latest` the newest of each key, by key."""
+        ...
+
+    def find_artifact(self, reference: str, version: int | None = None) -> Artifact:
+        """The artifact that goes by a key (its newest version, or that one), an id, or a prefix of one, with its data.
+
+        Raises NotFound, or Ambiguous for a prefix of several ids.
+        """
+        ...
+
+    def artifact_content(self, artifact_id: str) -> bytes:
+        """The data of an artifact, wherever it lies. Raises NotFound, and MissingResult if its data is gone."""
+        ...
+
+    def delete_artifacts(self, ids: Sequence[str]) -> int:
+        """Delete artifacts with their data, for good. How many there were; what is not there is passed over."""
         ...
 
     def limits(self, *, limit: int = 200, after: str | None = None) -> Page[Limit]:
@@ -184,7 +215,14 @@ class Client(Protocol):
         ...
 
     def set_limit(
-        self, name: str, slots: int | None = None, *, interval_us: int | None = None, active: bool | None = None
+        self,
+        name: str,
+        slots: int | None = None,
+        *,
+        interval_us: int | None = None,
+        active: bool | None = None,
+        new: bool = False,
+        keeps_rate: bool = False,
     ) -> Limit:
         """Make a limit, or change it. What is left out stays as it is.
 
@@ -193,6 +231,8 @@ class Client(Protocol):
             slots: how many there are.
             interval_us: of a limit on how often: after how many microseconds one more may; with `slots`.
             active: False: it limits nothing until it is set active again.
+            new: whether one that is there is an error, AlreadyExists.
+            keeps_rate: whether one that is there, and is one on how often, keeps its interval.
 
         Raises NotFound for one that is not there, if no slots are told.
         """
@@ -200,6 +240,35 @@ class Client(Protocol):
 
     def delete_limit(self, name: str) -> None:
         """Delete a limit. Whoever waits for it goes on. Raises NotFound."""
+        ...
+
+    def assets(self, *, like: str | None = None, limit: int = 200, after: str | None = None) -> Page[Asset]:
+        """A page of assets, by key; `like`: those whose key contains this."""
+        ...
+
+    def find_asset(self, reference: str) -> Asset:
+        """The asset of that key, or the only one whose key contains it. Raises NotFound and Ambiguous."""
+        ...
+
+    def materializations(self, reference: str, *, limit: int = 200, after: str | None = None) -> Page[Materialization]:
+        """A page of the runs that made an asset, or tried to, the newest first. Raises as `find_asset`."""
+        ...
+
+    def lineage(
+        self, reference: str, *, up: int | None = None, down: int | None = None, earlier: bool = False
+    ) -> Lineage:
+        """What an asset rests on, and what rests on it. Raises as `find_asset`.
+
+        Args:
+            reference: the asset.
+            up: how many steps are followed up; None: all.
+            down: the same down.
+            earlier: also what only flow runs before the last that made an asset told.
+        """
+        ...
+
+    def delete_asset(self, key: str) -> None:
+        """Delete what is recorded of an asset, not what it names. Raises NotFound unless that is a whole key."""
         ...
 
     def variables(

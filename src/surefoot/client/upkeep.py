@@ -27,7 +27,7 @@ from surefoot.journal import reading
 from surefoot.journal.backlog import UPKEEP, note_upkeep
 from surefoot.journal.home import Home
 from surefoot.ledger import Cutoffs, Ledger, queries
-from surefoot.results import cleaning
+from surefoot.results import cleaning, places
 
 __all__ = ["Upkept", "alone", "aside_files", "open_ledger", "upkeep"]
 
@@ -44,9 +44,10 @@ class Upkept(msgspec.Struct, frozen=True, kw_only=True):
 
     folded: int  # facts
     behind: int = 0  # facts that could not be taken in
-    flow_runs_deleted: int = 0  # because of their age, as the next two
+    flow_runs_deleted: int = 0  # because of their age, as the next three
     task_runs_deleted: int = 0
     logs_deleted: int = 0
+    artifacts_deleted: int = 0
     results_removed: int = 0  # flow runs whose results, kept for resuming, were too old or too many
     files_removed: int = 0  # damaged pieces and old copies that were kept aside
     bytes_freed: int = 0  # by removing files
@@ -93,6 +94,7 @@ def upkeep(settings: Settings, tell: Progress | None = None) -> Upkept:
         there = [folder.writer_id for folder in reading.writers(home)]
         gone = ledger.retain(_cutoffs(settings), there)
         freed = sum(_remove_results(home, run_id) for run_id in gone.flow_runs)
+        freed += sum(_remove_data(place) for place in gone.places)
         cleaned = _clean_results(home, ledger, settings)
         LimitsHere(home, ledger).tidy()
     files, freed_aside = _remove_old(home, settings.retention.aside_days)
@@ -102,6 +104,7 @@ def upkeep(settings: Settings, tell: Progress | None = None) -> Upkept:
         flow_runs_deleted=gone.removed.flow_runs,
         task_runs_deleted=gone.removed.task_runs,
         logs_deleted=gone.removed.logs,
+        artifacts_deleted=gone.removed.artifacts,
         results_removed=0 if cleaned is None else len(cleaned.removed),
         files_removed=files,
         bytes_freed=freed + (0 if cleaned is None else cleaned.freed_bytes) + freed_aside,
@@ -132,6 +135,14 @@ def _remove_results(home: Home, flow_run_id: bytes) -> int:
         return cleaning.remove(home.path, flow_run_id)
     except OSError:
         return 0  # `cleaning.gc` comes across it again
+
+
+def _remove_data(place: str) -> int:
+    """Remove the data of an artifact that is no more."""
+    try:
+        return places.remove(place) or 0
+    except OSError:
+        return 0  # its storage does not answer, or this machine has no part in it: the file stays
 
 
 def _clean_results(home: Home, ledger: Ledger, settings: Settings) -> cleaning.Cleaned | None:

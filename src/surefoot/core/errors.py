@@ -32,11 +32,13 @@
     ├── Unavailable                   try again: storage or a server did not answer
     │   ├── LedgerBusy                another process holds the ledger
     │   ├── CacheUnavailable          the place of a cache cannot be read
+    │   ├── ArtifactNotStored         an artifact is too large for the journal, and its storage did not take it
     │   ├── HomeUnwritable            the home cannot be written
     │   ├── LedgerDamaged             the ledger's file is no longer whole
     │   └── LedgerTooNew              the ledger was written by a newer version
     ├── RunError                      a run did not complete, and its result was asked for
     │   ├── FailedRun
+    │   │   ├── AssetCheckFailed      it ran, and a check of an asset refused what it gave
     │   │   ├── ResultNotStored       it ran, and its result could not be stored as was asked
     │   │   ├── NotReadyRun           it never ran: an upstream did not complete, or parameters were refused
     │   │   ├── TaskRunTimeoutError   (also a TimeoutError)
@@ -66,6 +68,8 @@ __all__ = [
     "AcquireConcurrencySlotTimeoutError",
     "AlreadyExists",
     "Ambiguous",
+    "ArtifactNotStored",
+    "AssetCheckFailed",
     "BadInput",
     "CacheUnavailable",
     "CancelledRun",
@@ -346,6 +350,12 @@ class CacheUnavailable(Unavailable, OSError):
     slug = "cache-unavailable"
 
 
+class ArtifactNotStored(Unavailable, OSError):
+    """An artifact is too large for the journal, or is an image, and the storage of results did not take it."""
+
+    slug = "artifact-not-stored"
+
+
 class HomeUnwritable(Unavailable, OSError):
     """The Surefoot home cannot be written. Set SUREFOOT_HOME to a folder that can."""
 
@@ -386,6 +396,15 @@ class ResultNotStored(FailedRun):
     """The run's function returned, but its result could not be stored where, and as, the decorator asks."""
 
     slug = "result-not-stored"
+
+
+class AssetCheckFailed(FailedRun):
+    """The run's function returned, but a check of an asset that it makes refused the value: what waits does not run.
+
+    The message names the check, the asset and what the check said.
+    """
+
+    slug = "asset-check"
 
 
 class TaskRunTimeoutError(FailedRun, TimeoutError):

@@ -21,6 +21,9 @@ from surefoot.core.states import StateType
 
 __all__ = [
     "FORMAT",
+    "ArtifactWritten",
+    "AssetMaterialized",
+    "CheckTold",
     "Fact",
     "FlowRunCreated",
     "LogWritten",
@@ -191,6 +194,59 @@ class LogsCut(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field=
     mono_us: int = 0  # 0: not told
 
 
+class ArtifactWritten(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=8):
+    """An artifact exists; or, if `is_change`, what it shows is another now: then only what changed is told.
+
+    What is small stands in `data`; of what is large, `place` says where it lies, under which length and checksum.
+    """
+
+    artifact_id: bytes
+    type: str  # "markdown", "table", "link", "progress", "image", or a name of the user's own
+    at_us: int
+    mono_us: int
+    is_change: bool = False
+    key: str | None = None  # shared by its versions
+    description: str | None = None
+    media_type: str = ""
+    data: bytes | None = None
+    place: str | None = None  # the path or URL of an object
+    size: int = 0  # bytes
+    crc32: int = 0  # of what lies at `place`
+    flow_run_id: bytes | None = None
+    task_run_id: bytes | None = None
+
+
+class CheckTold(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What one check said of the value that a materialization gave."""
+
+    name: str
+    passed: bool
+    severity: str = "error"  # or "warn": then it stopped nothing
+    message: str | None = None
+    metadata: bytes = b"{}"  # JSON
+
+
+class AssetMaterialized(msgspec.Struct, array_like=True, frozen=True, gc=False, tag_field="kind", tag=9):
+    """A task run began to make an asset, or came to an end with it: of one run and epoch the highest n counts."""
+
+    run_id: bytes
+    flow_run_id: bytes | None
+    key: str
+    at_us: int
+    mono_us: int
+    outcome: str  # "begun", "completed", "failed", "cancelled", "crashed", "skipped" or "rolled-back"
+    epoch: int = 0
+    n: int = 0
+    task_name: str = ""
+    run_name: str = ""
+    by: str | None = None  # what made it, where that is a tool: "dbt"
+    message: str | None = None  # why it is not completed
+    metadata: bytes = b"{}"  # JSON
+    checks: tuple[CheckTold, ...] = ()
+    upstream: tuple[tuple[str, str], ...] = ()  # keys of the assets that it was made from, each with how that is known
+    properties: bytes | None = None  # JSON; None: nothing is said of them
+
+
 class Unknown(msgspec.Struct, frozen=True, gc=False):
     """A fact of a kind that this version does not know: kept as it is, and folded after an upgrade."""
 
@@ -198,10 +254,20 @@ class Unknown(msgspec.Struct, frozen=True, gc=False):
 
 
 RunFact = FlowRunCreated | TaskRunCreated | StateEntered
-Fact = SegmentOpened | FlowRunCreated | TaskRunCreated | StateEntered | LogWritten | WriterEnded | LogsCut
+Fact = (
+    SegmentOpened
+    | FlowRunCreated
+    | TaskRunCreated
+    | StateEntered
+    | LogWritten
+    | WriterEnded
+    | LogsCut
+    | ArtifactWritten
+    | AssetMaterialized
+)
 
 _encoder = msgspec.msgpack.Encoder()
-_KNOWN = frozenset(range(1, 8))
+_KNOWN = frozenset(range(1, 10))
 
 encode_plainly = _encoder.encode  # bound once: called for every fact. Raises where `encode` looks further
 

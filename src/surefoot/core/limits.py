@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -27,11 +27,15 @@ __all__ = [
     "Asked",
     "Book",
     "LimitKey",
+    "LimitOptionError",
     "Rate",
     "Reserved",
     "Settled",
     "Turn",
     "Waiting",
+    "checked_count",
+    "checked_name",
+    "decay_us",
     "rate_of",
     "rate_text",
     "settle",
@@ -43,6 +47,7 @@ TAG: Final = "tag:"  # how the limit of a tag is called: "tag:database"
 LEASE_S_MIN: Final = 60.0
 LEASE_S_MAX: Final = 86_400.0
 SLOTS_MAX: Final = 1_000_000_000
+_NAME_CHARS: Final = 200
 
 
 class LimitKey(NamedTuple):
@@ -209,6 +214,38 @@ class Rate(NamedTuple):
 
 class RateError(BadInput, ValueError):
     """A text that is no rate."""
+
+
+class LimitOptionError(BadInput, ValueError):
+    """A name, a number or a time that a limit cannot have."""
+
+
+def checked_name(name: Any) -> str:
+    """The name of a limit. Raises BadInput for what is none."""
+    if not isinstance(name, str) or not name.strip() or len(name) > _NAME_CHARS or not name.isprintable():
+        raise LimitOptionError(
+            f"The name of a limit is {name!r}.", do=f"Pass a text of at most {_NAME_CHARS} characters."
+        )
+    return name
+
+
+def checked_count(count: Any, what: str) -> int:
+    """A number of slots. Raises BadInput for what is none."""
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= SLOTS_MAX:
+        raise LimitOptionError(f"{what} of a limit is {count!r}.", do="Pass a whole number above 0.")
+    return count
+
+
+def decay_us(per_second: float, what: str) -> int:
+    """After how many microseconds there is one more, of a rate of so many in each second. Raises BadInput for none.
+
+    >>> decay_us(0.5, "slot_decay_per_second"), decay_us(3, "slot_decay_per_second")
+    (2000000, 333334)
+    """
+    is_number = isinstance(per_second, int | float) and not isinstance(per_second, bool)
+    if not is_number or not 1e-6 <= per_second <= 1e6:
+        raise LimitOptionError(f"{what} is {per_second}.", do="Pass a number above 0, up to a million.")
+    return max(1, -int(-1e6 // per_second))
 
 
 _RATE: Final = re.compile(r"\s*(\d+)\s*(?:/|per)\s*(\d+)?\s*([a-z]+)\s*", re.IGNORECASE)

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from surefoot.core.limits import Answer, Asked, LimitKey, Rate, Reserved, Turn
     from surefoot.core.lines import Line, Place
     from surefoot.core.variables import By
-    from surefoot.core.wire import Variable
+    from surefoot.core.wire import Artifact, Variable
 
 __all__ = [
+    "Artifacts",
     "Earlier",
     "EarlierRuns",
     "Limits",
@@ -29,6 +30,7 @@ __all__ = [
     "Retryable",
     "Variables",
     "Watched",
+    "artifacts",
     "earlier_runs",
     "fill",
     "limits",
@@ -203,6 +205,22 @@ class Limits(Protocol):
         ...
 
 
+class Artifacts(Protocol):
+    """What the ledger knows of artifacts. Every call may take a while, and a lock."""
+
+    def latest(self, key: str) -> Artifact | None:
+        """The newest artifact with that key, of what was written down before this was asked; None: there is none."""
+        ...
+
+    def content(self, artifact_id: str) -> bytes:
+        """The data of an artifact. Raises MissingResult if it is gone."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
 class Variables(Protocol):
     """Variables that are kept in the ledger. Every call may take a while, and a lock."""
 
@@ -231,6 +249,7 @@ _lines: Callable[[], Lines] | None = None
 _variables: Callable[[], Variables] | None = None
 _limits: Callable[[], Limits] | None = None
 _earlier_runs: Callable[[], EarlierRuns] | None = None
+_artifacts: Callable[[], Artifacts] | None = None
 
 
 def earlier_runs() -> EarlierRuns:
@@ -260,6 +279,15 @@ def limits() -> Limits:
     return _limits()
 
 
+def artifacts() -> Artifacts:
+    """Open what the settings in force name. Close it when done."""
+    if _artifacts is None:
+        import_module("surefoot._doors")
+    if _artifacts is None:
+        raise Defect("The port for artifacts is not filled.")
+    return _artifacts()
+
+
 def variables() -> Variables:
     """Open what the settings in force name. Close it when done."""
     if _variables is None:
@@ -273,8 +301,9 @@ def fill(
     earlier_runs: Callable[[], EarlierRuns],
     lines: Callable[[], Lines],
     limits: Callable[[], Limits],
+    artifacts: Callable[[], Artifacts],
     variables: Callable[[], Variables],
 ) -> None:
     """Fill the ports."""
-    global _earlier_runs, _lines, _limits, _variables
-    _earlier_runs, _lines, _limits, _variables = earlier_runs, lines, limits, variables
+    global _earlier_runs, _lines, _limits, _artifacts, _variables
+    _earlier_runs, _lines, _limits, _artifacts, _variables = earlier_runs, lines, limits, artifacts, variables

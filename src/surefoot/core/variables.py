@@ -81,7 +81,7 @@ def json_of(name: str, value: Any) -> str:
     '["a","b"]'
     >>> json_of("hosts", {"first": ("a", 1)})
     Traceback (most recent call last):
-    surefoot.core.variables.VariableError: Variable 'hosts': ['first'] is a tuple, which JSON does not have. Make it a list.
+    surefoot.core.variables.VariableError: Variable 'hosts': ['first'] is of type tuple, which JSON does not have. Make it a list.
     """  # noqa: E501
     text = msgspec.json.encode(_Walk(name).plain(value, "", 0)).decode()
     _check_size(name, len(text) if text.isascii() else len(text.encode()))
@@ -129,7 +129,7 @@ class _Walk:
             return [self.plain(each, f"{at}[{number}]", depth + 1) for number, each in enumerate(value)]
         if isinstance(value, dict):
             return {self._key(key, at): self.plain(value[key], f"{at}[{key!r}]", depth + 1) for key in value}
-        self._refuse(at, f"is a {type(value).__name__}, which JSON does not have", _instead(value))
+        self._refuse(at, f"is of type {type(value).__name__}, which JSON does not have", _instead(value))
         raise AssertionError
 
     def _text(self, value: str, at: str) -> str:

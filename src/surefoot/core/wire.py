@@ -16,6 +16,12 @@ import msgspec
 from surefoot.core.states import FINAL, StateType
 
 __all__ = [
+    "Artifact",
+    "ArtifactFilter",
+    "Asset",
+    "AssetCheck",
+    "AssetEdge",
+    "ConcurrencyLimit",
     "Deleted",
     "Explanation",
     "Flow",
@@ -24,8 +30,10 @@ __all__ = [
     "FlowRunFilter",
     "Limit",
     "LimitPlace",
+    "Lineage",
     "Log",
     "LogFilter",
+    "Materialization",
     "Page",
     "Request",
     "RunCounts",
@@ -214,6 +222,16 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     updated: datetime
 
 
+class ConcurrencyLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """The limit of a tag, as programs know it: so many tasks with it go on at once."""
+
+    tag: str
+    concurrency_limit: int
+    active_slots: list[str] = []  # the ids of the task runs that hold them
+    created: datetime
+    updated: datetime
+
+
 class LimitPlace(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who holds slots of a limit, or waits for some."""
 
@@ -229,6 +247,83 @@ class LimitPlace(msgspec.Struct, frozen=True, kw_only=True):
     granted: datetime | None = None
     state: Literal["waiting", "held", "lost"]  # lost: nothing was heard of it, so it does not count
     lease_expires: datetime
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a run made for people to look at. Those with one key are its versions."""
+
+    id: str
+    key: str | None = None
+    type: str  # "markdown", "table", "link", "progress", "image", or a name of the user's own
+    version: int | None = None  # of its key: the first is 1
+    description: str | None = None
+    data: Any = None  # a text or JSON; None in lists, of what is no text, and of what lies elsewhere
+    media_type: str
+    size: int  # bytes
+    place: str | None = None  # the path or URL of its data, if that is large or no text
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+    created: datetime
+    updated: datetime
+
+
+class AssetCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check said of what was made."""
+
+    name: str
+    passed: bool
+    severity: str  # "error", or "warn": then it stopped nothing
+    message: str | None = None
+    metadata: dict[str, Any] = {}
+
+
+class Materialization(msgspec.Struct, frozen=True, kw_only=True):
+    """One run that made an asset, or tried to."""
+
+    asset: str
+    outcome: str  # "completed", "failed", "cancelled", "crashed", "skipped", "rolled-back"; or "running", "staged"
+    timestamp: datetime
+    task_run_id: str
+    task_run_name: str
+    task_name: str
+    flow_run_id: str | None = None
+    epoch: int = 0
+    by: str | None = None  # the tool that made it
+    message: str | None = None  # why it is not completed
+    metadata: dict[str, Any] = {}
+    checks: list[AssetCheck] = []
+
+
+class Asset(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that runs make, or rest on."""
+
+    key: str
+    name: str | None = None
+    url: str | None = None
+    description: str | None = None
+    owners: list[str] = []
+    created: datetime  # first heard of
+    completed: datetime | None = None  # last made
+    last: Materialization | None = None  # the newest, whatever became of it; None: no run here makes it
+
+
+class AssetEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """That one asset rests on another."""
+
+    asset: str
+    upstream: str
+    how: str  # "data": its values reached the run that makes the asset; or "declared"
+    told: datetime
+    current: bool  # by the flow run that made the asset last; else only by an earlier one
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """What an asset rests on, and what rests on it."""
+
+    key: str
+    assets: list[Asset]
+    edges: list[AssetEdge]
+    more: bool = False  # there are more than are told
 
 
 class Variable(msgspec.Struct, frozen=True, kw_only=True):
@@ -320,11 +415,12 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
-    """How much was deleted, or would be: the runs themselves, what they called, and all lines."""
+    """How much was deleted, or would be: the runs themselves, what they called, and all lines and artifacts."""
 
     flow_runs: int = 0
     task_runs: int = 0
     logs: int = 0
+    artifacts: int = 0
 
 
 T = TypeVar("T")
@@ -388,6 +484,16 @@ class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
     timestamp_after: datetime | None = None
     timestamp_before: datetime | None = None
     text: str | None = None
+
+
+class ArtifactFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which artifacts. Fields are AND-ed, the values of a list OR-ed; None does not narrow."""
+
+    id: list[str] | None = None
+    key: list[str] | None = None
+    type: list[str] | None = None
+    flow_run_id: list[str] | None = None
+    task_run_id: list[str] | None = None
 
 
 class VariableFilter(msgspec.Struct, frozen=True, kw_only=True):

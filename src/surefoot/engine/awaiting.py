@@ -301,7 +301,7 @@ async def _elsewhere(execution: Execution, act: Callable[[], T]) -> T:
 
 async def _call(execution: Execution, effect: Call) -> Outcome:
     args, kwargs = execution.call_arguments()
-    return await guarded_await(execution, _called(execution.definition.fn, args, kwargs), effect.timeout_s)
+    return await guarded_await(execution, _called(execution.definition.body, args, kwargs), effect.timeout_s)
 
 
 async def _call_apart(execution: Execution, effect: CallApart) -> Outcome:

@@ -118,7 +118,7 @@ def _wait_all(futures: list[Any]) -> None:
 def called(execution: Execution, timeout_s: float | None) -> Outcome:
     """Call the user's function once."""
     args, kwargs = execution.call_arguments()
-    return guarded_by(execution.context.run, execution, timeout_s, execution.definition.fn, *args, **kwargs)
+    return guarded_by(execution.context.run, execution, timeout_s, execution.definition.body, *args, **kwargs)
 
 
 def _call(execution: Execution, effect: Call) -> Outcome:

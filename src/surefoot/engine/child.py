@@ -166,12 +166,15 @@ class _Child:
             flow.keys = None
         if told.memory_bytes is not None:
             limit_allocations(told.memory_bytes)
+        notes = None
         try:
             execution = self._load(told, arguments)
         except BaseException as error:
             kind, reply = messages.RAISED, self._pickled(error)
         else:
-            kind, reply = self._reply(execution, self._called(execution, told.timeout_s))
+            outcome = self._called(execution, told.timeout_s)
+            notes = execution.notes(outcome)
+            kind, reply = self._reply(execution, outcome)
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
@@ -181,6 +184,8 @@ class _Child:
             flow.resuming.end()
         if told.may_repeat and flow is not None and flow.keys is not None and flow.keys.counts:
             self._channel.send(messages.COUNTED, pickle.dumps(flow.keys.counts))
+        if notes is not None:
+            self._channel.send(messages.NOTED, notes)
         self._channel.send(kind, reply)
 
     def _load(self, told: CallTold, arguments: memoryview) -> TaskExecution:
@@ -206,6 +211,8 @@ class _Child:
         if bound:
             definition = copy(definition)
             definition._bound = bound
+        if self._flow is not None:
+            self._flow.follow(told.run_id, told.behind)
         if self._flow is not None and self._flow.keeper is not None:
             self._go_on_counting(self._flow, told, definition, args, kwargs)
         return _borrowed_task(told, definition, args, kwargs, self._flow, self._session)
@@ -413,7 +420,7 @@ def _borrowed_task(
     flow: FlowExecution | None,
     session: Session,
 ) -> TaskExecution:
-    task: TaskExecution = blank(TaskExecution)
+    task: TaskExecution = blank(getattr(definition, "execution_type", TaskExecution))
     task.definition, task.args, task.kwargs = definition, args, kwargs
     task.parent = task.flow = flow
     task.session = session

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from surefoot.core.settings import Settings
     from surefoot.engine.caching import Caching
+    from surefoot.engine.materializing import Recipe
     from surefoot.engine.verdicts import Trigger
     from surefoot.results.asking import Asked
 
@@ -64,6 +65,7 @@ class Definition:
     caching: Caching | None = None  # what it asks of a cache
     isolation: str | None = None  # "process": it is called in one of its own
     memory_bytes: int | None = None  # how much that may hold
+    recipe: Recipe | None = None  # what it has to do with assets
     _options: dict[str, Any]  # what it was made with: `with_options` makes another with these and others
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
@@ -102,6 +104,7 @@ class Definition:
             do = f"Write @{kind.lower()}(name={fn!r})." if isinstance(fn, str) else "Decorate a function."
             raise BadInputType(f"@{kind.lower()} got {fn!r}, which cannot be called.", do=do)
         self.fn = fn
+        self.body: Callable[..., Any] = fn  # what its runs call: the function, with what is to follow on each call
         self._bound: tuple[Any, ...] = ()
         self._read_shape(fn)
         self.name = check_name(self._default_name() if name is None else name, kind)
@@ -167,8 +170,12 @@ class Definition:
         return make if fn is None else make(fn)
 
     @classmethod
+    def _known_options(cls) -> Mapping[str, Any]:
+        return cls.__init__.__kwdefaults__ or {}
+
+    @classmethod
     def _check_options(cls, options: Iterable[str], whose: str) -> None:
-        known = cls.__init__.__kwdefaults__ or {}
+        known = cls._known_options()
         for name in options:
             if name not in known:
                 from difflib import get_close_matches  # a door: only a mistake pays for it

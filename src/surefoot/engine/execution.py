@@ -231,6 +231,8 @@ class Execution:
         self.result = found.at
         if self.is_task:
             flow.links.add(found.value, self.run_id)
+        if flow.lineage is not None:
+            flow.lineage.gave(self, found.value)
         return Verdict(COMPLETED, "Cached", f"{HAD_COMPLETED} in epoch {found.at.epoch}", found.value)
 
     def made_from(self) -> bytes | None:
@@ -435,6 +437,8 @@ class Execution:
         elif inputs or not PLAIN.issuperset(map(type, [*self.args, *self.kwargs.values()])):
             self.is_mutable = True
         self.inputs = tuple(inputs)
+        if self.flow is not None and self.flow.lineage is not None:
+            self.flow.lineage.got(self)
 
     def _look(self, name: str, value: Any, found: list[Reference], inputs: list[tuple[str, tuple[bytes, ...]]]) -> bool:
         start = len(found)
@@ -498,6 +502,8 @@ class Execution:
     def settle(self, effect: Settle, found: list[Reference]) -> Verdict:
         """The verdict over a return value, all futures in which have ended."""
         value = effect.value
+        if self.flow is not None and self.flow.lineage is not None:
+            self.flow.lineage.gave(self, value, found)
         if not found:
             if self.flow is not None and self.is_task and type(value) not in PLAIN:
                 self.flow.links.add(value, self.run_id)

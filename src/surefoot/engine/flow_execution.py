@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from surefoot.core.errors import MissingContextError
@@ -36,11 +36,18 @@ from surefoot.results.pickling import bytes_of
 if TYPE_CHECKING:
     from surefoot.core.settings import Settings
     from surefoot.engine.definition import Definition
+    from surefoot.engine.lineage import Lineage
     from surefoot.engine.pool import Pool
 
 __all__ = ["FlowExecution", "PoolMaker"]
 
 _opening = threading.Lock()
+
+
+def new_lineage() -> Lineage | None:
+    """What follows assets from run to run; None where nothing of assets is loaded, so that nobody else pays for it."""
+    loaded = sys.modules.get("surefoot.engine.lineage")
+    return None if loaded is None else loaded.Lineage()
 
 
 class PoolMaker(Protocol):
@@ -65,6 +72,7 @@ class FlowExecution(Execution):
         "hidden",
         "keeper",
         "keys",
+        "lineage",
         "links",
         "losses",
         "parameters_at",
@@ -77,6 +85,7 @@ class FlowExecution(Execution):
     )
 
     links: Links
+    lineage: Lineage | None  # of assets, where something of them is loaded
 
     def __init__(
         self,
@@ -108,8 +117,9 @@ class FlowExecution(Execution):
         self.unkept_parameters: dict[str, str] = {}
         if outer is not None:
             self.links, self.resuming, self.keeper = outer.links, outer.resuming, outer.keeper
+            self.lineage = outer.lineage
         else:
-            self.links = Links()
+            self.links, self.lineage = Links(), new_lineage()
             if restart is not None:
                 self.resuming = Resuming.begin(restart, found)
         try:
@@ -170,6 +180,13 @@ class FlowExecution(Execution):
         rules = self.definition.rules(self.session.settings)
         keeps = self.persistence.persist or (is_part and self.keeper is not None)
         return flow_life(rules, keeps, is_part and self.resuming is not None)
+
+    def follow(self, task_run_id: bytes, behind: Iterable[str]) -> None:
+        """In a child, where a task of this run is about to be called: know of the assets that its inputs come from."""
+        if self.lineage is None:
+            self.lineage = new_lineage()
+        if self.lineage is not None and behind:
+            self.lineage.rests_on(task_run_id, behind)
 
     def take_up(self, run: Execution) -> None:
         """Let a run within this one be the run that had its key when this one was started before."""
@@ -266,7 +283,10 @@ class FlowExecution(Execution):
         """Check the parameters, and fill in the run's name. Nothing of the user's function has run yet."""
         try:
             if self.validate is not None:
-                self.kwargs = self.validate(self.kwargs)
+                before = self.kwargs
+                self.kwargs = self.validate(before)
+                if self.lineage is not None:
+                    self.lineage.took(self, before)
         except Exception as error:
             return Raised(error)
         return self.name_it()

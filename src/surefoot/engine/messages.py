@@ -20,6 +20,7 @@ from surefoot.engine.task_execution import TaskExecution
 __all__ = [
     "BEGUN",
     "COUNTED",
+    "NOTED",
     "RAISED",
     "RETURNED",
     "STOPPED",
@@ -38,6 +39,7 @@ __all__ = [
 # The first byte of a reply.
 BEGUN: Final = b"b"  # sent first if there is a time limit, which counts from here
 COUNTED: Final = b"c"  # then the counts of keys, if the run may be tried again
+NOTED: Final = b"n"  # then what it tells of assets, if it does
 RETURNED: Final = b"r"
 RAISED: Final = b"e"
 TIMED_OUT: Final = b"t"
@@ -115,6 +117,7 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
     resumes: bytes | None = None  # `Within`, where there is something to say
     trace: dict[str, str] | None = None  # the span of the run, where there is one
     memory_bytes: int | None = None  # how much the child may hold
+    behind: tuple[str, ...] = ()  # keys of the assets that its inputs come from
 
     @classmethod
     def of(
@@ -147,7 +150,13 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
             None if within is None else pickle.dumps(tuple(within), pickle.HIGHEST_PROTOCOL),
             spans.carried(execution),
             memory_bytes,
+            _assets_behind(execution),
         )
+
+
+def _assets_behind(execution: TaskExecution) -> tuple[str, ...]:
+    lineage = None if execution.flow is None else execution.flow.lineage
+    return () if lineage is None else tuple(lineage.upstream(execution))
 
 
 class Within(NamedTuple):

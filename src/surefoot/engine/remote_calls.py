@@ -115,6 +115,9 @@ class RemoteCall(Reach):
         if reply is not None and reply[:1] == messages.COUNTED:
             self._children.counts.take(execution, bytes(reply[1:]))
             reply = child.channel.receive()
+        if reply is not None and reply[:1] == messages.NOTED:
+            execution.take_notes(bytes(reply[1:]))
+            reply = child.channel.receive()
         return reply
 
     def _outcome(self, kind: bytes, raw: memoryview) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from surefoot.core import settings as core_settings
 from surefoot.core.errors import HomeUnwritable, SurefootError
-from surefoot.core.facts import LogWritten, RunFact
+from surefoot.core.facts import ArtifactWritten, AssetMaterialized, LogWritten, RunFact
 from surefoot.core.settings import Settings
 from surefoot.engine.losses import send_waiting, will_of
 from surefoot.engine.tending import tend
@@ -39,7 +39,7 @@ class RunRecorder(Protocol):
 
     @property
     def writer_id(self) -> bytes: ...
-    def run(self, fact: RunFact) -> None: ...
+    def run(self, fact: RunFact | ArtifactWritten | AssetMaterialized) -> None: ...
     def log(self, fact: LogWritten) -> None: ...
     def flow_ended(self) -> None: ...
     def listen(self, obey: Callable[[Command], None], is_wanted: Callable[[], bool]) -> None: ...
@@ -104,7 +104,7 @@ class Unrecorded:
 
     writer_id = bytes(16)
 
-    def run(self, fact: RunFact) -> None:
+    def run(self, fact: RunFact | ArtifactWritten | AssetMaterialized) -> None:
         """Drop the fact."""
 
     def log(self, fact: LogWritten) -> None:

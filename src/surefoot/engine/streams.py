@@ -76,6 +76,8 @@ class Stream:
         execution = self._execution
         if execution.is_task and execution.flow is not None:
             execution.flow.links.add(value, execution.run_id)
+            if execution.flow.lineage is not None:
+                execution.flow.lineage.gave(execution, value)
         return Yielded(value)
 
     def _begin_turn(self) -> bool:

@@ -8,7 +8,7 @@ from uuid import UUID
 from surefoot.core.facts import ResultAt, RunFact, TaskRunCreated
 from surefoot.core.states import COMPLETED
 from surefoot.engine import scope
-from surefoot.engine.effects import Enter, Held, Verdict
+from surefoot.engine.effects import Enter, Held, Outcome, Verdict
 from surefoot.engine.execution import Execution
 from surefoot.engine.inputs import PLAIN
 from surefoot.engine.kept import keep_as
@@ -172,6 +172,8 @@ class TaskExecution(Execution):
         )
         if self.flow is not None:
             self.flow.links.add(hit.value, self.run_id)
+            if self.flow.lineage is not None:
+                self.flow.lineage.gave(self, hit.value)
 
     def cached_at(self) -> CachedAt | None:
         cache = self.cache
@@ -180,6 +182,20 @@ class TaskExecution(Execution):
         from surefoot.results.persistence import CachedAt
 
         return CachedAt(cache.key, cache.until_us(), cache.name, cache.caching.key_storage)
+
+    def notes(self, outcome: Outcome) -> bytes | None:
+        """In another process: what its call told of assets, and which its value comes from, for its owner."""
+        if self.definition.recipe is None and (self.flow is None or self.flow.lineage is None):
+            return None
+        from surefoot.engine.materializing import notes_of
+
+        return notes_of(self, outcome)
+
+    def take_notes(self, notes: bytes) -> None:
+        """What its call in another process told of assets."""
+        from surefoot.engine.materializing import take_notes
+
+        take_notes(self, notes)
 
     def keep_little_of(self, error: BaseException) -> None:
         if self.map_id is not None and self.flow is not None:

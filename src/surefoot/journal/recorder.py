@@ -16,7 +16,16 @@ from typing import Final
 
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import HomeUnwritable
-from surefoot.core.facts import LogsCut, LogWritten, RunFact, StateEntered, encode, encode_plainly
+from surefoot.core.facts import (
+    ArtifactWritten,
+    AssetMaterialized,
+    LogsCut,
+    LogWritten,
+    RunFact,
+    StateEntered,
+    encode,
+    encode_plainly,
+)
 from surefoot.core.os import space
 from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.states import FINAL
@@ -84,8 +93,8 @@ class Recorder:
 
     # --- what is called for every fact ------------------------------------------------------------------------------
 
-    def run(self, fact: RunFact) -> None:
-        """Record what happened to a run. Returns when no end of this process can undo it."""
+    def run(self, fact: RunFact | ArtifactWritten | AssetMaterialized) -> None:
+        """Record what happened to a run, or what it made. Returns when no end of this process can undo it."""
         try:
             payload = encode_plainly(fact)
         except (UnicodeEncodeError, TypeError):
@@ -97,7 +106,8 @@ class Recorder:
         with self._lock:
             if self._runs.segment.append(payload) or self._append_slowly(self._runs, payload):
                 if self._is_written:
-                    self._write_soon(at_once=type(fact) is StateEntered and fact.state_type in FINAL)
+                    is_end = type(fact) is StateEntered and fact.state_type in FINAL
+                    self._write_soon(at_once=is_end or type(fact) is ArtifactWritten)  # which may be asked for next
                 return
             self.lost += 1
         self._tell_lost()

@@ -6,13 +6,16 @@ May import: core.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from surefoot.core.facts import Fact, SegmentOpened, Unknown
 
 __all__ = ["Batch", "Folded", "Writer", "pieces"]
+
+
+_HELD_MAX: Final = 16 << 20  # bytes of the journal: artifacts are large facts
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -83,19 +86,22 @@ class Writer(NamedTuple):
 def pieces(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
     """`batches`, in lists of at most `size` facts (a batch that is larger is cut), taken lazily.
 
+    A list has no more than about 16 MiB, whatever its facts are.
+
     >>> batch = Batch(bytes(16), "runs", 0, 0, 50, [(n * 10, Unknown(b"")) for n in range(5)])
     >>> [[(b.start, b.end, len(b.facts)) for b in piece] for piece in pieces([batch, batch], 3)]
     [[(0, 30, 3)], [(30, 50, 2)], [(0, 30, 3)], [(30, 50, 2)]]
     """
     piece: list[Batch] = []
-    count = 0
+    count = held = 0
     for batch in batches:
         for part in _cut(batch, size):
-            if count + len(part.facts) > size:
+            if count + len(part.facts) > size or held > _HELD_MAX:
                 yield piece
-                piece, count = [], 0
+                piece, count, held = [], 0, 0
             piece.append(part)
             count += len(part.facts)
+            held += part.end - part.start
     if piece:
         yield piece
 

@@ -21,7 +21,7 @@ from surefoot.ledger.history import Entry, merge, pack, settle, unpack
 from surefoot.ledger.indexes import is_unended
 from surefoot.ledger.tables import WORKSPACE, early_states, flow_runs, flows, tombstones
 
-__all__ = ["RunNews", "deleted_among", "flow_id_of", "fold_runs", "in_chunks", "settle_runs_of"]
+__all__ = ["RunNews", "deleted_among", "flow_id_of", "fold_runs", "in_chunks", "settle_runs_of", "short"]
 
 _MANY: Final = 1000  # ids in one query
 _NAME_MAX: Final = 500
@@ -70,7 +70,7 @@ def fold_runs(connection: Connection, table: Table, news: dict[bytes, RunNews], 
         now = _standing(history, packed, writers)
         illegal += max(0, now["illegal"] - (0 if row is None else row.illegal))
         if created is not None and (row is None or created.epoch < row.created_epoch):
-            name = _short(now.pop("run_name") or created.name)
+            name = short(now.pop("run_name") or created.name)
             (new if row is None else whole).append({"name": name} | _creation(created) | now)
         elif row is not None and packed != row.history:
             standing.append(_change(run_id, now))
@@ -105,17 +105,17 @@ def settle_runs_of(connection: Connection, table: Table, writer: WriterRow, limi
 def _standing(history: Sequence[Entry], packed: bytes, writers: dict[bytes, WriterRow]) -> dict[str, Any]:
     now = settle(history, end_of(writers.get(history[-1].writer_id)))
     now["history"] = packed
-    now["state_name"] = _short(now["state_name"])
+    now["state_name"] = short(now["state_name"])
     return now
 
 
 def _change(run_id: bytes, now: dict[str, Any]) -> dict[str, Any]:
     if now["run_name"] is not None:
-        now["run_name"] = _short(now["run_name"])
+        now["run_name"] = short(now["run_name"])
     return now | {"workspace": WORKSPACE, "run_id": run_id}
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """A name as it can stand in an index, whose rows have 2,704 bytes at most on PostgreSQL. Cut, it stays unique."""
     if len(name) <= _NAME_MAX:
         return name
@@ -240,7 +240,7 @@ def _creation(fact: FlowRunCreated | TaskRunCreated) -> dict[str, Any]:
     assert type(fact) is FlowRunCreated
     return shared | {
         "flow_id": flow_id_of(fact.flow_name),
-        "flow_name": _short(fact.flow_name),
+        "flow_name": short(fact.flow_name),
         "flow_version": fact.flow_version,
         "parameters": fact.parameters.decode(errors="replace"),
         "parent_flow_run_id": fact.parent_flow_run_id,
@@ -266,7 +266,7 @@ def _fold_flows(connection: Connection, news: Iterable[RunNews]) -> None:
             row: dict[str, Any] = {
                 "workspace_id": WORKSPACE,
                 "id": flow_id_of(fact.flow_name),
-                "name": _short(fact.flow_name),
+                "name": short(fact.flow_name),
                 "created_us": fact.at_us,
                 "updated_us": fact.at_us,
                 "newest_run_id": fact.run_id,

@@ -10,6 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Index, Table, func, literal_column
 
 from surefoot.ledger.tables import (
+    artifacts,
+    asset_edges,
+    asset_events,
+    assets,
     flow_runs,
     flows,
     limit_places,
@@ -156,9 +160,43 @@ def _index_limits(count: int) -> None:
     )
 
 
+def _index_artifacts(count: int) -> None:
+    c = artifacts.c
+    artifacts.info["typical"] = (count, count, 1)
+    # What is missing before a version stands in it, so that numbering versions reads the index alone.
+    keyed = count // 2
+    _index(
+        "artifacts_of_key",
+        c.workspace_id,
+        c.key,
+        c.id,
+        c.gone_before,
+        typical=(keyed, keyed, 200, 1, 1),
+        where=c.key.is_not(None),
+    )
+    for name, run in (("artifacts_of_flow_run", c.flow_run_id), ("artifacts_of_task_run", c.task_run_id)):
+        _index(name, c.workspace_id, run, c.id, typical=(count, count, 5, 1), where=run.is_not(None))
+
+
+def _index_assets(count: int) -> None:
+    c = asset_events.c
+    asset_events.info["typical"] = (count, count, 100, 1, 1)
+    newest = (c.workspace_id, c.asset_id, c.at_us, c.run_id, c.epoch)
+    _index("asset_events_by_time", *newest, typical=(count, count, 100, 2, 1, 1))
+    _index("asset_events_by_age", c.workspace_id, c.at_us, typical=(count, count, 2))
+    _index("asset_events_of_run", c.workspace_id, c.run_id, typical=(count, count, 1))
+    few = max(count // 100, 1)
+    _index("assets_by_key", assets.c.workspace_id, assets.c.key, typical=(few, few, 1), unique=True)
+    c = asset_edges.c
+    asset_edges.info["typical"] = (few, few, 3, 1)
+    _index("asset_edges_down", c.workspace_id, c.upstream_id, c.asset_id, typical=(few, few, 3, 1))
+
+
 _index_flow_runs(100_000)
 _index_task_runs(1_000_000)
 _index_logs(10_000_000)
 _index_limits(1000)
+_index_artifacts(100_000)
+_index_assets(100_000)
 variable_changes.info["typical"] = (10_000, 10_000, 50, 1)
 _index("flows_by_name", flows.c.workspace_id, flows.c.name, typical=(100, 100, 1), unique=True)

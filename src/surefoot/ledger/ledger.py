@@ -22,6 +22,7 @@ from surefoot.core.clock import get_clock
 from surefoot.core.errors import SurefootError
 from surefoot.ledger.batches import Batch, Folded, Writer, pieces
 from surefoot.ledger.contents import Contents, contents_of
+from surefoot.ledger.decisions.assets import delete_some_of_asset
 from surefoot.ledger.decisions.deletion import deletion_of_flow_runs, deletion_of_task_runs
 from surefoot.ledger.dialects.choice import Place, place_of
 from surefoot.ledger.fold_writers import load_writers, writer_of
@@ -186,6 +187,10 @@ class Ledger:
             removal = deletion_of_task_runs(connection, ids, get_clock().now_us())
         self._do(removal.step)
         return removal
+
+    def delete_asset(self, asset_id: bytes) -> None:
+        """Delete all that is recorded of an asset."""
+        self._do(partial(delete_some_of_asset, asset_id=asset_id))
 
     def retain(self, cutoffs: Cutoffs, there: Collection[bytes] = ()) -> Retaining:
         """Delete what is too old; daily summaries stay.

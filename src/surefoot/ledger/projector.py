@@ -14,7 +14,10 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, select, tuple_
 
+from surefoot.core.assets import KEY_CHARS_MAX
 from surefoot.core.facts import (
+    ArtifactWritten,
+    AssetMaterialized,
     Fact,
     FlowRunCreated,
     LogsCut,
@@ -29,6 +32,8 @@ from surefoot.core.facts import (
 )
 from surefoot.ledger.batches import Batch, Folded
 from surefoot.ledger.dialects.choice import dialect_of
+from surefoot.ledger.fold_artifacts import fold_artifacts
+from surefoot.ledger.fold_assets import fold_assets
 from surefoot.ledger.fold_logs import fold_lines
 from surefoot.ledger.fold_runs import RunNews, fold_runs, settle_runs_of
 from surefoot.ledger.fold_writers import Heard, fold_writers, load_writers, observed_end
@@ -95,6 +100,8 @@ class _News:
         self.task_runs: dict[bytes, RunNews] = {}
         self.writers: dict[bytes, Heard] = {}
         self.lines: list[tuple[Batch, list[tuple[int, LogWritten | LogsCut]]]] = []
+        self.artifacts: list[ArtifactWritten] = []
+        self.assets: list[AssetMaterialized] = []
         self.unknown: list[dict[str, Any]] = []
 
     def take(self, batch: Batch) -> None:
@@ -118,6 +125,10 @@ class _News:
                 told.entries.append(entry_of(fact, writer_id))
             elif type(fact) is LogWritten or type(fact) is LogsCut:
                 lines.append((offset, fact))
+            elif type(fact) is ArtifactWritten:
+                self.artifacts.append(fact)
+            elif type(fact) is AssetMaterialized:
+                self.assets.append(fact)
             elif type(fact) is SegmentOpened:
                 heard.open(fact)
             elif type(fact) is WriterEnded:
@@ -138,6 +149,10 @@ class _News:
                 settle_runs_of(connection, table, writers[writer_id])
         for batch, lines in self.lines:
             fold_lines(connection, batch, lines)
+        if self.artifacts:
+            fold_artifacts(connection, self.artifacts)
+        if self.assets:
+            fold_assets(connection, self.assets)
         dialect_of(connection).insert_missing(connection, unknown_facts, self.unknown)
         return illegal
 
@@ -184,6 +199,12 @@ def _is_sound(fact: Fact) -> bool:
         return 0 <= fact.epoch < _MANY and 0 <= fact.retries < _MANY
     if type(fact) is LogWritten:
         return -_MANY < fact.level < _MANY and 0 <= fact.cut < _MANY
+    if type(fact) is ArtifactWritten:
+        return 0 <= fact.size < _FAR and 0 <= fact.crc32 < 1 << 32
+    if type(fact) is AssetMaterialized:
+        keys = fact.key, *(key for key, _ in fact.upstream)
+        is_short = len(fact.outcome) <= 16 and max(map(len, keys)) <= KEY_CHARS_MAX
+        return 0 <= fact.epoch < _MANY and 0 <= fact.n < _MANY and is_short
     if type(fact) is WriterEnded:
         return 0 <= fact.lost < _MANY
     return type(fact) is not SegmentOpened or 0 <= fact.pid < _FAR

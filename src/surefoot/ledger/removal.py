@@ -1,7 +1,8 @@
-"""Removing runs: whole trees (a flow run with its tasks, the flows that it called, their lines), bit by bit.
+"""Removing runs: whole trees (a flow run with its tasks, the flows that it called, lines, artifacts), bit by bit.
 
 Each `step` is a few milliseconds of work within the caller's transaction; a tree's root goes last, so whoever comes
-after a process that died in between finds it and goes on. May import: core, tables, indexes, dialects, summaries.
+after a process that died in between finds it and goes on. May import: core, tables, indexes, dialects, summaries,
+artifact_rows.
 """
 
 from __future__ import annotations
@@ -12,16 +13,42 @@ from functools import cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Delete, Select, Table, and_, bindparam, delete, exists, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    or_,
+    select,
+    tuple_,
+)
 
 from surefoot.core.states import FINAL, StateType
+from surefoot.ledger.artifact_rows import has_newer, remove_artifacts, some_artifacts
 from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.fold_runs import in_chunks
 from surefoot.ledger.indexes import uneven
 from surefoot.ledger.summaries import NO_FLOW, add_to_summaries
-from surefoot.ledger.tables import WORKSPACE, epochs, flow_runs, leases, logs, requests, task_runs, tombstones
+from surefoot.ledger.tables import (
+    WORKSPACE,
+    artifacts,
+    asset_events,
+    assets,
+    epochs,
+    flow_runs,
+    leases,
+    logs,
+    requests,
+    task_runs,
+    tombstones,
+)
 
-__all__ = ["Removal", "Removed", "delete_by_key", "delete_lines", "descend", "open_below"]
+__all__ = ["Removal", "Removed", "delete_by_key", "delete_lines", "descend", "is_last_of_asset", "open_below"]
 
 _NODES: Final = 200  # flow runs whose tasks and lines are looked for at once
 _ROWS: Final = 500  # of a table at once
@@ -34,17 +61,19 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
     flow_runs: int = 0
     task_runs: int = 0
     logs: int = 0
+    artifacts: int = 0
 
     def plus(self, other: Removed) -> Removed:
         """Both together.
 
         >>> Removed(flow_runs=1).plus(Removed(flow_runs=1, logs=3))
-        Removed(flow_runs=2, task_runs=0, logs=3)
+        Removed(flow_runs=2, task_runs=0, logs=3, artifacts=0)
         """
         return Removed(
             flow_runs=self.flow_runs + other.flow_runs,
             task_runs=self.task_runs + other.task_runs,
             logs=self.logs + other.logs,
+            artifacts=self.artifacts + other.artifacts,
         )
 
 
@@ -56,7 +85,7 @@ class Removal:
         task_run_ids: task runs that go alone.
         now_us: the ledger's clock.
         tombstones: whether facts that come later must not bring them back.
-        summaries: whether their number is kept, by flow, day and state.
+        summaries: whether their number is kept, by flow, day and state; and the newest artifact of each key stays.
     """
 
     def __init__(
@@ -70,6 +99,7 @@ class Removal:
     ) -> None:
         self.removed = Removed()
         self.flow_runs: list[bytes] = []  # that went, for whoever keeps something else of theirs
+        self.places: list[str] = []  # where data of artifacts that went lies
         self._roots = deque(flow_run_ids)
         self._tasks = deque(task_run_ids)
         self._nodes: deque[bytes] = deque()  # the deepest first
@@ -122,6 +152,10 @@ class Removal:
         if lines:
             self.removed = self.removed.plus(Removed(logs=lines))
             return
+        if self._remove_artifacts(
+            connection, and_(artifacts.c.flow_run_id.is_not(None), artifacts.c.flow_run_id.in_(nodes))
+        ):
+            return
         c = flow_runs.c
         of_nodes = select(c.id, c.flow_id, c.created_us, c.state_type, c.state_name, c.ran_us).where(
             c.workspace_id == WORKSPACE, c.id.in_(nodes)
@@ -146,12 +180,25 @@ class Removal:
         if lines:
             self.removed = self.removed.plus(Removed(logs=lines))
             return
+        if self._remove_artifacts(
+            connection, and_(artifacts.c.task_run_id.is_not(None), artifacts.c.task_run_id.in_(ids))
+        ):
+            return
         c = task_runs.c
         query = select(c.id, c.created_us, c.state_type, c.state_name, c.ran_us)
         rows = connection.execute(query.where(c.workspace_id == WORKSPACE, c.id.in_(ids))).all()
         self._remove_rows(connection, task_runs, rows, [NO_FLOW for _ in rows])
         for _ in ids:
             self._tasks.popleft()
+
+    def _remove_artifacts(self, connection: Connection, which: ColumnElement[bool]) -> int:
+        """Remove some artifacts of runs. How many; none if there are no more."""
+        stays = [has_newer()] if self._leave_summaries else []
+        rows = some_artifacts(connection, which, *stays, limit=_ROWS)
+        if rows:
+            self.places += remove_artifacts(connection, rows)
+            self.removed = self.removed.plus(Removed(artifacts=len(rows)))
+        return len(rows)
 
     def _remove_rows(self, connection: Connection, runs: Table, rows: Sequence[Any], flows: Sequence[bytes]) -> None:
         if self._leave_summaries:
@@ -166,6 +213,9 @@ class Removal:
                 delete(requests).where(requests.c.workspace_id == WORKSPACE, requests.c.run_id.in_(chunk))
             )
             connection.execute(delete(runs).where(runs.c.workspace_id == WORKSPACE, runs.c.id.in_(chunk)))
+            if runs is task_runs:
+                its = asset_events.c.workspace_id == WORKSPACE, asset_events.c.run_id.in_(chunk)
+                connection.execute(delete(asset_events).where(*its, ~is_last_of_asset()))
         more = Removed(task_runs=len(ids)) if runs is task_runs else Removed(flow_runs=len(ids))
         self.removed = self.removed.plus(more)
 
@@ -205,6 +255,20 @@ def _open(runs: Table, by: ColumnElement[Any], ids: Sequence[bytes]) -> Select[A
     return select(by).where(
         runs.c.workspace_id == WORKSPACE, by.in_(ids), runs.c.state_type.in_(_UNENDED), uneven(runs)
     )
+
+
+def is_last_of_asset() -> ColumnElement[bool]:
+    """The newest event of each asset, and the last that made it: these stay when their runs go."""
+    c, newer = asset_events.c, asset_events.alias("newer").c
+    later = exists().where(
+        newer.workspace_id == WORKSPACE,
+        newer.asset_id == c.asset_id,
+        newer.at_us >= c.at_us,
+        tuple_(newer.at_us, newer.run_id, newer.epoch) > tuple_(c.at_us, c.run_id, c.epoch),
+    )
+    a = assets.c
+    made = exists().where(a.workspace_id == WORKSPACE, a.id == c.asset_id, a.completed_us == c.at_us)
+    return or_(~later, made)
 
 
 @cache

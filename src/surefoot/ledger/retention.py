@@ -1,7 +1,7 @@
 """Retention: what is older than its age goes, a little at a time; daily summaries of it stay. Keeps promise 8.
 
 Each step is a few milliseconds of work within the caller's transaction. The oldest go first, whole trees of runs at a
-time, and never one that has not ended. May import: core, tables, indexes, dialects, removal.
+time, and never one that has not ended. May import: core, tables, indexes, dialects, removal, artifact_rows.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, exists, false, or_, select, tuple_
 
 from surefoot.core.ids import id_at
+from surefoot.ledger.artifact_rows import has_newer, remove_artifacts, some_artifacts
 from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.indexes import end_order, is_unended
-from surefoot.ledger.removal import Removal, Removed, delete_by_key, delete_lines
+from surefoot.ledger.removal import Removal, Removed, delete_by_key, delete_lines, is_last_of_asset
 from surefoot.ledger.tables import (
     WORKSPACE,
+    artifacts,
+    asset_edges,
+    asset_events,
     early_states,
     flow_runs,
     logs,
@@ -41,7 +45,8 @@ class Cutoffs(msgspec.Struct, frozen=True):
     """Up to when what is deleted, in microseconds since 1970; 0 deletes nothing.
 
     Args:
-        runs_us: runs that ended before, with all that is below them.
+        runs_us: runs that ended before, with all that is below them; artifacts of no run that were made before. The
+            newest artifact of each key stays.
         logs_us: lines written before, whatever became of their run.
         journal_us: what was only needed to know how far journals were read, of writers that ended before and have no
             folder any more; and the tombstones of runs deleted before.
@@ -66,7 +71,9 @@ class Retaining:
         self, cutoffs: Cutoffs, now_us: int, there: Collection[bytes] = (), home_id: bytes | None = None
     ) -> None:
         self.lines = 0
+        self.artifacts = 0  # whose runs had gone
         self.flow_runs: list[bytes] = []  # that went
+        self.places: list[str] = []  # where data of artifacts that went lies
         self._cutoffs = cutoffs
         self._now_us = now_us
         self._there = frozenset(there)
@@ -78,7 +85,7 @@ class Retaining:
     @property
     def removed(self) -> Removed:
         """What went so far."""
-        return self._runs.plus(Removed(logs=self.lines))
+        return self._runs.plus(Removed(logs=self.lines, artifacts=self.artifacts))
 
     def step(self, connection: Connection) -> bool:
         """Do a bit more. False when all is done."""
@@ -95,6 +102,9 @@ class Retaining:
             yield _Walk(self, flow_runs, cutoffs.runs_us, self._now_us)
             yield _Walk(self, task_runs, cutoffs.runs_us, self._now_us)
             yield self._forget_early
+            yield self._forget_artifacts
+            yield self._forget_events
+            yield self._forget_edges
             yield self._forget_variables
         if len(self._there) > _THERE_MAX:
             return
@@ -105,10 +115,11 @@ class Retaining:
             yield self._forget_writers
             yield self._forget_unknown
 
-    def count(self, removed: Removed, flow_run_ids: list[bytes]) -> None:
+    def count(self, removal: Removal) -> None:
         """Note what a walk removed."""
-        self._runs = self._runs.plus(removed)
-        self.flow_runs += flow_run_ids
+        self._runs = self._runs.plus(removal.removed)
+        self.flow_runs += removal.flow_runs
+        self.places += removal.places
 
     def _delete_lines(self, connection: Connection) -> bool:
         found = delete_lines(connection, logs.c.order_us < self._cutoffs.logs_us, _ROWS)
@@ -120,6 +131,34 @@ class Retaining:
         c = early_states.c
         old = c.run_id < id_at(self._cutoffs.runs_us)
         return _delete_some(connection, early_states, (c.run_id,), old)
+
+    def _forget_artifacts(self, connection: Connection) -> bool:
+        """Artifacts whose run is no more, or that never had one, but for the newest of each key."""
+        c, f, t = artifacts.c, flow_runs.c, task_runs.c
+        of_flow = exists().where(f.workspace_id == WORKSPACE, f.id == c.flow_run_id)
+        of_task = exists().where(t.workspace_id == WORKSPACE, t.id == c.task_run_id)
+        old = c.id < id_at(self._cutoffs.runs_us)
+        rows = some_artifacts(
+            connection, old, ~of_flow, or_(c.flow_run_id.is_not(None), ~of_task), has_newer(), limit=_ROWS
+        )
+        if rows:
+            self.places += remove_artifacts(connection, rows)
+            self.artifacts += len(rows)
+        return len(rows) == _ROWS
+
+    def _forget_events(self, connection: Connection) -> bool:
+        """What became of old attempts to make an asset; of each asset the newest stays, and the last that made it."""
+        c = asset_events.c
+        old = and_(c.at_us < self._cutoffs.runs_us, ~is_last_of_asset())
+        return _delete_some(connection, asset_events, (c.asset_id, c.run_id, c.epoch), old)
+
+    def _forget_edges(self, connection: Connection) -> bool:
+        """On what assets rested by runs of which nothing is left."""
+        c, e = asset_edges.c, asset_events.c
+        same = or_(e.flow_run_id == c.flow_run_id, e.run_id == c.run_id)
+        there = exists().where(e.workspace_id == WORKSPACE, e.asset_id == c.asset_id, same)
+        old = and_(c.told_us < self._cutoffs.runs_us, ~there)
+        return _delete_some(connection, asset_edges, (c.asset_id, c.upstream_id), old)
 
     def _forget_variables(self, connection: Connection) -> bool:
         """What became of variables that were removed so long ago."""
@@ -197,7 +236,7 @@ class _Walk:
             flows, tasks = (ids, []) if self._runs is flow_runs else ([], ids)
             self._removal = Removal(flows, tasks, now_us=self._now_us, leave_summaries=True)
         if not self._removal.step(connection):
-            self._pass.count(self._removal.removed, self._removal.flow_runs)
+            self._pass.count(self._removal)
             self._removal = None
         return True
 

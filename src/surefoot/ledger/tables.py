@@ -30,6 +30,10 @@ __all__ = [
     "HEAD",
     "WORKSPACE",
     "alembic_version",
+    "artifacts",
+    "asset_edges",
+    "asset_events",
+    "assets",
     "early_states",
     "epochs",
     "flow_runs",
@@ -54,7 +58,7 @@ __all__ = [
     "writers",
 ]
 
-HEAD: Final = "0007"  # the newest revision in migrations/versions
+HEAD: Final = "0009"  # the newest revision in migrations/versions
 WORKSPACE: Final = 0  # the default workspace, the only one until there are teams
 
 metadata = MetaData()
@@ -72,9 +76,9 @@ def _text(name: str, *, null: bool = False) -> Column[Any]:
     return Column(name, Text, nullable=null)
 
 
-def _name() -> Column[Any]:
+def _name(name: str = "name", *, null: bool = False) -> Column[Any]:
     # What is listed by name comes in the order of code points, whatever language the database was made for.
-    return Column("name", Text().with_variant(Text(collation="C"), "postgresql"), nullable=False)
+    return Column(name, Text().with_variant(Text(collation="C"), "postgresql"), nullable=null)
 
 
 def _count(name: str, *, null: bool = False) -> Column[Any]:
@@ -382,6 +386,81 @@ limit_rates = Table(
     sqlite_with_rowid=False,
 )
 
+# Artifacts, each a version of its key. One whose creation has not arrived, but a change of it, is not created yet.
+artifacts = Table(
+    "artifacts",
+    metadata,
+    _workspace(),
+    _id("id"),
+    _name("key", null=True),
+    _text("type"),
+    _us("created_us", null=True),
+    _us("changed_us"),  # when what it shows was told
+    _text("description", null=True),
+    _us("described_us", null=True),
+    _text("media_type"),
+    _text("place", null=True),  # where its data lies, if not here
+    Column("size", BigInteger, nullable=False),
+    Column("crc32", BigInteger, nullable=False),
+    _count("gone_before"),  # how many versions of its key between the one before it and this one were deleted
+    _id("flow_run_id", null=True),
+    _id("task_run_id", null=True),
+    Column("data", LargeBinary, nullable=True),  # last, so that whoever lists artifacts reads none of it
+    PrimaryKeyConstraint("workspace_id", "id"),
+    CheckConstraint("created_us IS NOT NULL OR key IS NULL", name="only_created_has_key"),
+)
+
+# What runs make, by key. An asset that others rest on has a row too, whether or not any run here makes it.
+assets = Table(
+    "assets",
+    metadata,
+    _workspace(),
+    _id("id"),  # derived from the key
+    _name("key"),
+    _text("properties"),
+    _us("described_us", null=True),  # when its properties were told; null if never
+    _us("created_us"),  # when it was first heard of
+    _us("completed_us", null=True),  # when it was last made
+    PrimaryKeyConstraint("workspace_id", "id"),
+)
+
+# Each time that a run began to make an asset, and what became of it.
+asset_events = Table(
+    "asset_events",
+    metadata,
+    _workspace(),
+    _id("asset_id"),
+    _id("run_id"),  # of the task
+    _count("epoch"),
+    _count("n"),
+    _us("at_us"),
+    Column("outcome", String(16), nullable=False),
+    _id("flow_run_id", null=True),
+    _text("task_name"),
+    _text("run_name"),
+    _text("made_by", null=True),
+    _text("message", null=True),
+    _text("details"),
+    _text("checks"),
+    PrimaryKeyConstraint("workspace_id", "asset_id", "run_id", "epoch"),
+    sqlite_with_rowid=False,
+)
+
+# Which asset rests on which other, as the newest materialization that said so told it.
+asset_edges = Table(
+    "asset_edges",
+    metadata,
+    _workspace(),
+    _id("asset_id"),
+    _id("upstream_id"),
+    Column("how", String(16), nullable=False),
+    _us("told_us"),
+    _id("run_id"),
+    _id("flow_run_id", null=True),
+    PrimaryKeyConstraint("workspace_id", "asset_id", "upstream_id"),
+    sqlite_with_rowid=False,
+)
+
 variables = Table(
     "variables",
     metadata,
@@ -414,6 +493,7 @@ variable_changes = Table(
     CheckConstraint("is_task IN (0, 1)", name="is_task_is_yes_or_no"),
 )
 
+# Rows of runs and artifacts that somebody deleted: what is told of them later is dropped.
 tombstones = Table(
     "tombstones",
     metadata,

@@ -14,8 +14,18 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from surefoot.core.errors import BadInput, ConcurrencySlotLostError, ConfigurationError
-from surefoot.core.limits import LEASE_S_MAX, LEASE_S_MIN, Answer, Asked, LimitKey
+from surefoot.core.errors import ConcurrencySlotLostError, ConfigurationError
+from surefoot.core.limits import (
+    LEASE_S_MAX,
+    LEASE_S_MIN,
+    SLOTS_MAX,
+    Answer,
+    Asked,
+    LimitKey,
+    LimitOptionError,
+    checked_count,
+    checked_name,
+)
 from surefoot.core.os.host import host_name
 from surefoot.engine import commands
 from surefoot.engine.interrupts import GateShut
@@ -32,21 +42,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Holding",
-    "LimitOptionError",
-    "checked_count",
     "checked_names",
     "checked_seconds",
     "short_key",
     "tell_unknown",
 ]
 
-_NAME_CHARS: Final = 200
+_HOLDER_CHARS: Final = 200
 _KEY_CHARS: Final = 400  # an index of PostgreSQL takes 2,700 bytes
-_SLOTS_MAX: Final = 1_000_000_000
-
-
-class LimitOptionError(BadInput, ValueError):
-    """A name, a number or a time that a limit cannot have."""
 
 
 class _Held(NamedTuple):
@@ -88,7 +91,7 @@ class Holding:
         self._strict = strict
         self._holder = _holder_name(holder)
         self._stops = strict if raise_on_lease_renewal_failure is None else raise_on_lease_renewal_failure
-        if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > _SLOTS_MAX:
+        if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > SLOTS_MAX:
             raise LimitOptionError(f"priority of a limit is {priority!r}.", do="Pass a whole number, such as 10.")
         self._rank = -priority
         self._declared = None if declared is None else checked_count(declared, "slots")
@@ -287,12 +290,7 @@ def checked_names(names: Any) -> tuple[str, ...]:
         found = tuple(given)
     except TypeError:
         found = (given,)
-    for name in found:
-        if not isinstance(name, str) or not name.strip() or len(name) > _NAME_CHARS or not name.isprintable():
-            raise LimitOptionError(
-                f"The name of a limit is {name!r}.", do=f"Pass a text of at most {_NAME_CHARS} characters."
-            )
-    return found
+    return tuple(checked_name(name) for name in found)
 
 
 def short_key(key: Any) -> str:
@@ -307,13 +305,6 @@ def short_key(key: Any) -> str:
 
     digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
     return f"{''.join(char for char in key[:_KEY_CHARS] if char.isprintable())}-{digest}"
-
-
-def checked_count(count: Any, what: str) -> int:
-    """A number of slots. Raises BadInput for what is none."""
-    if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= _SLOTS_MAX:
-        raise LimitOptionError(f"{what} of a limit is {count!r}.", do="Pass a whole number above 0.")
-    return count
 
 
 def checked_seconds(seconds: Any, what: str) -> float | None:
@@ -352,4 +343,4 @@ def _holder_name(holder: Any) -> str:
     told = f"{kind} {its_id}" if kind is not None and its_id is not None else str(holder)
     if not told.strip():
         raise ConfigurationError("The holder of a limit is an empty text.", do="Pass a name, or leave it out.")
-    return told[:_NAME_CHARS]
+    return told[:_HOLDER_CHARS]

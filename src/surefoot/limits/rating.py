@@ -10,19 +10,12 @@ from typing import Any, Final
 
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import AcquireConcurrencySlotTimeoutError, MissingContextError
-from surefoot.core.limits import LimitKey, Rate, Reserved, rate_of
+from surefoot.core.limits import LimitKey, LimitOptionError, Rate, Reserved, checked_count, rate_of
 from surefoot.engine.interrupts import GateShut, Shelter
 from surefoot.engine.scope import current
 from surefoot.engine.sketching import sketcher
 from surefoot.limits.desk import desk
-from surefoot.limits.holding import (
-    LimitOptionError,
-    checked_count,
-    checked_names,
-    checked_seconds,
-    short_key,
-    tell_unknown,
-)
+from surefoot.limits.holding import checked_names, checked_seconds, short_key, tell_unknown
 from surefoot.locking.waiters import elsewhere
 
 __all__ = ["Rating"]

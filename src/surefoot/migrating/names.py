@@ -33,14 +33,12 @@ _RENAMED: Final = {
 _AWAITED: Final = {f"variables.Variable.{name}": f"a{name}" for name in ("get", "set", "unset")}
 _NO_DEPLOYMENTS: Final = "deployments, schedules and workers are not in this version"
 _NO_BLOCKS: Final = "blocks are not in this version; take secrets from the environment"
-_NO_SERVER: Final = "there is no server to ask; `get_client()` reads, cancels and deletes what was recorded"
+_NO_SERVER: Final = "there is no server to ask; `get_client()` asks what was recorded, and sets limits and variables"
 # Why a name is not there, by how it begins after `prefect.`; the longest counts.
 _WHY: Final = {
     "Parameter": "the parameters of a flow are the arguments of its function",
     "agent": _NO_DEPLOYMENTS,
     "aserve": _NO_DEPLOYMENTS,
-    "artifacts": "artifacts are not in this version",
-    "assets": "assets are not in this version",
     "automations": "automations are not in this version",
     "blocks": _NO_BLOCKS,
     "cache_policies.CacheKeyFnPolicy": "`CachePolicy.from_cache_key_fn(fn)` makes one",

@@ -142,14 +142,13 @@ class TaskRunner:
 
         Raises MissingContextError, a RuntimeError, if the runner was not started, and ParameterBindError.
         """
-        from surefoot.engine.task_execution import TaskExecution
         from surefoot.futures import Future
         from surefoot.submitting import begin
 
         pool = self._started("submit")
         args, kwargs = _spread(task, parameters)
         upstreams = [*(wait_for or ()), *(it for found in (dependencies or {}).values() for it in found)]
-        return begin(pool, Future(TaskExecution(task, task.task_key, args, kwargs, upstreams or None)))
+        return begin(pool, Future(task.execution_type(task, task.task_key, args, kwargs, upstreams or None)))
 
     def map(
         self,

@@ -125,6 +125,7 @@ def _upkept_lines(done: Upkept) -> list[str]:
         (done.flow_runs_deleted, "flow run"),
         (done.task_runs_deleted, "task run"),
         (done.logs_deleted, "log line"),
+        (done.artifacts_deleted, "artifact"),
     )
     old = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in deleted if count)
     lines = [f"Took in {done.folded:,} facts."]

@@ -14,7 +14,7 @@ from surefoot.cli.reading import now_here, reading
 from surefoot.cli.table import Cell
 from surefoot.cli.times import duration
 from surefoot.core.errors import BadInput, SurefootError
-from surefoot.core.limits import SLOTS_MAX, Rate, rate_of
+from surefoot.core.limits import SLOTS_MAX, Rate, checked_name, decay_us, rate_of
 from surefoot.core.wire import Limit, LimitPlace
 
 __all__ = ["delete_limit", "limit", "list_limits", "names", "set_limit", "slots_or_rate"]
@@ -96,13 +96,20 @@ def set_(
     set_limit(name, slots, slot_decay_per_second, active, output)
 
 
-def set_limit(name: str, slots: str | None, decay: float | None, active: bool | None, output: Output) -> None:
+def set_limit(
+    name: str,
+    slots: str | None,
+    decay: float | None,
+    active: bool | None,
+    output: Output,
+    *,
+    keeps_rate: bool = False,
+) -> None:
     """Set a limit, and say so."""
-    if not name.strip() or len(name) > 200 or not name.isprintable():
-        raise BadInput(f"The name of a limit is {name!r}.", do="Use at most 200 characters.")
+    checked_name(name)
     count, interval_us = (None, None) if slots is None else slots_or_rate(slots, decay)
     with reading() as client:
-        after = client.set_limit(name, count, interval_us=interval_us, active=active)
+        after = client.set_limit(name, count, interval_us=interval_us, active=active, keeps_rate=keeps_rate)
     if output != "table":
         write_object(after, output)
         return
@@ -130,9 +137,7 @@ def slots_or_rate(text: str, decay: float | None) -> tuple[int, int | None]:
             )
         if decay is None:
             return count, None
-        if not 1e-6 <= decay <= 1e6:
-            raise BadInput(f"--slot-decay-per-second is {decay:g}.", do="Type a number above 0.")
-        rate = Rate(count, max(1, -int(-1e6 // decay)))
+        rate = Rate(count, decay_us(decay, "--slot-decay-per-second"))
     elif decay is not None:
         raise BadInput(f"{text} is a rate already.", do="Leave --slot-decay-per-second out.")
     return rate.slots, rate.interval_us

@@ -53,7 +53,8 @@ def update(
         before = client.find_limit(name)
     if slots is None and slot_decay_per_second is not None:
         slots = before.limit
-    set_limit(name, None if slots is None else f"{slots}", slot_decay_per_second, active, output)
+    keeps_rate = slot_decay_per_second is None
+    set_limit(name, None if slots is None else f"{slots}", slot_decay_per_second, active, output, keeps_rate=keeps_rate)
 
 
 @gcl.command("enable", examples=["surefoot gcl enable database", "surefoot gcl enable api"])

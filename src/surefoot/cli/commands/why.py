@@ -8,6 +8,8 @@ from surefoot.cli.command import Command
 from surefoot.cli.output import Output, output_option, say, write_object
 from surefoot.cli.reading import reading
 from surefoot.cli.table import dim, heading, one_line, state_of, visible
+from surefoot.client.protocol import Client
+from surefoot.core.errors import NotFound
 from surefoot.core.wire import Explanation
 
 __all__ = ["why"]
@@ -19,14 +21,23 @@ __all__ = ["why"]
 def why(run: str, output: Output) -> None:
     """Say why a run is as it is, and what to do.
 
-    RUN is a flow run or a task run: its name, its id, or a prefix of that.
+    RUN is a flow run or a task run: its name, its id, or a prefix of that. The key of an asset (s3://bucket/orders)
+    means the run that made it last, or tried to.
     """
     with reading() as client:
-        explanation = client.why(run)
+        explanation = client.why(_run_behind(client, run) if "://" in run else run)
     if output == "table":
         say(_page(explanation))
     else:
         write_object(explanation, output)
+
+
+def _run_behind(client: Client, key: str) -> str:
+    """The run that made an asset last, or tried to."""
+    last = client.find_asset(key).last
+    if last is None:
+        raise NotFound(f"No run here makes {key}.", do=f"See what rests on it: surefoot asset lineage {key}")
+    return last.task_run_id
 
 
 def _page(explanation: Explanation) -> list[str]:

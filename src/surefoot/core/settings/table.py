@@ -191,6 +191,12 @@ class Results(Group):
     max_age_days = Setting(number(), 30, "Days after which they are removed.")
 
 
+class Artifacts(Group):
+    """`artifacts.*`"""
+
+    max_bytes = Setting(whole(least=1 << 10, most=1 << 30), 16 << 20, "The largest artifact that is taken.")
+
+
 class Ledger(Group):
     """`ledger.*`"""
 
@@ -243,6 +249,7 @@ class Settings(Group):
     logging = Logging()
     journal = Journal()
     results = Results()
+    artifacts = Artifacts()
     ledger = Ledger()
     notify = Notify()
     retention = Retention()

@@ -1,6 +1,7 @@
-"""Deleting runs because somebody asked: what has not ended is refused; tombstones keep late facts from undoing it.
+"""Deleting runs and artifacts because somebody asked: what has not ended is refused; tombstones keep late facts from
+undoing it.
 
-May import: core, tables, removal, queries' records.
+May import: core, tables, removal, artifact_rows, queries' records.
 """
 
 from __future__ import annotations
@@ -8,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, select
 
 from surefoot.core.errors import NotFound, Refused
 from surefoot.core.ids import to_text
 from surefoot.core.states import FINAL, StateType
+from surefoot.ledger.artifact_rows import remove_artifacts, some_artifacts
+from surefoot.ledger.dialects.choice import dialect_of
 from surefoot.ledger.fold_runs import in_chunks
 from surefoot.ledger.removal import Removal, Removed, descend, open_below
-from surefoot.ledger.tables import WORKSPACE, flow_runs, logs, task_runs
+from surefoot.ledger.tables import WORKSPACE, artifacts, flow_runs, logs, task_runs, tombstones
 from surefoot.ledger.unindexed import check_no_run_is_lost
 
-__all__ = ["count_below", "deletion_of_flow_runs", "deletion_of_task_runs"]
+__all__ = ["count_below", "delete_artifacts", "deletion_of_flow_runs", "deletion_of_task_runs"]
 
 
 def deletion_of_flow_runs(connection: Connection, ids: Sequence[bytes], now_us: int) -> Removal:
@@ -58,14 +61,31 @@ def count_below(connection: Connection, flow_run_ids: Sequence[bytes], task_run_
         tasks, called = below_tasks(connection, tasks)
         flows += called
     nodes = descend(connection, flows)
-    counts = {"task_runs": len(tasks), "logs": 0}
+    counts = {"task_runs": len(tasks), "logs": 0, "artifacts": 0}
     for chunk in in_chunks(nodes):
         counts["task_runs"] += _count(connection, task_runs, task_runs.c.flow_run_id.in_(chunk))
         counts["logs"] += _count(connection, logs, logs.c.flow_run_id.in_(chunk))
+        counts["artifacts"] += _count(connection, artifacts, _among(artifacts.c.flow_run_id, chunk))
     for chunk in in_chunks(tasks):
-        of_task = and_(logs.c.task_run_id.is_not(None), logs.c.task_run_id.in_(chunk))
-        counts["logs"] += _count(connection, logs, of_task)
+        counts["logs"] += _count(connection, logs, _among(logs.c.task_run_id, chunk))
+        counts["artifacts"] += _count(connection, artifacts, _among(artifacts.c.task_run_id, chunk))
     return Removed(flow_runs=len(nodes), **counts)
+
+
+def delete_artifacts(connection: Connection, ids: Sequence[bytes], now_us: int) -> tuple[int, list[str]]:
+    """Delete artifacts: how many there were, and where the data of some lies. In a transaction that writes."""
+    count, places = 0, []
+    for chunk in in_chunks(ids):
+        rows = some_artifacts(connection, artifacts.c.id.in_(chunk), limit=len(chunk))
+        left = [{"workspace_id": WORKSPACE, "run_id": row.id, "deleted_us": now_us} for row in rows]
+        dialect_of(connection).upsert(connection, tombstones, left)
+        places += remove_artifacts(connection, rows)
+        count += len(rows)
+    return count, places
+
+
+def _among(column: ColumnElement[Any], ids: Sequence[bytes]) -> ColumnElement[bool]:
+    return and_(column.is_not(None), column.in_(ids))
 
 
 def below_tasks(connection: Connection, ids: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from surefoot.core.errors import NotFound
+from surefoot.core.errors import AlreadyExists, NotFound
 from surefoot.core.limits import LimitKey, Turn
 from surefoot.ledger.decisions.slots import WAITS, Limit, Proof, limits_of, look_after
 from surefoot.ledger.dialects.choice import dialect_of
@@ -25,6 +25,8 @@ def set_limit(
     slots: int | None,
     interval_us: int | None,
     is_active: bool | None,
+    is_new: bool = False,
+    keeps_rate: bool = False,
 ) -> tuple[Turn, ...]:
     """Make a limit, or change it. Answers for whom something has changed. Raises NotFound, without slots.
 
@@ -35,10 +37,14 @@ def set_limit(
         slots: how many; None leaves as many as there are.
         interval_us: for a limit on how often: after how long one more may; else None. Of no account without slots.
         is_active: whether it limits anything; None leaves it as it is.
+        is_new: one that is there is an error, AlreadyExists.
+        keeps_rate: one that is there keeps its interval, if it has any.
     """
     now_us = dialect_of(tx).now_us(tx)
     c = limits.c
     before = limits_of(tx, [name]).get(name)
+    if is_new and before is not None:
+        raise AlreadyExists(f"There is a limit {name!r} already.", do=f"See it: surefoot gcl inspect {name}")
     if before is None:
         if slots is None:
             raise NotFound(f"There is no limit {name!r}.", do=f"Make it: surefoot limit set {name} 3")
@@ -57,7 +63,7 @@ def set_limit(
     else:
         after = before._replace(in_code=False)
         if slots is not None:
-            after = after._replace(slots=slots, interval_us=interval_us)
+            after = after._replace(slots=slots, interval_us=before.interval_us if keeps_rate else interval_us)
         if is_active is not None:
             after = after._replace(is_active=is_active)
         tx.execute(

@@ -4,6 +4,14 @@ Lists are paged by key: `after` of one page goes into the next call, and page 1,
 May import: core, tables, dialects, history.
 """
 
+from surefoot.ledger.queries.artifacts import (
+    artifact_content,
+    count_artifacts,
+    find_artifact,
+    latest_artifacts,
+    list_artifacts,
+)
+from surefoot.ledger.queries.assets import asset_id, find_asset, lineage_of, list_assets, list_materializations
 from surefoot.ledger.queries.chosen import above, asked_again
 from surefoot.ledger.queries.counts import count_task_runs
 from surefoot.ledger.queries.earlier import earlier_runs_of, last_unsuccessful, retryable_of
@@ -41,10 +49,15 @@ from surefoot.ledger.queries.why import explain
 __all__ = [
     "Standing",
     "above",
+    "artifact_content",
     "asked_again",
+    "asset_id",
+    "count_artifacts",
     "count_task_runs",
     "earlier_runs_of",
     "explain",
+    "find_artifact",
+    "find_asset",
     "find_flow_run",
     "find_limit",
     "find_result",
@@ -54,14 +67,19 @@ __all__ = [
     "flow_run_id_of",
     "granted_since",
     "last_unsuccessful",
+    "latest_artifacts",
     "limited_tags",
+    "lineage_of",
     "lines_in_use",
+    "list_artifacts",
+    "list_assets",
     "list_failures",
     "list_flow_runs",
     "list_flows",
     "list_limit_places",
     "list_limits",
     "list_logs",
+    "list_materializations",
     "list_results",
     "list_states",
     "list_task_runs",

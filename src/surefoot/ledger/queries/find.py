@@ -20,7 +20,7 @@ from surefoot.ledger.queries.task_runs import whole_task_run
 from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
 from surefoot.ledger.unindexed import check_not_lost
 
-__all__ = ["find_flow_run", "find_run", "find_task_run", "flow_run_id_of"]
+__all__ = ["digits_of", "find_flow_run", "find_run", "find_task_run", "flow_run_id_of", "range_of"]
 
 _PREFIX: Final = re.compile(r"[0-9a-f]{4,32}")
 _SHOWN: Final = 5
@@ -64,7 +64,7 @@ def _found(
     connection: Connection, runs: Table, reference: str, read: Callable[[Connection, bytes], R | None]
 ) -> R | None:
     reference = reference.strip()
-    digits = _digits_of(reference)
+    digits = digits_of(reference)
     if digits is not None and len(digits) == 32:
         run = read(connection, bytes.fromhex(digits))
         if run is not None:
@@ -79,7 +79,7 @@ def _found(
 
 def _by_prefix(connection: Connection, runs: Table, reference: str, digits: str) -> bytes | None:
     c = runs.c
-    low, high = _range_of(digits)
+    low, high = range_of(digits)
     query = select(c.id, c.name).where(c.workspace_id == WORKSPACE, c.id.between(low, high)).order_by(c.id.desc())
     rows = connection.execute(query.limit(_SHOWN + 1)).all()
     if len(rows) > 1:
@@ -92,19 +92,20 @@ def _by_prefix(connection: Connection, runs: Table, reference: str, digits: str)
     return rows[0].id if rows else None
 
 
-def _digits_of(reference: str) -> str | None:
+def digits_of(reference: str) -> str | None:
     """The digits of an id, or of the beginning of one; None if it is neither."""
     digits = reference.replace("-", "").lower()
     return digits if _PREFIX.fullmatch(digits) is not None else None
 
 
-def _range_of(digits: str) -> tuple[bytes, bytes]:
+def range_of(digits: str) -> tuple[bytes, bytes]:
+    """The least and the greatest id that begin so."""
     return bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
 
 
 def _check_not_lost(connection: Connection, reference: str, tables: tuple[Table, ...]) -> None:
-    digits = _digits_of(reference)
-    by_id = [] if digits is None else [("id", *_range_of(digits))]
+    digits = digits_of(reference)
+    by_id = [] if digits is None else [("id", *range_of(digits))]
     check_not_lost(connection, tables, [("name", reference, reference), *by_id])
 
 
