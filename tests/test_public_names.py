@@ -64,10 +64,11 @@ KNOWN: dict[str, set[str]] = {
     "surefoot.client.schemas.responses": {"GlobalConcurrencyLimitResponse"},
     "surefoot.client.orchestration": {"SurefootClient", "SyncSurefootClient", "get_client"},
     "surefoot.client.schemas.filters": {
+        "ArtifactFilter", "ArtifactFilterKey",
         "FlowFilter", "FlowFilterName", "FlowRunFilter", "FlowRunFilterState", "FlowRunFilterStateType", "LogFilter",
         "TaskRunFilter", "TaskRunFilterState", "TaskRunFilterStateType",
     },
-    "surefoot.client.schemas.sorting": {"FlowRunSort", "FlowSort", "LogSort", "TaskRunSort"},
+    "surefoot.client.schemas.sorting": {"ArtifactSort", "FlowRunSort", "FlowSort", "LogSort", "TaskRunSort"},
     "surefoot.drawing": {"Drawing"},
     "surefoot.types": {"DateTime", "NonNegativeInteger", "PositiveInteger", "SecretStr"},
     "surefoot.exceptions": {

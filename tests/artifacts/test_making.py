@@ -374,6 +374,23 @@ def test_a_run_that_is_not_recorded_makes_its_artifacts_for_nobody(
     assert "nothing of them is recorded" in capsys.readouterr().err
 
 
+def test_where_nothing_is_to_be_recorded_nothing_is_stored_either(home: Path) -> None:
+    program = (
+        "from surefoot import flow\n"
+        "from surefoot.artifacts import *\n"
+        "from surefoot.engine.session import record_nothing\n"
+        "record_nothing()\n"  # as when one task of a run is replayed
+        "@flow\n"
+        "def main():\n"
+        "    update_progress_artifact(create_progress_artifact(1), 2)\n"
+        "    create_markdown_artifact('x' * 300_000, key='large')\n"
+        "main()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert not (home / "storage").exists()
+    assert all_of() == []
+
+
 def test_artifacts_of_a_run_that_is_killed_are_there(home: Path) -> None:
     program = (
         "import os, signal\n"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 
 from surefoot.cli import artifact_content
+from surefoot.cli.app import app
 from surefoot.cli.mistakes import Exit
 from surefoot.core.artifacts import JSON, TEXT
 from surefoot.core.facts import ArtifactWritten
@@ -142,7 +144,7 @@ def test_on_a_terminal_markdown_is_rendered(surefoot: Surefoot, home: Path) -> N
 
 
 HOSTILE = (
-    "# Report\x1b[2J\x07\n\n<script>alert(1)</script>\n\n"
+    "# Report\x1b[2J\x1b[38;5;99m\x07\n\n<script>alert(1)</script>\n\n"
     "\x1b]8;;https://evil.example\x07click\x1b]8;;\x07 \x9b31m\u202etxt\r\n"
 )
 
@@ -152,7 +154,7 @@ def test_what_could_steer_the_terminal_is_shown_and_does_nothing(
     surefoot: Surefoot, home: Path, monkeypatch: pytest.MonkeyPatch, width: int | None
 ) -> None:
     monkeypatch.setattr(artifact_content, "screen_width", lambda: width)
-    cells = json.dumps([{"a\x1b[2J": HOSTILE, "b": {"c": HOSTILE}}]).encode()
+    cells = json.dumps([{HOSTILE: HOSTILE, "b": {"c": HOSTILE}}]).encode()
     recorded(
         home,
         an_artifact(None, "text", HOSTILE.encode(), description=HOSTILE),
@@ -161,13 +163,14 @@ def test_what_could_steer_the_terminal_is_shown_and_does_nothing(
         an_artifact(None, "link", json.dumps({"link": HOSTILE, "link_text": HOSTILE}).encode(), type="link"),
         an_artifact(None, "kind", b"1", type="x\x1b[2J"),
     )
-    told = [surefoot("artifact", "ls").stdout]
-    told += [surefoot("artifact", "inspect", key).stdout for key in ("text", "table", "own", "link", "kind")]
+    commands = [("ls",), *(("inspect", key) for key in ("text", "table", "own", "link", "kind"))]
+    told = [CliRunner().invoke(app, ["artifact", *words], color=True).stdout for words in commands]
     for each in told:
-        plain = click.unstyle(each)  # what colours ours are is gone
+        assert "\x1b[38;5;99m" not in each  # a colour that is none of ours
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", each)
         assert not {"\x1b", "\x07", "\x9b", "\u202e", "\r"} & set(plain), repr(plain)
         assert plain.strip()
-    assert r"\x1b[2J" in click.unstyle(told[1])
+    assert r"\x1b[2J" in told[1]
     assert "alert(1)" in told[1]
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from surefoot.cli.run_page import took
 from surefoot.core.clock import get_clock
 from surefoot.core.ids import new_id, to_text
-from surefoot.core.wire import FlowRun, TaskRun
+from surefoot.core.states import StateType
+from surefoot.core.wire import FlowRun, State, TaskRun
 from tests.cli.conftest import Surefoot
 from tests.client.builders import a_flow_run, a_line, a_task_run, id_of, recorded
 
@@ -168,3 +172,19 @@ def test_why_prints_one_explanation_as_json(surefoot: Surefoot, night: Path) -> 
     found = json.loads(surefoot("why", "calm-heron", "-o", "json").stdout)
     assert list(found) == ["run", "summary", "causes", "blocked", "do", "traceback", "failures"]
     assert found["run"]["name"] == "calm-heron"
+
+
+def test_a_run_that_was_gone_on_with_took_as_long_as_it_ran_not_as_it_lay() -> None:
+    began = datetime(2026, 11, 30, 1, tzinfo=UTC)
+    again = began + timedelta(hours=7)
+    state = State(id="s", type=StateType.COMPLETED, name="Completed", timestamp=again)
+    run = TaskRun(
+        id="t", name="join-0", task_key="join", task_name="join", dynamic_key="0", state_id="s",
+        state_type=StateType.COMPLETED, state_name="Completed", state=state, epoch=1, run_count=2, created=began,
+        updated=again, expected_start_time=began, start_time=began, end_time=again, total_run_time=1.5,
+    )  # fmt: skip
+    assert took(run, again + timedelta(hours=1)) == 1.5
+    assert took(replace(run, epoch=0), again) == 7 * 3600  # with the waits between its attempts
+    running = replace(state, type=StateType.RUNNING)
+    goes_on = replace(run, state_type=StateType.RUNNING, state=running, end_time=None, run_count=3)
+    assert took(goes_on, again + timedelta(seconds=4)) == 5.5

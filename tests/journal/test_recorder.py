@@ -13,6 +13,7 @@ import pytest
 
 from surefoot.core.clock import SystemClock, set_clock
 from surefoot.core.errors import HomeUnwritable
+from surefoot.core.facts import ArtifactWritten
 from surefoot.core.states import StateType
 from surefoot.journal.frames import FRAME_MAX
 from surefoot.journal.home import Home
@@ -358,3 +359,9 @@ def test_a_home_that_is_a_file_is_refused_with_the_way_out(place: Home) -> None:
         get_recorder()
     os.unlink(place.path)
     get_recorder().close()
+
+
+def test_an_artifact_can_be_read_as_soon_as_it_is_recorded(recorder: Recorder, place: Home) -> None:
+    recorder.run(ArtifactWritten(bytes(16), "markdown", 1, 1, key="report", data=b"# Report"))
+    found = [fact for fact in all_facts(only_writer(place), "runs") if isinstance(fact, ArtifactWritten)]
+    assert [fact.data for fact in found] == [b"# Report"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from surefoot.core.artifacts import JSON, TEXT
 from surefoot.core.errors import Ambiguous, BadInput, NotFound
-from surefoot.core.facts import ArtifactWritten
+from surefoot.core.facts import ArtifactWritten, Unknown, encode
 from surefoot.core.ids import id_at, new_id, to_text
 from surefoot.core.states import COMPLETED, RUNNING
 from surefoot.core.wire import ArtifactFilter
@@ -250,6 +250,21 @@ def test_a_fact_whose_numbers_cannot_be_is_kept_aside(ledger: Ledger, ask: Ask) 
     (found,) = ask(queries.list_artifacts).results
     assert len(found.key) == 500  # what no index could hold is cut
     assert len(dump(ledger)["unknown_facts"]) == 2
+
+
+def test_artifacts_that_an_older_version_did_not_know_are_folded_after_an_upgrade(ledgers: Ledgers) -> None:
+    pen = Pen()
+    made = ArtifactWritten(new_id(), "markdown", T0, T0, key="report", media_type=TEXT, data=b"# Report", size=8)
+    pen.write(Unknown(encode(made)))
+    path = ledgers.new()
+    with Ledger.open(path) as ledger:
+        ledger.fold(pen.batches())
+        with ledger._write() as connection:
+            connection.exec_driver_sql("UPDATE meta SET value = '0.0.1' WHERE key = 'folded_by'")
+    with Ledger.open(path) as ledger:
+        ledger.fold([])
+        with ledger.read() as connection:
+            assert queries.find_artifact(connection, "report").data == "# Report"
 
 
 def test_no_page_of_artifacts_walks_through_all_of_them(file_ledger: Ledger) -> None:

@@ -13,6 +13,10 @@ from surefoot.migrating.python import rewrite_python
 CASES = [
     ("from prefect import flow, task", "from surefoot import flow, task"),
     ("import prefect", "import surefoot"),
+    (
+        "from prefect.artifacts import Artifact, create_table_artifact\ncreate_table_artifact([], key='rows')",
+        "from surefoot.artifacts import Artifact, create_table_artifact\ncreate_table_artifact([], key='rows')",
+    ),
     ("import prefect as p\np.flow", "import surefoot as p\np.flow"),
     ("import os, prefect\nprefect.flow", "import os, surefoot\nsurefoot.flow"),
     ("import prefect.runtime\nprefect.runtime.flow_run.id", "import surefoot.runtime\nsurefoot.runtime.flow_run.id"),

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -41,6 +43,45 @@ def test_a_failed_flow_sends_one_mail_before_its_process_ends(script: Script, tm
     assert "Did not run because of it: report" in told
     assert "surefoot why " in told
     assert "surefoot flow-run retry " in told
+
+
+CHAIN = """
+from surefoot import flow, task
+
+@task
+def other():
+    raise OSError("of no account")
+
+@task
+def check():
+    raise ValueError("3% are null")
+
+@task
+def load(): ...
+
+@task
+def publish(loaded): ...
+
+@flow
+def nightly():
+    other.submit()
+    checked = check.submit()
+    return publish.submit(load.submit(wait_for=[checked]))
+
+nightly(return_state=True)
+"""
+
+
+def test_a_flow_that_gives_what_did_not_run_tells_what_failed_at_the_bottom_of_it(
+    home: Path, tmp_path: Path, hook: Inbox
+) -> None:
+    _tell(tmp_path, f"http://127.0.0.1:{hook.port}/hook")
+    (tmp_path / "nightly.py").write_text(CHAIN)
+    subprocess.run([sys.executable, "nightly.py"], cwd=tmp_path, capture_output=True, check=True)
+    [told] = hook.arrived
+    assert (told["task"], told["reason"]) == ("check", "ValueError: 3% are null")
+    assert told["subject"] == "nightly failed: check: ValueError: 3% are null"
+    assert {each["task"] for each in told["blocked"]} == {"load", "publish"}
 
 
 def test_the_commands_that_a_message_names_work(script: Script, tmp_path: Path, hook: Inbox) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from surefoot import Skip, flow, task
+from surefoot.artifacts import create_table_artifact
 from surefoot.assets import CheckResult, add_asset_metadata, materialize
 from surefoot.cache_policies import INPUTS
 from surefoot.client import get_client
@@ -192,6 +193,11 @@ def asset_not_made_here() -> None:
 
 
 @flow
+def table_ragged() -> None:
+    create_table_artifact({"region": ["eu", "us"], "rows": [3]}, key="rows")
+
+
+@flow
 def variable_missing() -> None:
     Variable.set("bucket", "s3://backups")
     render({"to": "{{ surefoot.variables.buckt }}/daily"})
@@ -218,6 +224,7 @@ SITUATIONS: list[tuple[Callable[[], object], str, list[str]]] = [
     (cannot_be_stored, "cannot-be-stored", ["gives_a_lock", "stored", "lock"]),
     (commit_failed, "commit-failed", ["the bank does not answer"]),
     (trigger_not_met, "trigger-not-met", ["breaks", "no rows"]),
+    (table_ragged, "table-ragged", ["The column 'rows' of the table has 1 rows, and 'region' has 2"]),
     (
         asset_check_failed,
         "asset-check-failed",

@@ -13,6 +13,7 @@ import pytest
 
 import surefoot
 from surefoot import flow, get_client, get_run_logger, runtime, tags, task
+from surefoot.artifacts import create_markdown_artifact, create_table_artifact
 from surefoot.client.orchestration import SurefootClient, SyncSurefootClient
 from surefoot.client.schemas.actions import (
     GlobalConcurrencyLimitCreate,
@@ -21,6 +22,8 @@ from surefoot.client.schemas.actions import (
     VariableUpdate,
 )
 from surefoot.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
@@ -41,7 +44,7 @@ from surefoot.client.schemas.filters import (
     TaskRunFilterStateType,
 )
 from surefoot.client.schemas.responses import GlobalConcurrencyLimitResponse
-from surefoot.client.schemas.sorting import FlowRunSort
+from surefoot.client.schemas.sorting import ArtifactSort, FlowRunSort
 from surefoot.concurrency.sync import concurrency
 from surefoot.core.settings.elsewhere import find_elsewhere
 from surefoot.exceptions import AlreadyExists, BadInput, MissingContextError, NotFound, Refused
@@ -222,6 +225,53 @@ def test_limits_of_tags_tell_who_holds_their_slots(row: str, home: object) -> No
         client.delete_concurrency_limit_by_tag("gpu")
         with pytest.raises(NotFound):
             client.read_concurrency_limit_by_tag("gpu")
+
+
+@row("8.08")
+def test_artifacts_are_read_by_what_they_are_and_deleted(row: str, home: object) -> None:
+    @flow
+    def nightly() -> None:
+        create_markdown_artifact("# First", key="report")
+        create_table_artifact([{"n": 1}], key="rows")
+        create_markdown_artifact("# Second", key="report")
+        create_markdown_artifact("x" * 300_000)
+
+    async def awaited() -> Any:
+        async with get_client() as client:
+            return [each.key for each in await client.read_latest_artifacts()]
+
+    nightly()
+    assert asyncio.run(awaited()) == ["report", "rows"]
+    with get_client(sync_client=True) as client:
+        (run,) = client.read_flow_runs()
+        assert [each.key for each in client.read_artifacts()] == [None, "report", "rows", "report"]
+        assert [each.version for each in client.read_artifacts(artifact_filter={"key": {"any_": ["report"]}})] == [2, 1]
+        of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+        assert len(client.read_artifacts(artifact_filter=of_run)) == 4
+        for condition, count in (
+            ({"key": {"like_": "EPO"}}, 2),
+            ({"key": {"exists_": False}}, 1),
+            ({"type": {"not_any_": ["markdown"]}}, 1),
+            ({"key": {"any_": ["rows"]}, "type": {"any_": ["markdown"]}}, 0),
+            ({"operator": "or_", "key": {"any_": ["rows"]}, "type": {"any_": ["markdown"]}}, 4),
+            ({"task_run_id": {"is_null_": True}}, 4),
+        ):
+            assert len(client.read_artifacts(artifact_filter=condition)) == count, condition
+        keys = [each.key for each in client.read_artifacts(sort=ArtifactSort.KEY_DESC, limit=2)]
+        assert keys == ["rows", "report"]
+        assert [each.key for each in client.read_latest_artifacts(sort="UPDATED_DESC")] == ["report", "rows"]
+        assert [each.key for each in client.read_latest_artifacts(sort="KEY_ASC", offset=1)] == ["rows"]
+        large, report, *_ = client.read_artifacts()
+        assert client.read_artifact(report.id).data == "# Second"
+        assert len(client.read_artifact_content(large.id)) == 300_000
+        client.delete_artifact(UUID(report.id))
+        for missing in (report.id, UUID(int=0)):
+            with pytest.raises(NotFound, match="No artifact goes by"):
+                client.delete_artifact(missing)
+        with pytest.raises(BadInput, match="Artifacts cannot be sorted by 'SIZE'"):
+            client.read_artifacts(sort="SIZE")
+        with pytest.raises(BadInput, match="is not an id"):
+            client.read_artifact("report")
 
 
 @row("8.08")

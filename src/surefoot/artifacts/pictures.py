@@ -49,6 +49,8 @@ def picture_bytes(picture: Any, format: str | None = None) -> tuple[bytes, str]:
     """
     if format is not None and format not in _FORMATS:
         raise ArtifactValueError(f"format is {format!r}.", do=f"Use one of {', '.join(sorted(_FORMATS))}.")
+    if isinstance(picture, str) and "://" in picture:
+        raise ArtifactValueError(f"The image {picture[:100]!r} is an address.", do="Pass it as image_url=...")
     if isinstance(picture, (str, os.PathLike)):
         content = _file(picture)
         return content, _media_type(content, f"The file {os.fspath(picture)!r}")
@@ -57,7 +59,14 @@ def picture_bytes(picture: Any, format: str | None = None) -> tuple[bytes, str]:
         return content, _media_type(content, "What was passed as bytes")
     if hasattr(picture, "getvalue") and hasattr(picture, "read"):  # BytesIO, with a figure saved to it
         return picture_bytes(picture.getvalue(), None)
-    made = _drawn(picture, format)
+    try:
+        made = _drawn(picture, format)
+    except Exception as error:  # of a library, which knows formats and modes of its own
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise ArtifactValueError(
+            f"The {type(picture).__name__} could not be made {format or 'an image'}: {told[0].rstrip('.')}.",
+            do="Pass another format, or save it yourself and pass the file.",
+        ) from error
     if made is None:
         raise ArtifactTypeError(f"The image is a {type(picture).__name__}.", do=f"Pass {_WAYS}.")
     return made

@@ -189,7 +189,7 @@ def _storage(found: Session) -> str:
 
 
 def _stored(artifact_id: bytes, draft: Draft, storage: str) -> tuple[str, int]:
-    name = f"artifacts/{to_text(artifact_id)}.{ENDINGS.get(draft.media_type, 'bin')}"
+    name = f"{contents.ARTIFACTS}/{to_text(artifact_id)}.{ENDINGS.get(draft.media_type, 'bin')}"
     try:
         return contents.write(storage, name, draft.content)
     except OSError as error:

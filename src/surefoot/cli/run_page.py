@@ -103,9 +103,15 @@ def task_run_page(client: Client, run: TaskRun, now: datetime) -> list[str]:
 
 
 def took(run: FlowRun | TaskRun, now: datetime) -> float | None:
-    """Seconds from a run's start to its end, or until now; None if it never started."""
+    """Seconds from a run's start to its end, or until now; None if it never started.
+
+    Of one that was gone on with, it is the time that it ran: it lay there for who knows how long in between.
+    """
     if run.start_time is None:
         return None
+    if run.epoch:
+        since = run.state.timestamp if run.state_type is StateType.RUNNING else now
+        return run.total_run_time + max((now - since).total_seconds(), 0.0)
     if run.end_time is not None and run.run_count == 1:  # it did not wait between calls
         return run.total_run_time  # a clock that was set meanwhile does not matter to that
     end = run.end_time or (run.state.timestamp if is_final(run.state_type) else now)

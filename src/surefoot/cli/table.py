@@ -59,7 +59,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str | Cell]], *, width: i
     calm-heron    Failed
     """
     body = [[_cell(value) for value in row] for row in rows]
-    cells = [[Cell(name) for name in head], *body]
+    cells = [[_cell(name) for name in head], *body]  # of a table of users, the head is theirs too
     widths = [max(width_of(row[n].text) for row in cells) for n in range(len(head))]
     if width is not None:
         widths = fitted(widths, width - len(_GAP) * (len(head) - 1))

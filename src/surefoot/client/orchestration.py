@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from surefoot.client import get_client as open_client
 from surefoot.client.asking import PAGE, Id, all_of, id_text, part_of
+from surefoot.client.asking_artifacts import ArtifactCalls
 from surefoot.client.asking_limits import LimitCalls
 from surefoot.client.asking_variables import VariableCalls
 from surefoot.client.schemas.filters import FlowFilter, FlowRunFilter, LogFilter, TaskRunFilter, checked
@@ -37,9 +38,9 @@ class HttpSettingsError(BadInput, ValueError):
     """`httpx_settings` were given, and nothing is asked over HTTP."""
 
 
-class SyncSurefootClient(LimitCalls, VariableCalls):
-    """Reads runs, flows and lines of the ledger that the settings name, cancels runs and deletes them; sets limits and
-    variables.
+class SyncSurefootClient(ArtifactCalls, LimitCalls, VariableCalls):
+    """Reads runs, flows, lines and artifacts of the ledger that the settings name, cancels runs and deletes them; sets
+    limits and variables.
 
     Use it in a `with`. Each list takes filters (`surefoot.client.schemas.filters`, or dicts of the same shape), an
     order by its name, how many records to give, 200 if not said, and how many to leave out first.
@@ -279,6 +280,11 @@ class SurefootClient:
     read_variables = _awaited(SyncSurefootClient.read_variables)
     read_variable_changes = _awaited(SyncSurefootClient.read_variable_changes)
     delete_variable_by_name = _awaited(SyncSurefootClient.delete_variable_by_name)
+    read_artifact = _awaited(SyncSurefootClient.read_artifact)
+    read_artifact_content = _awaited(SyncSurefootClient.read_artifact_content)
+    read_artifacts = _awaited(SyncSurefootClient.read_artifacts)
+    read_latest_artifacts = _awaited(SyncSurefootClient.read_latest_artifacts)
+    delete_artifact = _awaited(SyncSurefootClient.delete_artifact)
     read_logs = _awaited(SyncSurefootClient.read_logs)
 
 

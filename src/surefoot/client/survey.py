@@ -55,7 +55,7 @@ _ABOUT: Final = {
     "journal": "facts and log lines that are not folded yet",
     "ledger": "runs, states and log lines, as commands show them",
     "results": "results kept for resuming",
-    "storage": "results that flows and tasks store",
+    "storage": "what flows and tasks store: results, and data of artifacts",
     "aside": "damaged pieces, and copies of the ledger from before upgrades",
     "profiles": "settings",
     "notices": "messages that wait to be sent, and what was told of which flow",

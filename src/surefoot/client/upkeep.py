@@ -7,6 +7,7 @@ results, journal, core.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -28,6 +29,7 @@ from surefoot.journal.backlog import UPKEEP, note_upkeep
 from surefoot.journal.home import Home
 from surefoot.ledger import Cutoffs, Ledger, queries
 from surefoot.results import cleaning, places
+from surefoot.results.contents import ARTIFACTS
 
 __all__ = ["Upkept", "alone", "aside_files", "open_ledger", "upkeep"]
 
@@ -37,6 +39,9 @@ _REST_S: Final = 0.05  # longer than a reader's look at whether it is its turn
 _LOCK_POLL_S: Final = 0.1
 _RUNS_MAX: Final = 500  # flow runs in one query
 _DAY_US: Final = 86_400_000_000
+_ID: Final = re.compile(
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(?=\.)"
+)  # an artifact's, at the start of its file's name
 
 
 class Upkept(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +100,8 @@ def upkeep(settings: Settings, tell: Progress | None = None) -> Upkept:
         gone = ledger.retain(_cutoffs(settings), there)
         freed = sum(_remove_results(home, run_id) for run_id in gone.flow_runs)
         freed += sum(_remove_data(place) for place in gone.places)
+        if not behind and not troubles:  # else some artifacts may not be known yet
+            freed += _remove_left(home, ledger)
         cleaned = _clean_results(home, ledger, settings)
         LimitsHere(home, ledger).tidy()
     files, freed_aside = _remove_old(home, settings.retention.aside_days)
@@ -143,6 +150,27 @@ def _remove_data(place: str) -> int:
         return places.remove(place) or 0
     except OSError:
         return 0  # its storage does not answer, or this machine has no part in it: the file stays
+
+
+def _remove_left(home: Home, ledger: Ledger) -> int:
+    """Remove data that processes left which died before they had told of the artifact, or had removed all of it.
+
+    In the home's own storage alone: what lies elsewhere may be another home's.
+    """
+    folder = os.path.join(home.path, "storage", ARTIFACTS)
+    before_us = get_clock().now_us() - _DAY_US
+    left = {name: UUID(match[0]).bytes for name in _names(folder) if (match := _ID.match(name))}
+    with ledger.read() as connection:
+        known = queries.artifacts_among(connection, list(set(left.values())))
+    freed = 0
+    for name, artifact_id in left.items():
+        path = os.path.join(folder, name)
+        try:
+            if os.stat(path).st_mtime_ns // 1000 < before_us and (artifact_id not in known or name.endswith(".tmp")):
+                freed += _remove_data(path)
+        except OSError:
+            continue  # removed meanwhile
+    return freed
 
 
 def _clean_results(home: Home, ledger: Ledger, settings: Settings) -> cleaning.Cleaned | None:

@@ -41,11 +41,21 @@ _lock = threading.Lock()
 class Losses:
     """Of one attempt of an outermost flow run."""
 
-    __slots__ = ("blocked", "failed")
+    __slots__ = ("because", "blocked", "failed")
 
     def __init__(self) -> None:
         self.failed: dict[bytes, tuple[str, str, int]] = {}  # run -> its task, why, after how many retries
         self.blocked: dict[str, int] = {}  # what did not run because of others, and how often
+        self.because: dict[bytes, bytes] = {}  # which run did not, because of which other
+
+    def cause(self, run_id: bytes | None) -> tuple[str, str, int] | None:
+        """What failed, so that this run ended as it did: itself, or what it waited for, however far up."""
+        for _ in range(_BLOCKED_MAX):
+            found = self.failed.get(run_id or b"")
+            if found is not None or run_id is None:
+                return found
+            run_id = self.because.get(run_id)
+        return None
 
 
 def note(execution: Execution, effect: Enter) -> None:
@@ -74,6 +84,8 @@ def note(execution: Execution, effect: Enter) -> None:
         if is_unstarted or (effect.state_name == "NotReady" and effect.cause_id is not None):
             if name in losses.blocked or len(losses.blocked) < _BLOCKED_MAX:
                 losses.blocked[name] = losses.blocked.get(name, 0) + 1
+            if effect.cause_id is not None and len(losses.because) < _BLOCKED_MAX:
+                losses.because[execution.run_id] = effect.cause_id
         elif execution.is_task and len(losses.failed) < _KEPT_MAX:
             losses.failed[execution.run_id] = name, (effect.message or "")[:_TEXT_MAX], max(execution.attempt - 1, 0)
 
@@ -100,8 +112,8 @@ def foretell(execution: FlowExecution, effect: Enter) -> None:
     from surefoot.notify.notices import rules_of
 
     try:
-        notice = _notice(execution, execution, event)
-        notice.reason, notice.writer = (effect.message or "")[:_TEXT_MAX], execution.session.recorder.writer_id.hex()
+        notice = _notice(execution, execution, event, effect.message, effect.cause_id)
+        notice.writer = execution.session.recorder.writer_id.hex()
         hold(settings.home, rules_of(settings), notice, execution.tags)
     except Exception as error:  # whatever it is: no run may fail because a message could not go
         _say(error)
@@ -120,7 +132,8 @@ def _tell_end(execution: Execution, flow: FlowExecution) -> None:
     from surefoot.notify.notices import rules_of
 
     try:
-        tell(settings.home, rules_of(settings), _notice(execution, flow, event), execution.tags)
+        notice = _notice(execution, flow, event, execution.message, execution.cause_id)
+        tell(settings.home, rules_of(settings), notice, execution.tags)
     except Exception as error:  # likewise
         _say(error)
 
@@ -172,7 +185,9 @@ def _is_somebody_there() -> bool:
         return False  # there is no stdin, or it was closed
 
 
-def _notice(execution: Execution, flow: FlowExecution, event: Event) -> Notice:
+def _notice(
+    execution: Execution, flow: FlowExecution, event: Event, message: str | None, cause_id: bytes | None
+) -> Notice:
     from surefoot.notify.notices import Notice
 
     settings = execution.session.settings
@@ -183,7 +198,7 @@ def _notice(execution: Execution, flow: FlowExecution, event: Event) -> Notice:
         at_us=execution.at_us,
         run=execution.run_name,
         run_id=to_text(execution.run_id),
-        reason=(execution.message or "")[:_TEXT_MAX],
+        reason=(message or "")[:_TEXT_MAX],
         began_us=execution.start_us or 0,
         took_s=execution.ran_us / 1e6,
         retries=max(execution.attempt - 1, 0),
@@ -194,7 +209,7 @@ def _notice(execution: Execution, flow: FlowExecution, event: Event) -> Notice:
     losses = flow.losses
     if losses is None or event == "success":
         return notice
-    cause = losses.failed.get(execution.cause_id or b"")
+    cause = losses.cause(cause_id)
     if cause is not None:
         notice.task, notice.reason, notice.retries = cause
     ranked = sorted(losses.blocked.items(), key=lambda pair: -pair[1])

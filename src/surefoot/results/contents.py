@@ -5,13 +5,29 @@ Length and checksum stand where the place does, in the fact. May import: core, o
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from zlib import crc32
 
 from surefoot.core.errors import MissingResult
 from surefoot.results import places
 from surefoot.results.objects import object_path
 
-__all__ = ["read", "write"]
+__all__ = ["ARTIFACTS", "is_content", "read", "write"]
+
+ARTIFACTS: Final = "artifacts"  # the folder within a storage
+
+
+_NAME: Final = re.compile(ARTIFACTS + r"/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[a-z]+")
+
+
+def is_content(name: str) -> bool:
+    """Whether what has this name in a storage is no object of a result, but the data of an artifact.
+
+    >>> is_content("artifacts/01a22a92-34db-77bc-b5fa-19cb5cc0f3dc.png"), is_content("artifacts/monday")
+    (True, False)
+    """
+    return _NAME.fullmatch(name) is not None
 
 
 def write(storage: str, key: str, content: bytes) -> tuple[str, int]:

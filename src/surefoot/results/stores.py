@@ -12,6 +12,7 @@ from surefoot.core.locking import LockManager
 from surefoot.core.wire import RunResult
 from surefoot.results import places
 from surefoot.results.asking import Persistence, persistence_here
+from surefoot.results.contents import is_content
 from surefoot.results.loading import load
 from surefoot.results.locked_keys import LockedKeys, check_lock_manager
 from surefoot.results.objects import Record, object_path, read_object, read_record, remove_expired, write_object
@@ -102,7 +103,7 @@ class ResultStore(LockedKeys):
 
     def keys(self) -> Iterator[str]:
         """The keys that there are, in no order. Raises OSError if the store cannot be listed."""
-        return places.names(self.storage)
+        return (name for name in places.names(self.storage) if not is_content(name))
 
     def remove_expired(self) -> list[str]:
         """Remove the results whose time is over (`result_ttl`). Their addresses. Raises OSError."""

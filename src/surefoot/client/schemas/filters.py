@@ -16,6 +16,12 @@ from surefoot.core.errors import BadInput
 from surefoot.core.states import StateType
 
 __all__ = [
+    "ArtifactFilter",
+    "ArtifactFilterFlowRunId",
+    "ArtifactFilterId",
+    "ArtifactFilterKey",
+    "ArtifactFilterTaskRunId",
+    "ArtifactFilterType",
     "FlowFilter",
     "FlowFilterId",
     "FlowFilterName",
@@ -100,6 +106,17 @@ class _Name(_Condition):
         return (self.any_ is None or value in self.any_) and (
             self.like_ is None or self.like_.casefold() in str(value).casefold()
         )
+
+
+class _Key(_Name):
+    """`exists_`: there is one, or there is none. `any_`, `like_`: as of names."""
+
+    exists_: bool | None = None
+
+    def fits(self, value: Any) -> bool:
+        if self.exists_ is not None and (value is not None) is not self.exists_:
+            return False
+        return super().fits("" if value is None else value)
 
 
 class _Type(_Condition):
@@ -255,6 +272,26 @@ class TaskRunFilterStartTime(_Time):
 
 class TaskRunFilterExpectedStartTime(_Time):
     """On the expected start time of task runs."""
+
+
+class ArtifactFilterId(_OneOf):
+    """On the id of artifacts."""
+
+
+class ArtifactFilterKey(_Key):
+    """On the key of artifacts."""
+
+
+class ArtifactFilterType(_OneOf):
+    """On the type of artifacts."""
+
+
+class ArtifactFilterFlowRunId(_OneOf):
+    """On the flow run id of artifacts."""
+
+
+class ArtifactFilterTaskRunId(_OneOf):
+    """On the task run id of artifacts."""
 
 
 class LogFilterName(_OneOf):
@@ -417,6 +454,26 @@ class LogFilter(_Group):
             level_ge=self._given("level", "ge_"),
             timestamp_after=self._given("timestamp", "after_"),
             timestamp_before=self._given("timestamp", "before_"),
+        )
+
+
+class ArtifactFilter(_Group):
+    """Which artifacts."""
+
+    id: ArtifactFilterId | None = None
+    key: ArtifactFilterKey | None = None
+    type: ArtifactFilterType | None = None
+    flow_run_id: ArtifactFilterFlowRunId | None = None
+    task_run_id: ArtifactFilterTaskRunId | None = None
+
+    def narrowed(self) -> wire.ArtifactFilter:
+        """What the ledger can look for."""
+        return wire.ArtifactFilter(
+            id=self._given("id", "any_"),
+            key=self._given("key", "any_"),
+            type=self._given("type", "any_"),
+            flow_run_id=self._given("flow_run_id", "any_"),
+            task_run_id=self._given("task_run_id", "any_"),
         )
 
 

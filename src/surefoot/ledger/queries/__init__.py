@@ -6,6 +6,7 @@ May import: core, tables, dialects, history.
 
 from surefoot.ledger.queries.artifacts import (
     artifact_content,
+    artifacts_among,
     count_artifacts,
     find_artifact,
     latest_artifacts,
@@ -50,6 +51,7 @@ __all__ = [
     "Standing",
     "above",
     "artifact_content",
+    "artifacts_among",
     "asked_again",
     "asset_id",
     "count_artifacts",

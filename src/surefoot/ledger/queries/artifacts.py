@@ -5,7 +5,7 @@ May import: core, tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, NoReturn
 
@@ -21,7 +21,14 @@ from surefoot.ledger.queries.paging import Order, check_limit, page_rows, read_c
 from surefoot.ledger.queries.rows import ids_bytes, instant
 from surefoot.ledger.tables import WORKSPACE, artifacts
 
-__all__ = ["artifact_content", "count_artifacts", "find_artifact", "latest_artifacts", "list_artifacts"]
+__all__ = [
+    "artifact_content",
+    "artifacts_among",
+    "count_artifacts",
+    "find_artifact",
+    "latest_artifacts",
+    "list_artifacts",
+]
 
 _a = artifacts.c
 _BY_ID: Final = Order((_a.id,), (bytes,), True)
@@ -110,6 +117,15 @@ def artifact_content(connection: Connection, artifact_id: bytes) -> tuple[bytes 
     if row is None:
         _nowhere(connection, to_text(artifact_id))
     return row.data, row.place, row.size, row.crc32
+
+
+def artifacts_among(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
+    """Those of these ids that artifacts have."""
+    found: set[bytes] = set()
+    for chunk in in_chunks(ids):
+        query = select(_a.id).where(_a.workspace_id == WORKSPACE, _a.id.in_(chunk))
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def _select(*more: ColumnElement[Any]) -> Select[Any]:
