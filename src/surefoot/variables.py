@@ -30,7 +30,7 @@ from surefoot.locking.waiters import elsewhere
 
 __all__ = ["Variable", "arender", "render"]
 
-_kept: Final = PerLedger(ports.variables)
+_kept: Final = PerLedger(ports.variables, lambda kept: kept.close())
 
 
 class Variable(wire.Variable, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from surefoot import flow
-from surefoot.artifacts import Artifact, create_image_artifact, create_plot_artifact
+from surefoot.artifacts import Artifact, ImageArtifact, create_image_artifact, create_plot_artifact
 from surefoot.artifacts.pictures import picture_bytes
 from surefoot.exceptions import BadInput
 
@@ -34,12 +34,14 @@ def test_a_figure_of_matplotlib_is_kept_as_an_image(home: Path) -> None:
         create_plot_artifact(figure, key="plot")
         create_image_artifact(image=figure, key="image", format="svg")
         create_image_artifact(figure.axes[0], "axes")  # type: ignore[arg-type]
+        ImageArtifact(image=figure, key="object").create()
 
     main()
     for key, media_type, start in (
         ("plot", "image/png", PNG),
         ("image", "image/svg+xml", b"<?xml"),
         ("axes", "image/png", PNG),
+        ("object", "image/png", PNG),
     ):
         found = Artifact.get(key)
         assert found is not None

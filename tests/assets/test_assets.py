@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import decimal
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from surefoot.assets import (
 )
 from surefoot.cache_policies import INPUTS
 from surefoot.client import get_client
+from surefoot.context import hydrated_context, serialize_context
 from surefoot.core import wire
 from surefoot.exceptions import AssetCheckFailed, BadInput, MissingContextError, NotReadyRun
 from surefoot.transactions import transaction
@@ -453,7 +455,8 @@ def test_a_check_that_fails_ends_the_run_and_what_waits_for_it_does_not_run() ->
     state = nightly(return_state=True)
     assert ran == ["load"]
     told = f"Check 'keys_are_there' of asset {KEY} failed: 1 of 2 keys are null."
-    assert isinstance(state.data, BaseException) or state.is_failed()
+    with pytest.raises(NotReadyRun, match=r"did not run, because `load` failed: Check .* keys are null\.$"):
+        state.result()
     found = record(Path(get_home()))
     assert found.task_run("load").last.message == told
     assert (found.task_run("load").end[1], found.task_run("report").end[1]) == ("Failed", "NotReady")
@@ -484,6 +487,13 @@ def get_home() -> str:
 def test_a_check_says_no_in_several_ways(fn: Any, says: str) -> None:
     with pytest.raises(AssetCheckFailed, match=says):
         materialize(KEY, checks=[fn])(lambda: 1)()
+    assert last().outcome == "failed"
+
+
+@pytest.mark.parametrize("metadata", [{"x": "y" * 70_000}, {"x": object()}])
+def test_what_a_check_measured_has_to_fit(metadata: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"metadata|Metadata"):
+        materialize(KEY, checks=[lambda value: CheckResult(True, metadata=metadata)])(lambda: 1)()
     assert last().outcome == "failed"
 
 
@@ -549,6 +559,69 @@ def test_a_check_is_repeated_with_the_call_and_within_its_time() -> None:
 
     assert make() == [1]
     assert [(each.name, each.passed) for each in last().checks] == [("keys_are_there", True)]
+
+
+def test_the_time_limit_of_a_task_counts_for_its_checks() -> None:
+    def loops(value: int) -> None:
+        while True:
+            pass
+
+    with pytest.raises(TimeoutError):
+        materialize(KEY, checks=[loops], timeout_seconds=0.2)(lambda: 1)()
+    assert last().outcome == "failed"
+
+
+def test_a_run_that_somebody_cancels_is_told_as_that() -> None:
+    began = threading.Event()
+
+    @materialize(KEY)
+    def stalls() -> None:
+        began.set()
+        threading.Event().wait(60)
+
+    @flow
+    def nightly() -> Any:
+        return stalls.submit()
+
+    def cancel() -> None:
+        assert began.wait(60)
+        client = get_client()
+        client.cancel_task_run(last().task_run_id)
+        client.close()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    nightly(return_state=True)
+    thread.join()
+    assert last().outcome == "cancelled"
+
+
+def test_a_flow_that_makes_assets_can_be_drawn() -> None:
+    @materialize(KEY, checks=[keys_are_there])
+    def make() -> list[Any]:
+        raise Broken
+
+    @materialize("s3://lake/report", asset_deps=["s3://rates"])
+    def report(rows: list[Any]) -> int:
+        raise Broken
+
+    @flow
+    def nightly() -> Any:
+        return report.submit(make.submit())
+
+    drawing = str(nightly.visualize().mermaid)
+    assert "make" in drawing
+    assert "report" in drawing
+    assert nothing_of()
+
+
+def test_a_context_that_was_taken_elsewhere_cannot_tell_metadata() -> None:
+    @materialize(KEY)
+    def make() -> None:
+        with hydrated_context(serialize_context()), pytest.raises(MissingContextError, match="taken elsewhere"):
+            add_asset_metadata(KEY, {"rows": 1})
+
+    make()
 
 
 def test_asynchronous_tasks_and_checks_go_together() -> None:

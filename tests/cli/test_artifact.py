@@ -24,6 +24,7 @@ from tests.client.builders import a_flow_run, a_task_run, an_artifact, recorded
 Surefoot = Callable[..., Result]
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+PLOT = "artifacts/01a22a92-34db-77bc-b5fa-19cb5cc0f3dc.png"
 
 
 @pytest.fixture
@@ -32,7 +33,8 @@ def seeded(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[
     monkeypatch.chdir(tmp_path)
     run = a_flow_run("brave-otter")
     task = a_task_run(run, "check-0")
-    image = tmp_path / "plot.png"
+    image = tmp_path / PLOT
+    image.parent.mkdir()
     image.write_bytes(PNG)
     made = [
         an_artifact(run, "report", b"# First", description="of today"),
@@ -104,8 +106,8 @@ def test_each_type_is_shown_in_its_way(surefoot: Surefoot, tmp_path: Path) -> No
     assert surefoot("artifact", "inspect", "load").stdout.endswith("[##########------------------------------] 25 %\n")
     assert surefoot("artifact", "inspect", "page").stdout.endswith("the page: https://example.com\n")
     plot = surefoot("artifact", "inspect", "plot").stdout
-    assert f"File       {tmp_path / 'plot.png'}" in plot
-    assert plot.endswith(f"image/png, 108 B: {tmp_path / 'plot.png'}\n")
+    assert f"File       {tmp_path / PLOT}" in plot
+    assert plot.endswith(f"image/png, 108 B: {tmp_path / PLOT}\n")
     report = surefoot("artifact", "inspect", "report").stdout
     assert report.endswith("# Second\n\nNo row was *refused*.\n")
     assert "version 2" in report
@@ -268,7 +270,7 @@ def test_artifacts_are_deleted_with_their_files(
     assert surefoot("artifact", "delete", "report", "--yes").stdout == "Deleted 1 artifact.\n"
     assert surefoot("artifact", "inspect", "report").exit_code == Exit.NOT_FOUND
     assert json.loads(surefoot("artifact", "delete", "plot", "--yes", "-o", "json").stdout)["artifacts"] == 1
-    assert not (tmp_path / "plot.png").exists()
+    assert not (tmp_path / PLOT).exists()
     assert surefoot("artifact", "delete", seeded[3].artifact_id.hex(), "--yes").exit_code == Exit.DONE
     assert [each["key"] for each in json.loads(surefoot("artifact", "ls", "--all", "-o", "json").stdout)] == [
         "page", "load", "rows",
@@ -280,19 +282,34 @@ def test_deleting_a_run_deletes_its_artifacts_and_says_so(surefoot: Surefoot, tm
     done = surefoot("flow-run", "delete", "brave-otter", "--yes")
     assert "With all that is theirs: 1 flow run, 1 task run, 0 log lines, 7 artifacts." in done.stderr
     assert done.stdout == "Deleted 1 flow run, 1 task run, 0 log lines, 7 artifacts.\n"
-    assert not (tmp_path / "plot.png").exists()
+    assert not (tmp_path / PLOT).exists()
     assert "No artifact was made yet." in surefoot("artifact", "ls").stderr
 
 
 @pytest.mark.usefixtures("seeded")
 def test_an_artifact_whose_data_is_gone_says_so_with_what_is_known(surefoot: Surefoot, tmp_path: Path) -> None:
-    (tmp_path / "plot.png").unlink()
+    (tmp_path / PLOT).unlink()
     result = surefoot("artifact", "inspect", "plot")
     assert result.exit_code == Exit.NOT_FOUND
     assert "plot   image   version 1" in result.stdout
     assert "is not to be had: it was removed" in result.stderr
     assert surefoot("artifact", "export", "plot").exit_code == Exit.NOT_FOUND
     assert surefoot("artifact", "delete", "plot", "--yes").exit_code == Exit.DONE
+
+
+def test_what_a_stranger_wrote_into_the_ledger_leads_to_no_file_of_ours(
+    surefoot: Surefoot, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    fields: dict[str, Any] = {"data": None, "place": str(mine), "size": 4, "crc32": 1}
+    recorded(home, an_artifact(None, "../mine", b"theirs"), an_artifact(None, "far", b"", **fields))
+    assert surefoot("artifact", "export", "../mine").stdout == f"Wrote {folder / '___mine.md'}: 6 B.\n"
+    assert surefoot("artifact", "delete", "far", "--yes").exit_code == Exit.DONE
+    assert mine.read_text() == "mine"
 
 
 def test_keys_complete_in_the_shell(surefoot: Surefoot, home: Path, process: Any) -> None:

@@ -127,6 +127,13 @@ def test_programs_get_the_record_and_its_history(surefoot: Surefoot) -> None:
     nightly(return_state=True)
     lines = surefoot("asset", "inspect", "lake/orders", "-o", "jsonl").stdout.splitlines()
     assert [json.loads(line)["outcome"] for line in lines] == ["completed", "completed"]
+    first = surefoot("asset", "inspect", "lake/orders", "--limit", "1")
+    assert "There are more: add `--after" in first.stderr
+    cursor = first.stderr.partition("--after ")[2].partition("`")[0]
+    for more in (["--limit", "0"], ["--after", cursor]):
+        result = surefoot("asset", "inspect", "lake/orders", *more)
+        assert result.stderr == ""
+        assert result.stdout.partition("History")[2].count("Completed") == (2 if more[1] == "0" else 1)
 
 
 @pytest.mark.usefixtures("ran")

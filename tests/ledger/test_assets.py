@@ -14,11 +14,13 @@ from msgspec.structs import replace
 
 from surefoot.core.errors import Ambiguous, NotFound
 from surefoot.core.facts import AssetMaterialized, CheckTold
+from surefoot.core.ids import new_id
 from surefoot.core.states import COMPLETED, CRASHED, FAILED, RUNNING
 from surefoot.ledger import Ledger, queries
 from surefoot.ledger.fold_assets import asset_id_of
-from surefoot.ledger.retention import Cutoffs
+from surefoot.ledger.retention import Cutoffs, Retaining
 from tests.ledger.builders import SECOND, T0, Pen, Run, a_flow_run, a_task_run, dump
+from tests.ledger.plans import Plans
 
 DAY = 86_400 * SECOND
 Ask = Callable[..., Any]
@@ -356,3 +358,42 @@ def test_an_attempt_that_crashed_is_the_last_word_of_its_epoch(ledger: Ledger, a
 
 def test_ids_of_assets_never_change() -> None:
     assert asset_id_of("s3://a").hex() == "0a8f0a08a1dc8014abcb6e2619032e15"
+
+
+def test_those_that_stay_are_passed_by_once_however_many_they_are(ledger: Ledger, ask: Ask) -> None:
+    pen = Pen()
+    for number in range(1_500):
+        pen.write(AssetMaterialized(new_id(), None, f"s3://{number:04}", T0, T0, "completed", n=2))
+        if number % 500 == 0:
+            pen.write(AssetMaterialized(new_id(), None, f"s3://{number:04}", T0 - 1, T0 - 1, "completed", n=2))
+    ledger.fold(pen.batches())
+    ledger.retain(Cutoffs(runs_us=T0 + DAY))
+    assert len(dump(ledger)["asset_events"]) == 1_500
+    assert len(ask(queries.list_materializations, "s3://0500").results) == 1
+
+
+def test_assets_are_found_by_indexes(file_ledger: Ledger) -> None:
+    pen = Pen()
+    for number in range(300):
+        made(pen, f"s3://{number % 30:02}", f"s3://{(number + 1) % 30:02}", at_us=T0 + number)
+    file_ledger.fold(pen.batches())
+    with file_ledger.read() as connection:
+        plans = Plans(connection)
+        told = [
+            plans.of(queries.list_assets, limit=10),
+            plans.of(queries.find_asset, "s3://07"),
+            plans.of(queries.list_materializations, "s3://07", limit=5),
+            plans.of(queries.lineage_of, "s3://07"),
+        ]
+    with file_ledger.decide() as connection:
+        plans = Plans(connection)
+        retaining = Retaining(Cutoffs(runs_us=T0 + 9 * DAY), T0)
+        while retaining.step(connection):
+            pass
+        told.append("\n".join(plans.found))
+    for plan in told:
+        assert "asset" in plan
+        scans = [line for line in plan.splitlines() if line.startswith("SCAN") and "asset" in line]
+        assert not scans, scans
+        sorts = [line for line in plan.splitlines() if "TEMP B-TREE FOR ORDER BY" in line]
+        assert len(sorts) <= plan.count("asset_events_by_age"), plan

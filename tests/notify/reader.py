@@ -7,14 +7,20 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import chdir
 from email.message import EmailMessage
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from surefoot.cli.app import app
 from tests.notify.servers import Inbox, words
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAME = r"\b[a-z_]+-(?:[a-z]+|[0-9a-f]{3})\b"
 BLOCK = re.compile(r"^```(python|toml|console|mail|diff)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+_ONLY_READS = {"ls", "why"}
 
 
 class Reader:
@@ -63,6 +69,11 @@ class Reader:
 
     def type(self, line: str) -> str:
         command = shlex.split(line, comments=True)
+        if command[0] == "surefoot" and _ONLY_READS & set(command[1:3]):  # these need no process of their own
+            with chdir(self.folder):
+                shown = CliRunner().invoke(app, command[1:])
+            assert shown.exit_code == 0, shown.stderr
+            return shown.stdout
         interpreter = {"python": [sys.executable], "surefoot": [sys.executable, "-m", "surefoot"]}
         words = [*interpreter.get(command[0], command[:1]), *command[1:]]
         env = {**os.environ, "COLUMNS": "200"}

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from surefoot import flow, task
+from surefoot.concurrency import limit
+from surefoot.locking import LedgerLockManager
 from surefoot.logging import disable_run_logger, get_run_logger
 from surefoot.results import ResultStore
 from surefoot.runtime import flow_run
@@ -20,12 +23,40 @@ from surefoot.settings import get_current_settings
 from surefoot.testing import Clock, Harness, test_harness
 from surefoot.testing.clock import ClockError
 from surefoot.testing.utilities import surefoot_test_harness
+from surefoot.variables import Variable
+from tests.locking.watching import until
 from tests.reference.rows import row
 
 
 @flow
 def nightly(day: str = "mon") -> str | None:
     return flow_run.name
+
+
+@flow
+def limited() -> int:
+    with limit("database", 1):
+        Variable.set("page-size", 500)
+    locks = LedgerLockManager()
+    locks.acquire_lock("x", "me")
+    locks.release_lock("x", "me")
+    value: int = Variable.get("page-size")
+    return value
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not list the files that are open")
+def test_what_was_opened_in_a_harness_is_closed_with_it() -> None:
+    def use(times: int) -> int:
+        for _ in range(times):
+            with test_harness():
+                assert limited() == 500
+        until(lambda: not {"surefoot-limits", "surefoot-locks"} & {each.name for each in threading.enumerate()})
+        with test_harness():
+            nightly()
+        return len(os.listdir("/proc/self/fd"))
+
+    before = use(1)
+    assert use(20) <= before + 4
 
 
 @row("22.01")

@@ -21,6 +21,7 @@ from surefoot.artifacts.writing import ArtifactTypeError, ArtifactValueError
 __all__ = ["json_bytes", "table_bytes"]
 
 _DEPTH_MAX: Final = 20
+_AS_IT_IS: Final = frozenset({str, bool, type(None)})
 _NOTHING: Final = frozenset({"NaTType", "NAType"})  # of pandas, which is not asked for by import
 _WAYS: Final = "a list of dicts, a dict of lists, a list of lists, or a data frame"
 _INTEGER_MAX: Final = 1 << 63  # what JSON readers take for a whole number
@@ -40,7 +41,7 @@ def table_bytes(table: Any) -> bytes:
 
 def json_bytes(value: Any, what: str) -> bytes:
     """The JSON of a value of any shape. Raises as `table_bytes`."""
-    return _encoded(_cell(value, what))
+    return _encoded(_cell(value, (what,)))
 
 
 def _plain(table: Any) -> Any:
@@ -86,7 +87,10 @@ def _of_columns(columns: Mapping[Any, Any]) -> dict[str, list[Any]]:
             raise ArtifactTypeError(
                 f"The column {name!r} of the table is a {type(values).__name__}.", do=f"Pass {_WAYS}."
             )
-        found[name] = [_cell(value, f"column {name!r}, row {number}") for number, value in enumerate(listed)]
+        found[name] = [
+            value if type(value) in _AS_IT_IS else _cell(value, ("column %r, row %d", name, number))
+            for number, value in enumerate(listed)
+        ]
     first = next(iter(found), "")
     for name, cells in found.items():
         if len(cells) != len(found[first]):
@@ -112,25 +116,35 @@ def _of_rows(rows: Sequence[Any]) -> list[Any]:
                 f"Row {number} of the table has {len(row)} cells, and row 0 has {width}.",
                 do="Make all rows equally long: None stands for what is missing.",
             )
-        found.append([_cell(value, f"column {at}, row {number}") for at, value in enumerate(row)])
+        found.append(
+            [
+                value if type(value) in _AS_IT_IS else _cell(value, ("column %d, row %d", at, number))
+                for at, value in enumerate(row)
+            ]
+        )
     return found
 
 
 def _named(row: Any, number: int) -> dict[str, Any]:
     if not isinstance(row, Mapping):
         raise _wrong_row(row, number)
-    return {str(name): _cell(value, f"column {str(name)!r}, row {number}") for name, value in row.items()}
+    return {
+        str(name): value if type(value) in _AS_IT_IS else _cell(value, ("column %r, row %d", str(name), number))
+        for name, value in row.items()
+    }
 
 
 def _wrong_row(row: Any, number: int) -> ArtifactTypeError:
     return ArtifactTypeError(f"Row {number} of the table is a {type(row).__name__}.", do=f"Pass {_WAYS}.")
 
 
-def _cell(value: Any, where: str, depth: int = 0) -> Any:
-    """What stands for a value in JSON. Raises for what nothing stands for."""
+def _cell(value: Any, where: tuple[Any, ...], depth: int = 0) -> Any:
+    """What stands for a value in JSON. Raises for what has nothing; `where` that is: a template and its values."""
     kind = type(value)
-    if kind is str or kind is bool or value is None:
+    if kind in _AS_IT_IS:
         return value
+    if kind is int:
+        return value if -_INTEGER_MAX <= value < _INTEGER_MAX else str(value)
     if kind is float or isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, Enum):
@@ -150,7 +164,9 @@ def _cell(value: Any, where: str, depth: int = 0) -> Any:
     if depth < _DEPTH_MAX and isinstance(value, (list, tuple, set, frozenset)):
         return [_cell(each, where, depth + 1) for each in value]
     what = "is nested too deep" if depth >= _DEPTH_MAX else f"is a {kind.__name__}, which JSON has not"
-    raise ArtifactTypeError(f"What stands in {where} {what}.", do="Pass it as a text or a number: str(value).")
+    raise ArtifactTypeError(
+        f"What stands in {where[0] % where[1:]} {what}.", do="Pass it as a text or a number: str(value)."
+    )
 
 
 def _encoded(value: Any) -> bytes:

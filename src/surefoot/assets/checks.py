@@ -20,7 +20,7 @@ from surefoot.core.states import COMPLETED
 from surefoot.engine.calling import run_coroutine
 from surefoot.engine.inputs import Reference, find_references, pending_in, replace_references, value_of
 from surefoot.engine.lifecycle import reason
-from surefoot.engine.materializing import json_of, note_check
+from surefoot.engine.materializing import json_of, limited, note_check
 from surefoot.logging import get_run_logger
 
 __all__ = ["Check", "CheckResult", "Checked", "check", "checks_of"]
@@ -219,7 +219,8 @@ def _told(check: Check, said: Any) -> tuple[CheckTold, Exception | None]:
     if isinstance(said, CheckResult):
         severity = said.severity if said.severity in _SEVERITIES else check.severity
         message = None if said.message is None else str(said.message)[:_MESSAGE_MAX]
-        return CheckTold(check.name, bool(said.passed), severity, message, json_of(said.metadata)), None
+        metadata = limited(json_of(said.metadata), f"check {check.name!r}")
+        return CheckTold(check.name, bool(said.passed), severity, message, metadata), None
     if said is None or isinstance(said, bool) or type(said).__name__ in ("bool_", "bool"):  # numpy has one of its own
         return CheckTold(check.name, said is None or bool(said), check.severity), None
     message = f"it returned {said!r:.200}, where True, False, None or a CheckResult was wanted"

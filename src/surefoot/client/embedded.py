@@ -61,7 +61,7 @@ from surefoot.ledger.decisions.deletion import count_below, delete_artifacts
 from surefoot.ledger.decisions.requests import ask_to_cancel
 from surefoot.ledger.queries.rows import id_bytes, ids_bytes, instant
 from surefoot.ledger.removal import Removal
-from surefoot.results import cleaning, contents, places
+from surefoot.results import cleaning, contents
 
 __all__ = ["EmbeddedClient"]
 
@@ -255,7 +255,7 @@ class EmbeddedClient:
     def _remove_data(self, of_artifacts: Sequence[str]) -> None:
         for place in of_artifacts:
             try:
-                places.remove(place)
+                contents.remove(place)
             except OSError as error:
                 self._troubles.append(f"The data of a deleted artifact stays in {place}: {error.strerror or error}.")
 

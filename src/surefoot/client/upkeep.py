@@ -28,8 +28,7 @@ from surefoot.journal import reading
 from surefoot.journal.backlog import UPKEEP, note_upkeep
 from surefoot.journal.home import Home
 from surefoot.ledger import Cutoffs, Ledger, queries
-from surefoot.results import cleaning, places
-from surefoot.results.contents import ARTIFACTS
+from surefoot.results import cleaning, contents, places
 
 __all__ = ["Upkept", "alone", "aside_files", "open_ledger", "upkeep"]
 
@@ -148,7 +147,7 @@ def _remove_results(home: Home, flow_run_id: bytes) -> int:
 def _remove_data(place: str) -> int:
     """Remove the data of an artifact that is no more."""
     try:
-        return places.remove(place) or 0
+        return contents.remove(place) or 0
     except OSError:
         return 0  # its storage does not answer, or this machine has no part in it: the file stays
 
@@ -158,7 +157,7 @@ def _remove_left(home: Home, ledger: Ledger) -> int:
 
     In the home's own storage alone: what lies elsewhere may be another home's.
     """
-    folder = os.path.join(home.path, "storage", ARTIFACTS)
+    folder = os.path.join(home.path, "storage", contents.ARTIFACTS)
     before_us = get_clock().now_us() - _DAY_US
     left = {name: UUID(match[0]).bytes for name in _names(folder) if (match := _ID.match(name))}
     with ledger.read() as connection:
@@ -168,7 +167,7 @@ def _remove_left(home: Home, ledger: Ledger) -> int:
         path = os.path.join(folder, name)
         try:
             if os.stat(path).st_mtime_ns // 1000 < before_us and (artifact_id not in known or name.endswith(".tmp")):
-                freed += _remove_data(path)
+                freed += places.remove(path) or 0
         except OSError:
             continue  # removed meanwhile
     return freed

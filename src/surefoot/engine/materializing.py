@@ -34,6 +34,7 @@ __all__ = [
     "add_metadata",
     "json_of",
     "keys_of",
+    "limited",
     "lineage_of",
     "note_check",
     "notes_of",
@@ -42,6 +43,7 @@ __all__ = [
 
 _OUTCOMES: Final = {COMPLETED: "completed", FAILED: "failed", CANCELLED: "cancelled", CRASHED: "crashed"}
 _NAMED: Final = {SKIPPED: "skipped", "RolledBack": "rolled-back"}
+_BEGUN: Final = "begun"
 _STAGED: Final = "Staged"  # its transaction decides later
 _lock = threading.Lock()
 
@@ -109,12 +111,14 @@ class MaterializingExecution(TaskExecution):
         if kind is RUNNING:
             self.report = None
             if self.attempt == 1:
-                self._tell("begun", self.n)
+                self._tell(_BEGUN, self.n)
 
     def _tell(self, outcome: str, n: int, message: str | None = None) -> None:
         recipe, flow, report = _recipe_of(self), self.flow, self.report or Report()
-        upstream: dict[str, How] = dict.fromkeys(recipe.deps, "declared")
-        upstream |= (Lineage() if flow is None else lineage_of(flow)).upstream(self)
+        upstream: dict[str, How] = {}
+        if outcome != _BEGUN:  # all that is told of what it rests on is told once
+            upstream = dict.fromkeys(recipe.deps, "declared")
+            upstream |= (Lineage() if flow is None else lineage_of(flow)).upstream(self)
         at_us, mono_us = read_clock()
         for key, properties in recipe.assets:
             told = [(other, how) for other, how in upstream.items() if other != key]
@@ -179,13 +183,7 @@ def add_metadata(key: str, metadata: Mapping[str, Any]) -> None:
     report = _report_of(_run_that_makes(key))
     with _lock:
         both = report.metadata.get(key, {}) | dict(metadata)
-        size = len(json_of(both))
-        if size > METADATA_BYTES_MAX:
-            raise MetadataError(
-                f"The metadata of {key} has {size:,} bytes; {METADATA_BYTES_MAX:,} is the most.",
-                do="Keep it elsewhere, as an artifact or a file, and add where.",
-            )
-        report.metadata[key] = msgspec.json.decode(json_of(both))
+        report.metadata[key] = msgspec.json.decode(limited(json_of(both), key))
 
 
 def _run_that_makes(key: str) -> MaterializingExecution:
@@ -197,6 +195,11 @@ def _run_that_makes(key: str) -> MaterializingExecution:
             if key in keys:
                 return run
             made += keys
+        elif run.definition.recipe is not None and key in run.definition.recipe.keys:
+            raise MissingContextError(
+                f"Metadata of {key} was told in a context that was taken elsewhere (hydrated_context).",
+                do="Give it back to where the task runs, and add it there.",
+            )
         run = run.parent
     if made:
         raise AssetKeyError(f"The run that is on does not make {key}.", do=f"It makes {', '.join(made)}.")
@@ -268,6 +271,16 @@ def json_of(value: object) -> bytes:
         raise MetadataError(
             f"Metadata of an asset cannot be kept: {error}.", do="Pass numbers, texts, lists."
         ) from None
+
+
+def limited(metadata: bytes, of: str) -> bytes:
+    """The same, if it is not too much for a fact. Raises MetadataError."""
+    if len(metadata) > METADATA_BYTES_MAX:
+        raise MetadataError(
+            f"The metadata of {of} has {len(metadata):,} bytes; {METADATA_BYTES_MAX:,} is the most.",
+            do="Keep it elsewhere, as an artifact or a file, and add where.",
+        )
+    return metadata
 
 
 def _plain(value: Any) -> Any:

@@ -101,7 +101,7 @@ class Replaying:
             self.outcome = Raised(Refused(f"An input of the task is not kept: {lost[0]}."))
         else:
             args, kwargs = execution.call_arguments()
-            fn = execution.definition.fn
+            fn = execution.definition.body
             if inspect.isasyncgenfunction(fn):
                 fn = partial(_values_of, fn)
             clock = get_clock()

@@ -84,7 +84,7 @@ def _not_ready(state: State, suffix: str) -> NotReady:
     kind = state.type
     verb = "did not run" if state.name == "NotReady" else _VERBS.get(kind, f"is {state.name}")
     message = f"{_of(state)} {verb}" + (f": {state.message}" if state.message else "") + suffix
-    error = NotReadyRun(f"It did not run, because {message}.")
+    error = NotReadyRun(f"It did not run, because {message.removesuffix('.')}.")
     if kind in _VERBS:
         error.__cause__ = get_state_exception(state)
     return NotReady(message, error, state.run_id)

@@ -186,6 +186,7 @@ def _index_assets(count: int) -> None:
     _index("asset_events_by_age", c.workspace_id, c.at_us, typical=(count, count, 2))
     _index("asset_events_of_run", c.workspace_id, c.run_id, typical=(count, count, 1))
     few = max(count // 100, 1)
+    assets.info["typical"] = (few, few, 1)
     _index("assets_by_key", assets.c.workspace_id, assets.c.key, typical=(few, few, 1), unique=True)
     c = asset_edges.c
     asset_edges.info["typical"] = (few, few, 3, 1)

@@ -38,6 +38,7 @@ __all__ = ["Cutoffs", "Retaining"]
 
 _ROOTS: Final = 500  # at once
 _ROWS: Final = 1000
+_DAY_US: Final = 86_400_000_000  # a run may go on for so long after it told on what an asset rests
 _THERE_MAX: Final = 10_000  # folders: where there are more, folding has to get on before what is known of them can go
 
 
@@ -103,8 +104,8 @@ class Retaining:
             yield _Walk(self, task_runs, cutoffs.runs_us, self._now_us)
             yield self._forget_early
             yield self._forget_artifacts
-            yield self._forget_events
-            yield self._forget_edges
+            yield _EventWalk(cutoffs.runs_us)
+            yield _EdgeWalk(cutoffs.runs_us)
             yield self._forget_variables
         if len(self._there) > _THERE_MAX:
             return
@@ -145,20 +146,6 @@ class Retaining:
             self.places += remove_artifacts(connection, rows)
             self.artifacts += len(rows)
         return len(rows) == _ROWS
-
-    def _forget_events(self, connection: Connection) -> bool:
-        """What became of old attempts to make an asset; of each asset the newest stays, and the last that made it."""
-        c = asset_events.c
-        old = and_(c.at_us < self._cutoffs.runs_us, ~is_last_of_asset())
-        return _delete_some(connection, asset_events, (c.asset_id, c.run_id, c.epoch), old)
-
-    def _forget_edges(self, connection: Connection) -> bool:
-        """On what assets rested by runs of which nothing is left."""
-        c, e = asset_edges.c, asset_events.c
-        same = or_(e.flow_run_id == c.flow_run_id, e.run_id == c.run_id)
-        there = exists().where(e.workspace_id == WORKSPACE, e.asset_id == c.asset_id, same)
-        old = and_(c.told_us < self._cutoffs.runs_us, ~there)
-        return _delete_some(connection, asset_edges, (c.asset_id, c.upstream_id), old)
 
     def _forget_variables(self, connection: Connection) -> bool:
         """What became of variables that were removed so long ago."""
@@ -253,6 +240,63 @@ class _Walk:
             .limit(_ROOTS)
         )
         return list(connection.execute(query))
+
+
+class _EventWalk:
+    """Walks over what became of attempts to make assets; of each asset the newest stays, and the last that made it.
+
+    So many may have to stay that they are not to be looked at again with each step.
+    """
+
+    def __init__(self, before_us: int) -> None:
+        self._before_us = before_us
+        self._behind = -1, b"", b"", 0
+
+    def __call__(self, connection: Connection) -> bool:
+        c = asset_events.c
+        key = c.at_us, c.asset_id, c.run_id, c.epoch
+        query = (
+            select(*asset_events.primary_key.columns, c.at_us, is_last_of_asset().label("stays"))
+            .where(c.workspace_id == WORKSPACE, c.at_us >= self._behind[0], c.at_us < self._before_us)
+            .where(tuple_(*key) > self._behind)
+            .order_by(*key)
+            .limit(_ROWS)
+        )
+        rows = connection.execute(query).mappings().all()
+        if rows:
+            last = rows[-1]
+            self._behind = last["at_us"], last["asset_id"], last["run_id"], last["epoch"]
+            dialect_of(connection).write_many(
+                connection, delete_by_key(asset_events), [dict(row) for row in rows if not row["stays"]]
+            )
+        return len(rows) == _ROWS
+
+
+class _EdgeWalk:
+    """Walks over what assets rested on: what was told by runs of which nothing is left goes."""
+
+    def __init__(self, before_us: int) -> None:
+        self._before_us = before_us
+        self._behind = b"", b""
+
+    def __call__(self, connection: Connection) -> bool:
+        c, e = asset_edges.c, asset_events.c
+        same = or_(e.flow_run_id == c.flow_run_id, e.run_id == c.run_id)
+        left = exists().where(e.workspace_id == WORKSPACE, e.asset_id == c.asset_id, e.at_us < self._before_us, same)
+        key = c.asset_id, c.upstream_id
+        query = (
+            select(*asset_edges.primary_key.columns, and_(c.told_us < self._before_us - _DAY_US, ~left).label("goes"))
+            .where(c.workspace_id == WORKSPACE, tuple_(*key) > self._behind)
+            .order_by(*key)
+            .limit(_ROWS)
+        )
+        rows = connection.execute(query).mappings().all()
+        if rows:
+            self._behind = rows[-1]["asset_id"], rows[-1]["upstream_id"]
+            dialect_of(connection).write_many(
+                connection, delete_by_key(asset_edges), [dict(row) for row in rows if row["goes"]]
+            )
+        return len(rows) == _ROWS
 
 
 def _begun_us(writer_id: bytes) -> int:

@@ -306,7 +306,7 @@ def _lose(ticket: Ticket) -> None:
         lost()
 
 
-_desks: Final = PerLedger(lambda: Desk(ports.limits()))
+_desks: Final = PerLedger(lambda: Desk(ports.limits()), lambda desk: desk.limits.close())
 
 
 def desk() -> Desk:

@@ -79,7 +79,7 @@ class _Here:
         self.lines = lines
         self._lock = threading.Lock()
         self._renews = False
-        self._pause = threading.Event()
+        self._is_over = threading.Event()
 
     @property
     def presence(self) -> Presence:
@@ -88,6 +88,11 @@ class _Here:
     def proof(self, place: Place) -> bool | None:
         """Whether the process of a place lives: looked at in the home that both share, if they do."""
         return self.presence.proof(place.owner) if place.origin == self.lines.origin else None
+
+    def close(self) -> None:
+        """The home is about to go."""
+        self._is_over.set()
+        self.lines.close()
 
     def begin_renewing(self) -> None:
         """A place may come that others cannot see the life of."""
@@ -99,7 +104,8 @@ class _Here:
     def _renew(self) -> None:
         idle = 0
         while idle < 2:  # the first place may not be there yet
-            self._pause.wait(self.lines.lease_s / 3)
+            if self._is_over.wait(self.lines.lease_s / 3):
+                return
             try:
                 idle = 0 if self.lines.renew(self.presence.name) else idle + 1
             except (SurefootError, OSError):
@@ -108,7 +114,7 @@ class _Here:
             self._renews = False
 
 
-_opened: Final = PerLedger(lambda: _Here(ports.lines()))
+_opened: Final = PerLedger(lambda: _Here(ports.lines()), _Here.close)
 
 
 def _short(key: str) -> str:

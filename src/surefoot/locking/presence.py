@@ -15,6 +15,7 @@ from surefoot.core.os import space
 from surefoot.core.os.bells import BELL, Bell, ring
 from surefoot.core.os.files import remove
 from surefoot.core.os.forks import after_fork_in_child
+from surefoot.core.per_ledger import when_let_go
 from surefoot.journal.pulse import BORN, PULSE, Pulse, is_beating, proof_of_life
 from surefoot.locking.waiters import Waiter
 
@@ -97,6 +98,14 @@ class Presence:
         except OSError:
             pass  # whoever comes next removes it
 
+    def end_if_idle(self) -> bool:
+        """End, unless a thread of this process waits there."""
+        with self._lock:
+            if self._is_heard:
+                return False
+        self.end()
+        return True
+
     def let_go(self) -> None:
         """Close this process's copies. In a forked child: the parent's pulse beats on."""
         atexit.unregister(self.end)
@@ -105,6 +114,7 @@ class Presence:
 
 
 _presences: dict[str, Presence] = {}
+_leaving: list[Presence] = []  # they end as soon as nobody waits there
 _making = threading.Lock()
 
 
@@ -116,10 +126,24 @@ def presence_in(folder: str) -> Presence:
     with _making:
         found = _presences.get(folder)
         if found is None or not found.is_there:
+            if found is not None:
+                _leaving.append(found)
+            _end_leaving()
             os.makedirs(folder, 0o700, exist_ok=True)
             _sweep(folder)
             found = _presences[folder] = Presence(folder)
         return found
+
+
+@when_let_go
+def _let_go_of(home: str) -> None:
+    with _making:
+        _leaving.extend(_presences.pop(folder) for folder in list(_presences) if os.path.dirname(folder) == home)
+        _end_leaving()
+
+
+def _end_leaving() -> None:
+    _leaving[:] = [presence for presence in _leaving if not presence.end_if_idle()]
 
 
 def _sweep(folder: str) -> None:
@@ -141,6 +165,7 @@ def _sweep(folder: str) -> None:
 def _after_fork_in_child() -> None:
     global _making
     _making = threading.Lock()
-    for presence in _presences.values():
+    for presence in (*_presences.values(), *_leaving):
         presence.let_go()
     _presences.clear()
+    _leaving.clear()

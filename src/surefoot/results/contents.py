@@ -5,6 +5,7 @@ Length and checksum stand where the place does, in the fact. May import: core, o
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 from zlib import crc32
@@ -13,7 +14,7 @@ from surefoot.core.errors import MissingResult
 from surefoot.results import places
 from surefoot.results.objects import object_path
 
-__all__ = ["ARTIFACTS", "is_content", "read", "write"]
+__all__ = ["ARTIFACTS", "is_content", "read", "remove", "write"]
 
 ARTIFACTS: Final = "artifacts"  # the folder within a storage
 
@@ -48,6 +49,15 @@ def read(place: str, size: int, crc: int) -> bytes:
     if len(content) != size or crc32(content) != crc:
         raise _missing(place, "it is damaged: its length or checksum is wrong")
     return content
+
+
+def remove(place: str) -> int | None:
+    """Remove what lies there: how many bytes it had; None if there was nothing. Raises OSError.
+
+    What has not the name of an artifact's data is left alone: a ledger that many write into may name any file.
+    """
+    name = "/".join(place.replace(os.sep, "/").split("/")[-2:])
+    return places.remove(place) if is_content(name) else None
 
 
 def _missing(place: str, why: str) -> MissingResult:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from surefoot.client import Client, get_client
 from surefoot.core import settings as core_settings
+from surefoot.core.per_ledger import let_go_of
 from surefoot.core.wire import FlowRun
 from surefoot.engine.session import forget_session
 from surefoot.testing.clock import Clock
@@ -87,7 +88,8 @@ def test_harness(*, clock: bool | Clock = False, settings: Mapping[str, Any] | N
         home = tempfile.mkdtemp(prefix="surefoot-test-")
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         stack.enter_context(_environment({"SUREFOOT_HOME": home, **_HERE}))
-        stack.callback(forget_session)  # before the folder goes
+        stack.callback(let_go_of, home)  # before the folder goes
+        stack.callback(forget_session)
         if settings:
             stack.enter_context(core_settings.temporary_settings(settings))
         found = Clock() if clock is True else clock or None

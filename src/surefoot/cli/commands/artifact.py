@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from datetime import datetime
 from typing import Any
@@ -191,7 +192,8 @@ def export(artifact: str, version: int | None, file: str | None, format_: str | 
         sys.stdout.buffer.write(raw)
         sys.stdout.buffer.flush()
         return
-    path = os.path.abspath(file or f"{name_of(found)}.{wanted}")
+    # Of a ledger that many write into, even a key may be a path.
+    path = os.path.abspath(file or f"{re.sub(r'[^A-Za-z0-9_-]', '_', name_of(found))}.{wanted}")
     if os.path.isdir(path):
         raise BadInput(
             f"{file!r} is a folder.", do=f"Name a file: -o {os.path.join(file or '', name_of(found))}.{wanted}"

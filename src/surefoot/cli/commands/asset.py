@@ -12,7 +12,7 @@ from surefoot.cli.command import LazyGroup
 from surefoot.cli.consent import agree
 from surefoot.cli.lineage_page import lineage_page, mermaid_of
 from surefoot.cli.listing import Listing, ls_options, print_list
-from surefoot.cli.output import Output, note, say, write_object
+from surefoot.cli.output import Output, note, say, walk, write_object
 from surefoot.cli.reading import now_here, reading
 from surefoot.cli.table import Cell, one_line
 from surefoot.cli.times import day_and_time
@@ -87,10 +87,17 @@ def inspect(key: str, limit: int, after: str | None, output: Output) -> None:
                 nothing=lambda: f"No run here makes {found.key}.",
             )
         else:
-            page = client.materializations(found.key, limit=limit or 1000, after=after)
-            say(asset_page(found, page.results, client.lineage(found.key, up=1, down=1), now_here()))
-            if page.after is not None:
-                note(f"There are more: add `--after {page.after}`.")
+            pages = [
+                *walk(
+                    lambda limit, after: client.materializations(found.key, limit=limit, after=after),
+                    limit=limit or None,
+                    after=after,
+                )
+            ]
+            history = [made for page in pages for made in page.results]
+            say(asset_page(found, history, client.lineage(found.key, up=1, down=1), now_here()))
+            if pages[-1].after is not None:
+                note(f"There are more: add `--after {pages[-1].after}`, or `--limit 0` for all.")
 
 
 @asset.command(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, NoReturn
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from surefoot.core.artifacts import decoded
 from surefoot.core.errors import Ambiguous, NotFound
@@ -42,9 +42,9 @@ def list_artifacts(
     connection: Connection, where: ArtifactFilter | None = None, *, limit: int = 200, after: str | None = None
 ) -> Page[Artifact]:
     """A page of artifacts, the newest first; the versions of a key each by itself."""
-    query = _select().where(*_conditions(where or ArtifactFilter()))
+    query = select(*_SHOWN).where(*_conditions(where or ArtifactFilter()))
     rows, cursor = page_rows(connection, query, "artifacts", "ID_DESC", _BY_ID, limit, after)
-    return Page(results=[_artifact_of(row) for row in rows], after=cursor)
+    return Page(results=_artifacts_of(connection, rows), after=cursor)
 
 
 def latest_artifacts(
@@ -60,8 +60,9 @@ def latest_artifacts(
             return Page(results=found)
         last = newest[-1][0]
         for chunk in in_chunks([artifact_id for _, artifact_id in newest]):
-            query = _select().where(*_conditions(where or ArtifactFilter()), _a.id.in_(chunk))
-            found += sorted((_artifact_of(row) for row in connection.execute(query)), key=lambda each: each.key or "")
+            query = select(*_SHOWN).where(*_conditions(where or ArtifactFilter()), _a.id.in_(chunk))
+            some = _artifacts_of(connection, connection.execute(query).all())
+            found += sorted(some, key=lambda each: each.key or "")
     found = found[:limit]
     return Page(results=found, after=write_cursor("artifacts", "KEY_ASC", [found[-1].key]))
 
@@ -96,18 +97,13 @@ def find_artifact(connection: Connection, reference: str, version: int | None = 
     Raises NotFound, which names the nearest keys, or Ambiguous for a prefix of several ids.
     """
     reference = reference.strip()
-    its = _a.workspace_id == WORKSPACE, _a.key.is_not(None), _a.key == reference
-    query = select(_a.id).where(*its)
-    artifact_id: bytes | None
-    if version is None:
-        artifact_id = connection.execute(query.order_by(_a.id.desc()).limit(1)).scalar()
-    else:
-        artifact_id = _version(connection, reference, version)
+    artifact_id = _newest(connection, reference) if version is None else _version(connection, reference, version)
     artifact_id = artifact_id or _by_id(connection, reference)
     if artifact_id is None:
         _nowhere(connection, reference)
-    row = connection.execute(_select(_a.data).where(_a.workspace_id == WORKSPACE, _a.id == artifact_id)).one()
-    return _artifact_of(row, row.data)
+    query = select(*_SHOWN, _a.data).where(_a.workspace_id == WORKSPACE, _a.id == artifact_id)
+    row = connection.execute(query).one()
+    return _artifact_of(row, _versions(connection, [row]), row.data)
 
 
 def artifact_content(connection: Connection, artifact_id: bytes) -> tuple[bytes | None, str | None, int, int]:
@@ -128,14 +124,27 @@ def artifacts_among(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
     return found
 
 
-def _select(*more: ColumnElement[Any]) -> Select[Any]:
+def _versions(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> dict[bytes, int]:
+    """The numbers of those of some artifacts that have a key. Of each key its versions are counted once."""
+    by_key: dict[str, list[bytes]] = {}
+    for row in sorted(rows, key=lambda row: row.id):
+        if row.key is not None:
+            by_key.setdefault(row.key, []).append(row.id)
+    found: dict[bytes, int] = {}
     before = artifacts.alias("before").c
-    version = (
-        select(func.count() + func.sum(before.gone_before))
-        .where(before.workspace_id == WORKSPACE, before.key.is_not(None), before.key == _a.key, before.id <= _a.id)
-        .scalar_subquery()
-    )
-    return select(*_SHOWN, version.label("version"), *more)
+    its = before.workspace_id == WORKSPACE, before.key.is_not(None), before.key == _a.key, before.id <= _a.id
+    number = select(func.count() + func.sum(before.gone_before)).where(*its).scalar_subquery()
+    for chunk in in_chunks([ids[0] for ids in by_key.values()]):
+        query = select(_a.id, number).where(_a.workspace_id == WORKSPACE, _a.id.in_(chunk))
+        found |= {artifact_id: int(count) for artifact_id, count in connection.execute(query)}
+    for key, ids in by_key.items():
+        if len(ids) > 1:
+            number_of = found[ids[0]]
+            between = _a.workspace_id == WORKSPACE, _a.key.is_not(None), _a.key == key, _a.id > ids[0], _a.id <= ids[-1]
+            for row in connection.execute(select(_a.id, _a.gone_before).where(*between).order_by(_a.id)):
+                number_of += 1 + row.gone_before
+                found[row.id] = number_of
+    return found
 
 
 def _conditions(where: ArtifactFilter) -> Iterator[ColumnElement[bool]]:
@@ -154,6 +163,11 @@ def _conditions(where: ArtifactFilter) -> Iterator[ColumnElement[bool]]:
     if where.task_run_id is not None:
         yield _a.task_run_id.is_not(None)
         yield _a.task_run_id.in_(ids_bytes(where.task_run_id))
+
+
+def _newest(connection: Connection, key: str) -> bytes | None:
+    its = _a.workspace_id == WORKSPACE, _a.key.is_not(None), _a.key == key
+    return connection.execute(select(_a.id).where(*its).order_by(_a.id.desc()).limit(1)).scalar()
 
 
 def _version(connection: Connection, key: str, version: int) -> bytes | None:
@@ -197,12 +211,17 @@ def _nowhere(connection: Connection, reference: str) -> NoReturn:
     )
 
 
-def _artifact_of(row: Row[Any], data: bytes | None = None) -> Artifact:
+def _artifacts_of(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Artifact]:
+    versions = _versions(connection, rows)
+    return [_artifact_of(row, versions) for row in rows]
+
+
+def _artifact_of(row: Row[*tuple[Any, ...]], versions: dict[bytes, int], data: bytes | None = None) -> Artifact:
     return Artifact(
         id=to_text(row.id),
         key=row.key,
         type=row.type,
-        version=None if row.key is None else int(row.version),
+        version=versions.get(row.id),
         description=row.description,
         data=None if data is None else decoded(row.media_type, data),
         media_type=row.media_type,
