@@ -43,7 +43,7 @@ class EmbeddedEarlierRuns:
     def open(cls) -> Self:
         """That of the settings in force."""
         current = settings.refresh()
-        return cls(current.home, current.ledger.url, busy_s=current.ledger.busy_timeout_seconds)
+        return cls(current.home, settings.ledger_url(current), busy_s=current.ledger.busy_timeout_seconds)
 
     def close(self) -> None:
         try:
