@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import pytest
 from surefoot import flow, task
 from surefoot.client import get_client
 from surefoot.core.wire import VariableChange
-from surefoot.exceptions import AlreadyExists, BadInput, NotFound, SurefootError
+from surefoot.exceptions import AlreadyExists, BadInput, LedgerBusy, NotFound, SurefootError
 from surefoot.task_runners import ProcessPoolTaskRunner
 from surefoot.variables import Variable, arender, render
 
@@ -198,3 +199,57 @@ def test_a_home_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path / "file"))
     with pytest.raises(SurefootError, match="file"):
         Variable.get("x")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")
+def test_a_process_killed_while_it_changes_variables_leaves_each_with_its_history(tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import itertools\n"
+        "from surefoot.variables import Variable\n"
+        "for n in itertools.count():\n"
+        "    Variable.set('x', n, overwrite=True)\n"
+        "    print(n, flush=True)\n"
+    )
+    for enough in ("3", "11", "27"):
+        process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == enough:
+                process.kill()
+                break
+        process.wait()
+        process.stdout.close()
+        told = changes("x")
+        assert told[0].after == Variable.get("x") >= int(enough)  # what was told to be set is
+        assert [change.before for change in told[:-1]] == [change.after for change in told[1:]]
+
+
+def test_a_ledger_that_another_process_holds_can_be_read_and_names_who_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Variable.set("x", 1)
+    monkeypatch.setenv("SUREFOOT_LEDGER_BUSY_TIMEOUT_SECONDS", "0.2")
+    script = tmp_path / "holds.py"
+    script.write_text(
+        "import sys\n"
+        "from surefoot.client.ledgers import ledger_of\n"
+        "from surefoot.core import settings\n"
+        "from surefoot.journal.home import Home\n"
+        "with ledger_of(Home(settings.refresh().home), None).decide():\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    holder = subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdin is not None
+    assert holder.stdout.readline() == "held\n"
+    client = get_client()
+    with pytest.raises(LedgerBusy, match=str(holder.pid)):
+        client.set_variable("x", 2, overwrite=True)
+    assert Variable.get("x") == client.find_variable("x").value == 1
+    holder.communicate()
+    client.set_variable("x", 2, overwrite=True)
+    client.close()
+    holder.stdout.close()
+    assert Variable.get("x") == 2

@@ -30,8 +30,10 @@ A setting has two names: a dotted one for files (`logging.level`), and one for t
 
 In a file, a profile, or `surefoot config set`, a name that does not exist or a value of the wrong type is an error that
 names the place, the value, and the nearest valid name. In the environment it is one warning for each process; an error
-with `SUREFOOT_STRICT=1`. `surefoot config view --show-sources` shows what is in force and where it is from;
-`surefoot config validate` checks all places.
+with `SUREFOOT_STRICT=1`. A `SUREFOOT_LEDGER_URL` that cannot be used is an error for all that opens the ledger, since
+what went into another one would never get into yours; runs go on, say so, and stay in the journal until it is mended.
+`surefoot config view --show-sources` shows what is in force and where it is from; `surefoot config validate` checks all
+places.
 
 ```toml
 # surefoot.toml

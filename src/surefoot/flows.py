@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from uuid import UUID
 
+    from surefoot.core.ports import Retryable
     from surefoot.drawing import Drawing
     from surefoot.results.serializing import Serializer
     from surefoot.states import State
@@ -382,7 +383,19 @@ class Flow(Definition, Generic[P, R]):
         finally:
             runs.close()
         home = settings.refresh().get("home")
-        return self.start_again(restart_of(self, retryable, home, parameters or {}), return_state)
+        return self.start_again(self.restart_of(retryable, home, parameters or {}), return_state)
+
+    def restart_of(
+        self, retryable: Retryable, home: str, given: Mapping[str, Any], module: ModuleType | None = None
+    ) -> Restart:
+        """The restart of a run by this flow, with its parameters as they were, but for those `given`.
+
+        Raises Refused, ParameterBindError and ParameterTypeError, while the run is as it was.
+        """
+        restart = restart_of(self, retryable, home, given, module)
+        if given and self.should_validate_parameters:
+            self.validate_parameters(restart.parameters)
+        return restart
 
     def start_again(self, restart: Restart, return_state: bool = False) -> Any:
         """Go on with a run that is known to be one of this flow's."""

@@ -21,8 +21,8 @@ from surefoot.core.ids import to_text
 from surefoot.core.ports import Retryable
 from surefoot.engine.definition import Definition
 from surefoot.engine.importable import as_script
-from surefoot.engine.loading import load_file
-from surefoot.engine.resuming import Replay, Restart, loading, refuse_other, restart_of
+from surefoot.engine.loading import has_left, load_file
+from surefoot.engine.resuming import Replay, Restart, loading, refuse_other
 from surefoot.engine.running import exhaust
 from surefoot.flows import Flow
 from surefoot.states import State
@@ -82,21 +82,22 @@ def start_again(retryable: Retryable, given: Mapping[str, Any], replay: Replay |
 
     def make(flow: Definition) -> Restart:
         refuse_other(flow, retryable)
-        made.append(restart_of(flow, retryable, home, given, sys.modules.get(str(flow.fn.__module__))))
+        assert isinstance(flow, Flow)
+        made.append(flow.restart_of(retryable, home, given, sys.modules.get(str(flow.fn.__module__))))
         made[0].replay = replay
         return made[0]
 
     with loading(make):
         try:
             module = _load(start)
-        except (Exception, SystemExit):
+        except Exception:
             if not made or made[0].execution is None:
                 raise
             module = None  # the run itself has failed, or what the script does after it: its state tells
     if not made:
         assert module is not None
         flow = _find(module, retryable)
-        made.append(restart_of(flow, retryable, home, given, module))
+        made.append(flow.restart_of(retryable, home, given, module))
         made[0].replay = replay
         _run(flow, made[0])
     execution = made[0].execution
@@ -132,6 +133,8 @@ def _load(start: RunStart) -> ModuleType:
             module = importlib.import_module(start.module)
     except SurefootError:
         raise
+    except SystemExit as stop:
+        raise has_left(start.module, stop) from stop
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and f"{start.module}.".startswith(f"{error.name}."):
             return load_file(start.file)  # it was imported in some way of its own

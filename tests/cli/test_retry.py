@@ -281,6 +281,47 @@ def test_nothing_to_go_on_with_is_said_so(home: Path, tmp_path: Path) -> None:
     assert (done.returncode, "there is nothing left to do in it" in done.stderr) == (3, True)
 
 
+def test_of_a_name_that_nobody_knows_the_nearest_is_told(home: Path, tmp_path: Path) -> None:
+    recorded(home, a_flow_run("brave-otter", "nightly-load", state="Failed"))
+    done = surefoot(tmp_path, "flow-run", "retry", "--last", "nihgtly-load")
+    assert (done.returncode, "Did you mean: surefoot flow-run retry --last nightly-load" in done.stderr) == (4, True)
+
+
+def test_of_a_flow_that_failed_within_another_that_one_is_told(home: Path, tmp_path: Path) -> None:
+    written(
+        tmp_path,
+        """
+        @flow
+        def outer(): nightly()
+        outer()
+        """,
+    )
+    start(tmp_path, "job.py")
+    done = surefoot(tmp_path, "flow-run", "retry", "--last", "nightly-load")
+    (outer,) = (run for run in runs() if run.flow_name == "outer")
+    assert done.returncode == 4
+    assert "is a part of another" in done.stderr
+    assert f"surefoot flow-run retry {outer.name} " in done.stderr
+
+
+def test_a_file_that_ends_the_process_while_it_is_loaded_is_told(home: Path, tmp_path: Path) -> None:
+    file = written(tmp_path, GUARDED)
+    start(tmp_path, "job.py", "7")
+    file.write_text("import sys\nsys.exit('set TOKEN first')\n" + file.read_text())
+    done = surefoot(tmp_path, "flow-run", "retry", "--last")
+    assert done.returncode == 2
+    assert "the file called sys.exit('set TOKEN first') while it was loaded" in done.stderr
+    assert [(run.state_name, run.epoch) for run in runs()] == [("Failed", 0)]
+
+
+def test_a_value_that_does_not_fit_is_refused_and_the_run_stays_as_it_is(home: Path, tmp_path: Path) -> None:
+    written(tmp_path, GUARDED)
+    start(tmp_path, "job.py", "7")
+    done = surefoot(tmp_path, "flow-run", "retry", "--last", "-p", "number=zz")
+    assert (done.returncode, "[parameter-type]" in done.stderr) == (2, True), done.stderr
+    assert [(run.state_name, run.epoch) for run in runs()] == [("Failed", 0)]
+
+
 def test_ctrl_c_ends_the_run_that_goes_on(home: Path, tmp_path: Path) -> None:
     file = written(tmp_path, GUARDED, die="raise ValueError")
     start(tmp_path, "job.py", "7")

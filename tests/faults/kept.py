@@ -82,7 +82,7 @@ def assert_ledger_equals(side: Path, home: Path) -> None:
                 lines.append(fact.message)
             else:
                 assert isinstance(fact, SegmentOpened | WriterEnded | LogsCut), fact
-    client = EmbeddedClient(home, wait_s=60)
+    client = EmbeddedClient(home, wait_s=1200)  # thousands of dead writers may be left
     try:
         runs = {run.id: run for run in every_run(client)}
         assert runs.keys() == states.keys()

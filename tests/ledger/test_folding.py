@@ -85,7 +85,7 @@ def test_any_order_of_batches_gives_the_same_tables(ledgers: Ledgers) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_any_order_of_batches_gives_the_same_tables_many_times(ledgers: Ledgers) -> None:
-    _check_orders(ledgers, 600 if ledgers.on_a_server else 3000)
+    _check_orders(ledgers, 200 if ledgers.on_a_server else 1000)
 
 
 def _check_orders(ledgers: Ledgers, number: int) -> None:

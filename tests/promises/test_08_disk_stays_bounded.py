@@ -94,6 +94,7 @@ def test_size_is_flat_after_the_retention_age(
                 sizes.append(size_of(home))
     kept = (age + 1) // 5 + 2  # after so many looks the oldest runs have begun to go
     flat = sizes[kept:]
+    upkeep(current)  # what the last one had no time for
     assert len(flat) >= 8
     assert max(flat) <= min(flat) * 1.15
     assert os.listdir(place.writers_path) == []
@@ -108,7 +109,7 @@ def test_size_is_flat_after_the_retention_age(
 
 
 NIGHT = """
-import sys
+import logging, sys
 from surefoot import flow, task
 from surefoot.core.clock import SystemClock, set_clock
 
@@ -117,6 +118,14 @@ class Then(SystemClock):
         return super().now_us() - int(sys.argv[1]) * 86_400_000_000
 
 set_clock(Then())
+made = logging.getLogRecordFactory()
+
+def then(*args, **kwargs):
+    record = made(*args, **kwargs)
+    record.created -= int(sys.argv[1]) * 86_400
+    return record
+
+logging.setLogRecordFactory(then)
 
 @task
 def copy(n):
@@ -163,7 +172,7 @@ def test_a_year_of_nightly_runs_at_which_nobody_looks_leaves_a_small_correct_hom
     assert rows["flow_runs"] + summed(home) == len(nights)
     assert rows["task_runs"] == 5 * len(kept)
     recent = [days_ago for days_ago in nights if days_ago < 14]
-    assert 5 * len(recent) <= rows["logs"] <= 30 * len(recent)
+    assert 5 * len(recent) <= rows["logs"] <= 10 * len(recent)
     assert os.listdir(home / "writers") == []
     assert size_of(home) < 2_000_000
     assert sum(path.is_file() for path in home.rglob("*")) < 20 + len(kept)

@@ -29,5 +29,8 @@ def get_client() -> Client:
 
     ledger = current.ledger
     return EmbeddedClient(
-        current.home, wait_s=ledger.fold_wait_seconds, busy_s=ledger.busy_timeout_seconds, url=ledger.url
+        current.home,
+        wait_s=ledger.fold_wait_seconds,
+        busy_s=ledger.busy_timeout_seconds,
+        url=settings.ledger_url(current),
     )

@@ -12,7 +12,7 @@ from surefoot.client.ledgers import ledger_name, ledger_place
 from surefoot.client.upkeep import open_ledger
 from surefoot.core.clock import get_clock
 from surefoot.core.errors import BadInput, LedgerBusy, LedgerTooNew, Unavailable
-from surefoot.core.settings import Settings
+from surefoot.core.settings import Settings, ledger_url
 from surefoot.journal import reading
 from surefoot.journal.backlog import upkeep_us
 from surefoot.journal.home import Home
@@ -119,6 +119,7 @@ def empty(settings: Settings) -> Emptied:
 
     A file that is no ledger any more is put aside, and a new one made. Raises LedgerBusy if others fold or write on.
     """
+    url = ledger_url(settings)
     home = Home(settings.home)
     home.ensure()
     wait_s = settings.ledger.busy_timeout_seconds
@@ -133,7 +134,7 @@ def empty(settings: Settings) -> Emptied:
         except (LedgerBusy, LedgerTooNew):
             raise
         except (BadInput, Unavailable):
-            if settings.ledger.url is not None:
+            if url is not None:
                 raise
             kept = _put_aside(home)
             open_ledger(settings).close()

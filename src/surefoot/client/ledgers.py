@@ -5,7 +5,7 @@ May import: ledger, journal, core.
 
 from __future__ import annotations
 
-from surefoot.core.settings import Settings
+from surefoot.core.settings import Settings, ledger_url
 from surefoot.journal.home import Home
 from surefoot.ledger import Ledger
 
@@ -21,7 +21,7 @@ def ledger_of(home: Home, url: str | None, *, busy_s: float = 30.0) -> Ledger:
 
 def ledger_place(settings: Settings) -> str:
     """Where the ledger is that settings name: a path, or a URL, which may hold a password."""
-    return settings.ledger.url or Home(settings.home).ledger_path
+    return ledger_url(settings) or Home(settings.home).ledger_path
 
 
 def ledger_name(settings: Settings) -> str:

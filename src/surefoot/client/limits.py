@@ -42,7 +42,7 @@ class EmbeddedLimits:
     def open(cls) -> Self:
         """Those of the settings in force."""
         current = settings.refresh()
-        return cls(current.home, current.ledger.url, busy_s=current.ledger.busy_timeout_seconds)
+        return cls(current.home, settings.ledger_url(current), busy_s=current.ledger.busy_timeout_seconds)
 
     def ask(self, asked: Asked, known: Callable[[int], None]) -> Answer:
         with self._ledger.decide() as tx:

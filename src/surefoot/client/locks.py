@@ -36,7 +36,7 @@ class EmbeddedLines:
     def open(cls) -> Self:
         """Those of the settings in force."""
         current = settings.refresh()
-        return cls(current.home, current.ledger.url)
+        return cls(current.home, settings.ledger_url(current))
 
     def change(
         self, key: str, step: Callable[[Line, int], T], proof: Callable[[Place], bool | None]

@@ -15,7 +15,7 @@ from surefoot.client.folding import take_in
 from surefoot.client.holding import Holding, holder_here, proof_of
 from surefoot.client.ledgers import ledger_of
 from surefoot.core import settings
-from surefoot.core.errors import NotFound, Refused, Unavailable
+from surefoot.core.errors import Refused, Unavailable
 from surefoot.core.ids import to_text
 from surefoot.core.ports import Earlier, Retryable
 from surefoot.core.states import COMPLETED, FINAL
@@ -43,7 +43,7 @@ class EmbeddedEarlierRuns:
     def open(cls) -> Self:
         """That of the settings in force."""
         current = settings.refresh()
-        return cls(current.home, current.ledger.url, busy_s=current.ledger.busy_timeout_seconds)
+        return cls(current.home, settings.ledger_url(current), busy_s=current.ledger.busy_timeout_seconds)
 
     def close(self) -> None:
         try:
@@ -70,7 +70,7 @@ class EmbeddedEarlierRuns:
         with self._ledger.read() as tx:
             found = queries.last_unsuccessful(tx, flow_name)
             if found is None:
-                raise _none_left(tx, flow_name)
+                raise queries.nothing_left(tx, flow_name)
             return self._checked(tx, found, from_task)
 
     def replayable(self, reference: str) -> tuple[Retryable, bytes, frozenset[bytes]]:
@@ -139,13 +139,3 @@ class EmbeddedEarlierRuns:
             )
         again = {} if from_task is None else queries.asked_again(tx, flow_run_id, run.name, from_task)
         return replace(found, epoch=next_epoch(tx, flow_run_id, self._proof), again=again)
-
-
-def _none_left(tx: Any, flow_name: str | None) -> NotFound:
-    """Nothing is left to go on with; of that flow, if one is named: perhaps by its function's name."""
-    of = "" if flow_name is None else f" of flow {flow_name!r}"
-    way_out = "See those that there are: surefoot flow-run ls"
-    dashed = "" if flow_name is None else flow_name.replace("_", "-")
-    if dashed and dashed != flow_name and queries.last_unsuccessful(tx, dashed) is not None:
-        way_out = f"There is one of {dashed!r}: surefoot flow-run retry --last {dashed}"
-    return NotFound(f"No flow run{of} ended without completing, so there is none to go on with.", do=way_out)

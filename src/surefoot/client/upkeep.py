@@ -21,7 +21,7 @@ from surefoot.client.limits import LimitsHere
 from surefoot.core.clock import get_clock
 from surefoot.core.ids import to_text
 from surefoot.core.os.locks import lock_at_once
-from surefoot.core.settings import Settings
+from surefoot.core.settings import Settings, ledger_url
 from surefoot.core.states import is_final
 from surefoot.core.wire import FlowRunFilter
 from surefoot.journal import reading
@@ -63,9 +63,10 @@ Progress = Callable[[int, int], None]  # facts folded, and about how many are le
 
 def open_ledger(settings: Settings) -> Ledger:
     """The ledger of the home that the settings name, made or upgraded if need be."""
+    url = ledger_url(settings)
     home = Home(settings.home)
     home.ensure()
-    return ledger_of(home, settings.ledger.url, busy_s=settings.ledger.busy_timeout_seconds)
+    return ledger_of(home, url, busy_s=settings.ledger.busy_timeout_seconds)
 
 
 @contextmanager

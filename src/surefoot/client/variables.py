@@ -33,7 +33,7 @@ class EmbeddedVariables:
     def open(cls) -> Self:
         """Those of the settings in force."""
         current = settings.refresh()
-        return cls(current.home, current.ledger.url, busy_s=current.ledger.busy_timeout_seconds)
+        return cls(current.home, settings.ledger_url(current), busy_s=current.ledger.busy_timeout_seconds)
 
     def values(self, names: Collection[str]) -> Mapping[str, Any]:
         with self._ledger.read() as tx:

@@ -55,7 +55,7 @@ class PerLedger(Generic[T]):
     def here(self) -> T:
         """That of the ledger which the settings in force name."""
         current = settings.refresh()
-        place = current.home, current.ledger.url
+        place = current.home, settings.ledger_url(current)
         found = self._made.get(place)
         if found is None:
             with self._making:

@@ -16,7 +16,15 @@ from surefoot.core.errors import EntrypointError, SurefootError
 from surefoot.engine.importable import as_script
 from surefoot.engine.sources import FLOW_FILE
 
-__all__ = ["load_file", "load_module"]
+__all__ = ["has_left", "load_file", "load_module"]
+
+
+def has_left(what: str, stop: SystemExit) -> EntrypointError:
+    """The error that says that a file ended the process while it was loaded."""
+    return EntrypointError(
+        f"{what}: the file called sys.exit({stop.code!r}) while it was loaded.",
+        do='Give it what it asks for, or put what only a script does under `if __name__ == "__main__":`.',
+    )
 
 
 def load_file(path: str) -> ModuleType:
@@ -47,6 +55,9 @@ def load_file(path: str) -> ModuleType:
     except SurefootError:
         del sys.modules[spec.name]
         raise
+    except SystemExit as stop:
+        del sys.modules[spec.name]
+        raise has_left(path, stop) from stop
     except Exception as error:
         del sys.modules[spec.name]
         raise EntrypointError(
@@ -84,6 +95,8 @@ def load_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except SurefootError:
         raise
+    except SystemExit as stop:
+        raise has_left(name, stop) from stop
     except Exception as error:
         raise EntrypointError(
             f"Module {name!r} cannot be imported: {type(error).__name__}: {error}.",

@@ -15,6 +15,7 @@ from surefoot.core import settings as core_settings
 from surefoot.core.errors import HomeUnwritable, SurefootError
 from surefoot.core.facts import ArtifactWritten, AssetMaterialized, LogWritten, RunFact
 from surefoot.core.settings import Settings
+from surefoot.core.settings.layers import misread
 from surefoot.engine.losses import send_waiting, will_of
 from surefoot.engine.tending import tend
 from surefoot.journal import recorder as journal
@@ -140,6 +141,7 @@ def open_recorder(settings: Settings, lazily: bool = False, *, told: bool = Fals
         if not lazily:  # a child leaves that to its owner
             recorder.after_exit = partial(tend, settings)
             recorder.leave(will_of(settings))
+            _tell_of_ledger(settings)
         return recorder
     except HomeUnwritable as error:
         if settings.get("journal.on_full") == "fail":
@@ -147,6 +149,19 @@ def open_recorder(settings: Settings, lazily: bool = False, *, told: bool = Fals
         if not told and sys.stderr is not None:
             sys.stderr.write(f"surefoot: runs go on, but nothing of them is recorded. {error}\n")
         return Unrecorded()
+
+
+_untold: Final = iter((True,))
+
+
+def _tell_of_ledger(settings: Settings) -> None:
+    """Say, once, that what is recorded is seen nowhere before the URL of the ledger is mended. The run needs none."""
+    wrong = misread(settings, "ledger.url")
+    if wrong is not None and next(_untold, False) and sys.stderr is not None:
+        sys.stderr.write(
+            f"surefoot: {wrong.place}: {wrong.what} {wrong.do} Runs go on; what they record stays in the journal of "
+            f"{settings.home} until then, and limits of tags that are set in that ledger are not known.\n"
+        )
 
 
 _session: Session | None = None

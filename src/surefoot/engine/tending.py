@@ -13,6 +13,7 @@ from typing import Final
 from surefoot.core.os.detached import start_detached
 from surefoot.core.settings import Settings
 from surefoot.core.settings.kinds import text_of
+from surefoot.core.settings.layers import misread
 from surefoot.core.settings.table import TABLE
 from surefoot.journal.backlog import is_due, note_upkeep
 from surefoot.journal.home import Home
@@ -24,8 +25,11 @@ _HOUR_US: Final = 3_600_000_000
 
 
 def tend(settings: Settings) -> None:
-    """Start an upkeep of the home of `settings` if one is due, and they do not forbid it. Costs nothing otherwise."""
-    if not settings.get("ledger.fold_at_exit") or _is_child():
+    """Start an upkeep of the home of `settings` if one is due, and they do not forbid it. Costs nothing otherwise.
+
+    Where they name no ledger that there can be, it would be refused.
+    """
+    if not settings.get("ledger.fold_at_exit") or _is_child() or misread(settings, "ledger.url") is not None:
         return
     home = Home(settings.get("home"))
     least_us = round(settings.get("ledger.fold_at_exit_hours") * _HOUR_US)

@@ -20,6 +20,7 @@ from surefoot.core import settings
 from surefoot.core.errors import BadInput, SurefootError
 from surefoot.core.settings import Settings
 from surefoot.core.settings.kinds import text_of
+from surefoot.core.settings.layers import misread
 from surefoot.core.settings.profile_text import save_profiles
 from surefoot.core.settings.profiles import set_entries, unset_entries
 from surefoot.core.settings.sources import find_problems, find_profiles, profile_layer
@@ -57,6 +58,8 @@ def view(show_defaults: bool, show_sources: bool, show_secrets: bool, output: Ou
     if output != "table":
         write_object(View(profile=found.profile, settings=values, sources=sources if show_sources else None), output)
         return
+    if (wrong := misread(found, "ledger.url")) is not None:
+        note(str(wrong))
     lines = {"SUREFOOT_PROFILE": found.profile, **values}
     say(
         f"{name}={shlex.quote(text_of(value))}"

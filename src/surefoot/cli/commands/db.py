@@ -23,6 +23,7 @@ from surefoot.client.ledgers import ledger_name
 from surefoot.client.upkeep import Upkept, alone, upkeep
 from surefoot.core.errors import Refused, SurefootError
 from surefoot.core.os.detached import lower_priority
+from surefoot.core.settings import ledger_url
 from surefoot.journal.home import Home
 
 __all__ = ["Compacted", "Upgrade", "db"]
@@ -101,6 +102,7 @@ def fold(wait: bool, quietly: bool, output: Output) -> None:
     if quietly:
         lower_priority()
     settings = here()
+    ledger_url(settings)  # before anything is noted in the home
     home = Home(settings.home)
     if quietly:
         os.chdir(home.path)  # whatever folder it was started in can be removed

@@ -15,11 +15,10 @@ import click
 from surefoot.cli.command import Command
 from surefoot.cli.mistakes import Exit
 from surefoot.cli.table import one_line, state_cell
-from surefoot.core.errors import BadInput, EntrypointError, ParameterBindError, ParameterTypeError, Unavailable
+from surefoot.core.errors import BadInput, ParameterBindError, ParameterTypeError, Unavailable
 from surefoot.core.states import StateType
 from surefoot.engine.running import exhaust
 from surefoot.entrypoints import load_flow
-from surefoot.flows import Flow
 from surefoot.states import Crashed, State
 
 __all__ = ["parameters_of", "run", "tell_end"]
@@ -43,7 +42,7 @@ def run(entrypoint: str, pairs: tuple[str, ...], document: str | None) -> Exit:
     The exit code is 0 if the run completed and 1 if it ended in any other way.
     """
     parameters = parameters_of(pairs, document)
-    flow = _load(entrypoint)
+    flow = load_flow(entrypoint)
     try:
         if flow.isgenerator:
             return tell_end(flow.name, _drained(flow(**parameters)))
@@ -57,16 +56,6 @@ def run(entrypoint: str, pairs: tuple[str, ...], document: str | None) -> Exit:
     if isinstance(state.data, ParameterTypeError):
         raise state.data  # recorded as refused; nothing ran
     return tell_end(flow.name, state)
-
-
-def _load(entrypoint: str) -> Flow[..., Any]:
-    try:
-        return load_flow(entrypoint)
-    except SystemExit as stop:
-        raise EntrypointError(
-            f"{entrypoint}: the file called sys.exit({stop.code!r}) while it was loaded.",
-            do='Put what only a script does under `if __name__ == "__main__":`.',
-        ) from stop
 
 
 def _drained(values: Any) -> State:

@@ -9,6 +9,7 @@ All is pure but `sources`, `in_force`, and the functions that read or save a fil
 """
 
 from surefoot.core.settings.in_force import adopt, current, refresh, reload, settings_in_force, temporary_settings
+from surefoot.core.settings.layers import ledger_url
 from surefoot.core.settings.sources import load_settings
 from surefoot.core.settings.table import Settings
 
@@ -16,6 +17,7 @@ __all__ = [
     "Settings",
     "adopt",
     "current",
+    "ledger_url",
     "load_settings",
     "refresh",
     "reload",

@@ -191,9 +191,15 @@ def _database_url(raw: Any) -> str:
     url = _text(raw)
     scheme, separator, rest = url.partition("://")
     known = scheme in ("sqlite", "postgresql", "postgresql+psycopg", "postgres")
-    if not known or not separator or not rest.strip("/") or " " in url:
-        raise ValueError
-    return url
+    if known and separator and rest.strip("/") and " " not in url:
+        return url
+    kind, plus, driver = scheme.partition("+")
+    if plus and separator and kind in ("sqlite", "postgresql", "postgres") and driver.isidentifier():
+        way = "postgresql://USER:PASSWORD@SERVER/DATABASE" if kind != "sqlite" else "sqlite:///PATH"
+        raise Unusable("", f" names the driver {driver}, which is not used here.", f"Leave it out: write {way}.")
+    if not separator and url.startswith(("/", "~", ".")):
+        raise Unusable("", " is a path, and has to be a URL.", "Write sqlite:///PATH, which for /srv/a.db has four /.")
+    raise ValueError
 
 
 # What messages are sent by is looked at only where somebody sets it.

@@ -31,7 +31,9 @@ __all__ = [
     "Problem",
     "flatten",
     "judge",
+    "ledger_url",
     "merge",
+    "misread",
     "problems_of",
     "raise_first",
     "shown",
@@ -154,6 +156,31 @@ def raise_first(problems: Sequence[Problem]) -> None:
         first = problems[0]
         more = f" ({len(problems) - 1} more: `surefoot config validate` lists all.)" if len(problems) > 1 else ""
         raise SettingsError(f"{first.place}: {first.what}", do=first.do + more)
+
+
+def misread(settings: Settings, path: str) -> Problem | None:
+    """What is wrong with what the environment says of a setting, if that is why another value is in force."""
+    judged: Sequence[Judged] = settings._origin
+    for one in judged:
+        if path in one.values:
+            return None
+        for problem in one.problems:
+            setting = find_setting(problem.key)
+            if setting is not None and setting.path == path:
+                return problem
+    return None
+
+
+def ledger_url(settings: Settings) -> str | None:
+    """The setting `ledger.url`, for whoever opens the ledger.
+
+    Raises SettingsError where the environment names one that cannot be used: what went into another meanwhile would
+    never get into that one.
+    """
+    wrong = misread(settings, "ledger.url")
+    if wrong is not None:
+        raise_first([wrong])
+    return settings.ledger.url
 
 
 def unknown_setting(place: str, key: str, raw: Any = None) -> Problem:

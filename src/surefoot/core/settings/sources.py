@@ -15,18 +15,20 @@ from surefoot.core.errors import NotFound, SettingsError
 from surefoot.core.settings.documents import parse_dotenv, parse_toml, read_file
 from surefoot.core.settings.layers import Judged, Layer, Problem, flatten, judge, merge, problems_of, raise_first
 from surefoot.core.settings.profiles import Profiles, entries_of, read_profiles
-from surefoot.core.settings.table import PREFIX, Settings
+from surefoot.core.settings.table import PREFIX, TABLE, Settings
 
 __all__ = ["find_problems", "find_profiles", "load_settings", "profile_layer"]
 
 _PROFILE: Final = "SUREFOOT_PROFILE"
+_LEDGER_URL: Final = TABLE["ledger.url"].variable
 
 
 def load_settings(environ: Mapping[str, str] | None = None, folder: str | None = None) -> Settings:
     """Read and merge all layers: of this process's environment and current folder, or of those given.
 
     Raises SettingsError for a mistake in a file, and NotFound for a profile that does not exist. A mistake in the
-    environment is a warning, once per process, and an error if the setting `strict` says so.
+    environment is a warning, once per process, and an error if the setting `strict` says so. One in the URL of the
+    ledger is told by whoever needs that: nothing is to go into another ledger (`layers.ledger_url`).
     """
     outer = _outer(environ, folder)
     raise_first(problems_of(outer[1:]))
@@ -39,8 +41,8 @@ def load_settings(environ: Mapping[str, str] | None = None, folder: str | None =
     mistakes = outer[0].problems
     if settings.strict:
         raise_first(mistakes)
-    elif mistakes:
-        _warn_once(mistakes)
+    elif ignored := [one for one in mistakes if one.key != _LEDGER_URL]:
+        _warn_once(ignored)
     return settings
 
 

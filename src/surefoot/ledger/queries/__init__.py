@@ -15,7 +15,7 @@ from surefoot.ledger.queries.artifacts import (
 from surefoot.ledger.queries.assets import asset_id, find_asset, lineage_of, list_assets, list_materializations
 from surefoot.ledger.queries.chosen import above, asked_again
 from surefoot.ledger.queries.counts import count_task_runs
-from surefoot.ledger.queries.earlier import earlier_runs_of, last_unsuccessful, retryable_of
+from surefoot.ledger.queries.earlier import earlier_runs_of, last_unsuccessful, nothing_left, retryable_of
 from surefoot.ledger.queries.failures import list_failures
 from surefoot.ledger.queries.find import find_flow_run, find_run, find_task_run, flow_run_id_of
 from surefoot.ledger.queries.flow_runs import list_flow_runs
@@ -88,6 +88,7 @@ __all__ = [
     "list_variable_changes",
     "list_variables",
     "no_variable",
+    "nothing_left",
     "outermost_open_of",
     "retryable_of",
     "standing_of",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, Row, Table, case, select
 
+from surefoot.core.errors import NotFound
 from surefoot.core.facts import ResultAt, RunStart
 from surefoot.core.ports import Earlier, Retryable
 from surefoot.core.states import COMPLETED, FINAL, RUNNING, StateType
 from surefoot.ledger.history import Entry, unpack
-from surefoot.ledger.tables import WORKSPACE, flow_runs, task_runs
+from surefoot.ledger.tables import WORKSPACE, flow_runs, flows, task_runs
 
-__all__ = ["earlier_runs_of", "last_unsuccessful", "retryable_of"]
+__all__ = ["earlier_runs_of", "last_unsuccessful", "nothing_left", "retryable_of"]
 
 _result: Final = msgspec.msgpack.Decoder(ResultAt)
 _start: Final = msgspec.json.Decoder(dict[str, Any])
@@ -91,6 +93,46 @@ def last_unsuccessful(connection: Connection, flow_name: str | None) -> bytes | 
         query = query.where(c.flow_name == flow_name)
     found = connection.execute(query).scalar()
     return None if found is None else bytes(found)
+
+
+def nothing_left(connection: Connection, flow_name: str | None) -> NotFound:
+    """The error that says that there is no run to go on with, of that flow if one is named; and what is to be done."""
+    if flow_name is None:
+        what = "No flow run ended without completing, so there is none to go on with."
+        return NotFound(what, do="See those that there are: surefoot flow-run ls")
+    c = flows.c
+    names = list(connection.execute(select(c.name).where(c.workspace_id == WORKSPACE)).scalars())
+    if flow_name not in names:
+        near = get_close_matches(flow_name.replace("_", "-"), names, n=1)
+        return NotFound(
+            f"No run of a flow {flow_name!r} is recorded.",
+            do=f"Did you mean: surefoot flow-run retry --last {near[0]}" if near else "See them: surefoot flow ls",
+        )
+    within = _last_within_another(connection, flow_name)
+    if within is not None:
+        run, around = within
+        return NotFound(
+            f"Flow run {run!r}, the last of flow {flow_name!r} that did not complete, is a part of another.",
+            do=f"Go on with that one: surefoot flow-run retry {around}",
+        )
+    what = f"No flow run of flow {flow_name!r} ended without completing, so there is none to go on with."
+    return NotFound(what, do=f"See those that there are: surefoot flow-run ls --flow {flow_name}")
+
+
+def _last_within_another(connection: Connection, flow_name: str) -> tuple[str, str] | None:
+    """The name of the newest run of a flow, within another's, that did not complete; and that of the outermost."""
+    c = flow_runs.c
+    kinds = [kind.value for kind in FINAL if kind is not StateType.COMPLETED]
+    query = select(c.name, c.parent_flow_run_id).where(c.workspace_id == WORKSPACE)
+    found = connection.execute(
+        query.where(c.flow_name == flow_name, c.state_type.in_(kinds)).order_by(c.id.desc()).limit(1)
+    ).first()
+    if found is None:
+        return None
+    above = found
+    while above.parent_flow_run_id is not None:
+        above = connection.execute(query.where(c.id == above.parent_flow_run_id)).one()
+    return found.name, above.name
 
 
 def _columns(runs: Table) -> list[Any]:
