@@ -102,7 +102,7 @@ def submitted() -> None:
 
 def hooked(flow: Flow[..., Any], run: object, state: State[Any]) -> None:
     assert_type(state.result(), Any)
-    assert_type(state.result(raise_on_failure=False), Any | BaseException)
+    assert_type(state.result(raise_on_failure=False), Any | Exception)
 
 
 def hooked_barely(flow: Flow[..., Any], run: object, state: State) -> None:
@@ -113,12 +113,12 @@ def hooked_barely(flow: Flow[..., Any], run: object, state: State) -> None:
 async def stated(state: State[int]) -> None:
     assert_type(state.result(), int)
     assert_type(state.result(raise_on_failure=True), int)
-    assert_type(state.result(raise_on_failure=False), int | BaseException)
+    assert_type(state.result(raise_on_failure=False), int | Exception)
     assert_type(await state.aresult(), int)
     wider: State[float] = state
     bare: State = State("COMPLETED", data=3)
     whole: State[str] = state  # wrong
-    print(wider, bare, whole)
+    _ = wider, bare, whole
 
 
 @flow(on_completion=[hooked], on_failure=[hooked_barely])
