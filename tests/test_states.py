@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,3 +225,28 @@ def test_the_state_of_a_run_names_the_run_and_a_fresh_copy_does_not() -> None:
     assert set(of_task.state_details) == {"task_run_id"}
     fresh = of_flow.fresh_copy()
     assert (fresh.state_details, fresh.result()) == ({}, 3)
+
+
+def test_a_state_names_the_type_of_its_value_as_flows_and_futures_do(tmp_path: Path) -> None:
+    script = """
+from typing import Any, TypeVar, get_type_hints
+from surefoot import flow
+from surefoot.states import Completed, State
+
+R = TypeVar("R")
+
+def hook(flow, run, state: State[Any]) -> State[R] | None:
+    print(get_type_hints(hook)["state"], state.result())
+
+@flow(on_completion=[hook])
+def counted() -> int:
+    return 3
+
+class Mine(State[int]):
+    pass
+
+counted()
+print(Mine("COMPLETED", data=4).result(), isinstance(Completed(), State), State[int]("COMPLETED", data=5).result())
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert ran.stdout.splitlines() == ["surefoot.core.run_state.State[typing.Any] 3", "4 True 5"], ran.stderr

@@ -203,9 +203,9 @@ class Task(Definition, Generic[P, R]):
         return_state: Literal[True],
         wait_for: Any = None,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, State]: ...
+    ) -> Coroutine[Any, Any, State[T]]: ...
     @overload
-    def __call__(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State: ...
+    def __call__(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State[R]: ...
     @overload
     def __call__(self, *args: Any, wait_for: Any, return_state: Literal[False] = False, **kwargs: Any) -> R: ...
     def __call__(  # type: ignore[misc]  # a function's own parameters are never called like ours: that is refused
@@ -245,7 +245,15 @@ class Task(Definition, Generic[P, R]):
         self, *args: Any, return_state: Literal[False] = False, wait_for: Any = None, **kwargs: Any
     ) -> Future[R]: ...
     @overload
-    def submit(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State: ...
+    def submit(
+        self: Task[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> State[T]: ...
+    @overload
+    def submit(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> State[R]: ...
     def submit(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
         """Run the task on the flow's task runner, and go on at once with a future.
 
@@ -273,7 +281,15 @@ class Task(Definition, Generic[P, R]):
         self, *args: Any, return_state: Literal[False] = False, wait_for: Any = None, **kwargs: Any
     ) -> FutureList[R]: ...
     @overload
-    def map(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> list[State]: ...
+    def map(
+        self: Task[P, Coroutine[Any, Any, T]],
+        *args: Any,
+        return_state: Literal[True],
+        wait_for: Any = None,
+        **kwargs: Any,
+    ) -> list[State[T]]: ...
+    @overload
+    def map(self, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any) -> list[State[R]]: ...
     def map(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
         """Submit the task once for each element of its iterable arguments, and give the list of futures.
 

@@ -102,6 +102,15 @@ def test_a_failed_run_goes_on_from_a_ledger_that_is_a_database(process: Process,
     assert (run["state_name"], run["epoch"]) == ("Completed", 1)
 
 
+def test_an_empty_list_names_the_ledger_that_was_asked(
+    surefoot: Surefoot, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"recorded in {home} yet" in surefoot("flow-run", "ls").output
+    path = tmp_path / "x.db"
+    monkeypatch.setenv("SUREFOOT_LEDGER_URL", f"sqlite:///{path}")
+    assert f"recorded in {path} yet" in surefoot("flow-run", "ls").output
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

@@ -160,7 +160,7 @@ def test_home_remove_shows_what_goes_and_leaves_what_is_not_ours(surefoot: Suref
 def test_home_remove_is_refused_while_somebody_writes(surefoot: Surefoot, seeded: Path, recorder: Recorder) -> None:
     recorder.open()
     refused = surefoot("home", "remove", "--yes")
-    assert (refused.exit_code, "1 processes write in" in refused.stderr) == (Exit.REFUSED, True)
+    assert (refused.exit_code, "1 process writes in" in refused.stderr) == (Exit.REFUSED, True)
     recorder.close()
     assert surefoot("home", "remove", "--yes", "-o", "json").exit_code == Exit.DONE
     assert not seeded.exists()

@@ -50,7 +50,7 @@ def test_a_flow_that_completed_waits_for_what_it_submitted_and_so_do_tasks_submi
 
 def test_a_flow_that_failed_cancels_what_had_not_started_and_waits_for_the_rest(home: Path) -> None:
     gate, begun = threading.Event(), threading.Event()
-    told: list[Exception] = []
+    told: list[int | Exception] = []
 
     @task
     def runs() -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -242,3 +244,30 @@ def test_a_signal_to_a_forked_child_ends_the_child_and_its_task(number: signal.S
     assert_all_ended(home)
     ends = {run.of: run.last.state_type for run in runs_in(home)}
     assert ends == {"f": COMPLETED, "in_child": CRASHED}
+
+
+def test_how_long_a_killed_run_took_is_told_as_a_least(home: Path) -> None:
+    """When exactly it died nobody knows: what is known is the last instant that was heard of it."""
+    text = """
+    @flow
+    def f():
+        say("on"); doze()
+    f()
+    """
+    with program(text, home) as running:
+        running.wait_for("on")
+        running.send(signal.SIGKILL)
+        running.end()
+    shown = subprocess.run(
+        [sys.executable, "-m", "surefoot", "flow-run", "ls"], capture_output=True, text=True, check=True
+    ).stdout
+    head, line = shown.splitlines()
+    assert line[head.index("TOOK") :].startswith(">"), shown
+    with closing(get_client()) as client:
+        (run,) = client.flow_runs().results
+    page = subprocess.run(
+        [sys.executable, "-m", "surefoot", "flow-run", "inspect", run.name], capture_output=True, text=True, check=True
+    ).stdout
+    assert run.end_time is not None
+    assert f"Ended        after {run.end_time.astimezone():%Y-%m-%d}" in page
+    assert "Took         >" in page

@@ -232,6 +232,38 @@ def test_a_busy_ledger_names_its_holder(ledgers: Ledgers) -> None:
             assert ledger.fold(pen.batches()).count == 2
 
 
+_HOLD_BESIDES = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_program_holds_is_not_told_as_held_by_a_process_of_ours_that_has_ended(
+    tmp_path: Path,
+) -> None:
+    path = str(tmp_path / "ledger.db")
+    pen = Pen()
+    a_flow_run(pen)
+    ours = subprocess.run([sys.executable, "-c", _HOLD, path], input="", capture_output=True, check=True, text=True)
+    assert ours.stdout == "held\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD_BESIDES, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with Ledger.open(path, busy_s=0.1) as ledger:
+            with pytest.raises(
+                LedgerBusy, match=r"is held by a program that is not Surefoot's \(the last .*ended"
+            ) as told:
+                ledger.fold(pen.batches())
+            assert told.value.do == f"Try again, or end what has it open: lsof {path}"
+            holder.communicate()
+            assert ledger.fold(pen.batches()).count == 2
+
+
 def _fold_much(path: str, barrier: Any, pens: list[Pen]) -> None:
     barrier.wait()
     with Ledger.open(path) as ledger:

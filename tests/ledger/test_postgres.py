@@ -260,6 +260,27 @@ def test_a_server_that_cannot_be_used_is_told_in_one_sentence(url: str, change: 
     _no_secret(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("bogus=1", 'invalid connection option "bogus"'),
+        ("connect_timeout=abc", "bad value for connect_timeout: 'abc'"),
+        ("keepalives_idle=abc", 'invalid integer value "abc" for connection option "keepalives_idle"'),
+        ("sslmode=verify-ful", ': invalid sslmode value: "verify-ful"'),
+        ("target_session_attrs=best", ': invalid target_session_attrs value: "best"'),
+        ("port=one", "port"),
+    ],
+)
+def test_an_option_of_the_url_that_cannot_be_used_is_bad_input_that_names_it(url: str, options: str, told: str) -> None:
+    wrong = make_url(url).set(drivername="postgresql", password=SECRET).render_as_string(False)
+    with pytest.raises(BadInput, match=f"has an option that cannot be used.*{re.escape(told)}") as caught:
+        Ledger.open(f"{wrong}?{options}")
+    assert caught.value.slug == "bad-input"
+    assert "behind the ?" in caught.value.do
+    assert "\n" not in str(caught.value)
+    _no_secret(caught.value)
+
+
 def _no_secret(error: BaseException | None) -> None:
     while error is not None:
         assert SECRET not in f"{error} {error!r}"

@@ -56,11 +56,11 @@ def decorated() -> None:
 def called() -> None:
     assert_type(half(3), float)
     assert_type(half(number=3), float)
-    assert_type(half(3, return_state=True), State)
+    assert_type(half(3, return_state=True), State[float])
     assert_type(half(3, wait_for=[half.submit(1)]), float)
     assert_type(nightly("mon"), list[str])
     assert_type(nightly("mon", count=2), list[str])
-    assert_type(nightly("mon", return_state=True), State)
+    assert_type(nightly("mon", return_state=True), State[list[str]])
     assert_type(apart(3), float)
     assert_type(apart.submit(3), Future[float])
     assert_type(apart.with_options(isolation=None, memory_limit=None)(3), float)
@@ -75,7 +75,7 @@ def called() -> None:
 
 async def awaited() -> None:
     assert_type(await fetch("a", limit=1), bytes)
-    assert_type(await fetch("a", return_state=True), State)
+    assert_type(await fetch("a", return_state=True), State[bytes])
     assert_type(await hourly("mon"), int)
     coroutine: Coroutine[Any, Any, int] = hourly("mon")
     assert_type(await coroutine, int)
@@ -88,12 +88,42 @@ def submitted() -> None:
     assert_type(future, Future[float])
     assert_type(future.result(), float)
     assert_type(half.submit(half.submit(2)), Future[float])
-    assert_type(half.submit(3, return_state=True), State)
+    assert_type(half.submit(3, return_state=True), State[float])
+    assert_type(fetch.submit("a", return_state=True), State[bytes])
+    assert_type(half.map([1, 2], return_state=True), list[State[float]])
+    assert_type(fetch.map(["a"], return_state=True), list[State[bytes]])
+    assert_type(future.state, State[float])
     assert_type(fetch.submit("a"), Future[bytes])
     assert_type(fetch.submit("a").result(), bytes)
     assert_type(half.map([1, 2]), FutureList[float])
     assert_type(half.map([1, 2]).result(), list[float])
     assert_type(fetch.map(["a"]).result(), list[bytes])
+
+
+def hooked(flow: Flow[..., Any], run: object, state: State[Any]) -> None:
+    assert_type(state.result(), Any)
+    assert_type(state.result(raise_on_failure=False), Any | Exception)
+
+
+def hooked_barely(flow: Flow[..., Any], run: object, state: State) -> None:
+    assert_type(state, State[Any])
+    assert_type(state.result(), Any)
+
+
+async def stated(state: State[int]) -> None:
+    assert_type(state.result(), int)
+    assert_type(state.result(raise_on_failure=True), int)
+    assert_type(state.result(raise_on_failure=False), int | Exception)
+    assert_type(await state.aresult(), int)
+    wider: State[float] = state
+    bare: State = State("COMPLETED", data=3)
+    whole: State[str] = state  # wrong
+    _ = wider, bare, whole
+
+
+@flow(on_completion=[hooked], on_failure=[hooked_barely])
+def watched() -> State[int]:
+    return half(3, return_state=True)  # wrong
 
 
 def methods(loader: Loader) -> None:

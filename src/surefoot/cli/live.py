@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from surefoot.cli.output import note
-from surefoot.cli.run_page import took
+from surefoot.cli.run_page import took_text
 from surefoot.cli.times import duration
 from surefoot.client.protocol import Client
 from surefoot.core.clock import get_clock
@@ -53,7 +53,7 @@ class Progress:
         rate = self._rate()
         parts += [f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"] if rate else []
         parts += [f"about {duration((counts.total - done) / rate)} left"] if rate and done < counts.total else []
-        return "   ".join([run.name, run.state_name, duration(took(run, now)), " | ".join(parts)]).rstrip()
+        return "   ".join([run.name, run.state_name, took_text(run, now), " | ".join(parts)]).rstrip()
 
     def _rate(self) -> float:
         (first_us, first), (last_us, last) = self._looks[0], self._looks[-1]

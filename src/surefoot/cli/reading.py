@@ -13,6 +13,7 @@ import click
 
 from surefoot.cli.output import note
 from surefoot.client import get_client
+from surefoot.client.ledgers import ledger_name
 from surefoot.client.protocol import Client
 from surefoot.core import settings
 from surefoot.core.clock import get_clock
@@ -52,7 +53,6 @@ def now_here() -> datetime:
 
 def nothing_recorded(noun: str) -> str:
     """What to type where a list is empty because nothing ever ran."""
-    return (
-        f"No {noun} is recorded in {settings.refresh().home} yet. "
-        "Put @flow on a function and call it, or type: surefoot run FILE:FLOW"
-    )
+    current = settings.refresh()
+    where = current.home if current.ledger.url is None else ledger_name(current)
+    return f"No {noun} is recorded in {where} yet. Put @flow on a function and call it, or type: surefoot run FILE:FLOW"

@@ -62,7 +62,7 @@ def flow_run_page(client: Client, run: FlowRun, now: datetime) -> list[str]:
         "Flow": run.flow_name,
         "Id": run.id,
         **_times(run, now),
-        "Took": f"{duration(took(run, now))}{attempts}" if run.start_time else "",
+        "Took": f"{took_text(run, now)}{attempts}" if run.start_time else "",
         "Epoch": str(run.epoch) if run.epoch else "",
         "Parameters": _json(run.parameters),
         "Tags": ", ".join(run.tags),
@@ -93,7 +93,7 @@ def task_run_page(client: Client, run: TaskRun, now: datetime) -> list[str]:
         "Flow run": flow_run_name(client, run.flow_run_id) if run.flow_run_id else "none: called outside of a flow",
         "Id": run.id,
         **_times(run, now),
-        "Took": f"{duration(took(run, now))}{attempts}" if run.start_time else "",
+        "Took": f"{took_text(run, now)}{attempts}" if run.start_time else "",
         "Tags": ", ".join(run.tags),
         "Inputs": _inputs(client, run),
     }
@@ -116,6 +116,15 @@ def took(run: FlowRun | TaskRun, now: datetime) -> float | None:
         return run.total_run_time  # a clock that was set meanwhile does not matter to that
     end = run.end_time or (run.state.timestamp if is_final(run.state_type) else now)
     return (end - run.start_time).total_seconds()
+
+
+def took_text(run: FlowRun | TaskRun, now: datetime) -> str:
+    """The same for people; `>5s` where its process died, who knows how long after it was last heard of."""
+    return duration(took(run, now), is_least=_is_presumed(run))
+
+
+def _is_presumed(run: FlowRun | TaskRun) -> bool:
+    return bool(run.state.state_details.get("presumed"))
 
 
 def counts_cell(counts: RunCounts) -> Cell:
@@ -142,7 +151,7 @@ def _times(run: FlowRun | TaskRun, now: datetime) -> dict[str, str]:
     return {
         "Started": full_time(run.start_time, now) or "not yet" * (not is_final(run.state_type)) or "never",
         "Due": full_time(due, now),
-        "Ended": full_time(run.end_time, now),
+        "Ended": f"{'after ' * _is_presumed(run)}{full_time(run.end_time, now)}" if run.end_time else "",
     }
 
 
@@ -201,7 +210,8 @@ def _task_bars(client: Client, run: FlowRun, counts: RunCounts) -> list[Bar]:
 
 def _bar(run: TaskRun | FlowRun, label: str | None = None) -> Bar:
     end = run.end_time or (run.state.timestamp if is_final(run.state_type) else None)
-    return Bar(label or run.name, state_of(run), run.start_time, end, None if end is None else took(run, end))
+    seconds = None if end is None else took(run, end)
+    return Bar(label or run.name, state_of(run), run.start_time, end, seconds, is_least=_is_presumed(run))
 
 
 def _map_bar(runs: Sequence[TaskRun]) -> Bar:

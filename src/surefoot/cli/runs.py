@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from surefoot.cli.listing import Listing, no_such_state, print_list, state_options, states_wanted
 from surefoot.cli.output import note, walk
 from surefoot.cli.reading import nothing_recorded, now_here
-from surefoot.cli.run_page import took
+from surefoot.cli.run_page import took_text
 from surefoot.cli.table import Cell, one_line, state_of
-from surefoot.cli.times import day_and_time, duration, instant_before
+from surefoot.cli.times import day_and_time, instant_before
 from surefoot.client.protocol import Client
 from surefoot.core.errors import BadInput
 from surefoot.core.states import StateType
@@ -197,7 +197,7 @@ def print_runs(runs: Runs[R, W], asked: Asked, listing: Listing) -> None:
             run.flow_name if isinstance(run, FlowRun) else run.task_name,
             state_of(run),
             day_and_time(run.start_time, now),
-            duration(took(run, now)),
+            took_text(run, now),
             run.reason or "",
         ]
 

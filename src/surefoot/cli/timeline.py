@@ -24,6 +24,7 @@ class Bar(NamedTuple):
     begin: datetime | None  # None: it never started
     end: datetime | None  # None: it goes on
     took: float | None = None  # seconds, where that is known better than from begin and end
+    is_least: bool = False  # whether it may have taken longer
 
 
 def timeline(bars: Sequence[Bar], now: datetime, *, width: int | None = None, block: str = "█") -> list[str]:
@@ -41,7 +42,7 @@ def timeline(bars: Sequence[Bar], now: datetime, *, width: int | None = None, bl
     upload  Failed      30s                   ==================
     """
     begin, end = _span(bars, now)
-    durations = [duration(_took(bar, now)) for bar in bars]
+    durations = [duration(_took(bar, now), is_least=bar.is_least) for bar in bars]
     labels = [one_line(bar.label) for bar in bars]
     states = [one_line(bar.state.text) for bar in bars]
     took_width = max(map(len, [*durations, "TOOK"]))

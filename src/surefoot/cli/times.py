@@ -57,14 +57,16 @@ def clock_time(instant: datetime, zone: tzinfo | None = None) -> str:
     return f"{instant.astimezone(zone):%Y-%m-%d %H:%M:%S.%f}"[:-3]
 
 
-def duration(seconds: float | None) -> str:
-    """How long something took, in at most two units; empty for None.
+def duration(seconds: float | None, *, is_least: bool = False) -> str:
+    """How long something took, in at most two units; empty for None. `is_least`: it may have taken longer.
 
     >>> [duration(s) for s in (0.0004, 0.25, 4.23, 11, 252, 7500, 187_200)]
     ['<1ms', '250ms', '4.2s', '11s', '4m 12s', '2h 05m', '2d 04h']
     """
     if seconds is None:
         return ""
+    if is_least:
+        return f">{'0ms' if seconds < 0.0005 else duration(seconds)}"
     seconds = max(seconds, 0.0)
     if 0 < seconds < 0.0005:
         return "<1ms"

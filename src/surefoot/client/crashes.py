@@ -112,7 +112,7 @@ class Crashes:
                 notice.event = "crash" if run.state_type is StateType.CRASHED else "failure"
                 notice.reason = run.reason or run.state.message or ""
                 notice.at_us = int(run.end_time.timestamp() * 1e6)
-                notice.took_s = run.total_run_time
+                notice.took_s = 0.0 if run.state.state_details.get("presumed") else run.total_run_time
                 _tell(self._home, notice, entry.urls)
             outbox.drop_held(name)
 

@@ -20,7 +20,7 @@ from surefoot.journal.backlog import UPKEEP
 from surefoot.journal.home import Home
 from surefoot.results.packs import RESULTS
 
-__all__ = ["HomeSurvey", "Part", "RemovedHome", "remove_home", "survey"]
+__all__ = ["HomeSurvey", "Part", "RemovedHome", "remove_home", "survey", "writing"]
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -92,6 +92,15 @@ def survey(home_path: str) -> HomeSurvey:
     )
 
 
+def writing(count: int) -> str:
+    """How many processes write, as the start of a sentence.
+
+    >>> writing(1), writing(2)
+    ('1 process writes', '2 processes write')
+    """
+    return f"{count:,} process{' writes' if count == 1 else 'es write'}"
+
+
 def _entries(home: Home) -> Iterator[tuple[str, str]]:
     """What stands in the home, each with the part that it belongs to; its own name if it is none of ours."""
     ledger = os.path.basename(home.ledger_path)
@@ -144,9 +153,7 @@ def remove_home(home_path: str) -> RemovedHome:
         raise NotFound(f"There is no Surefoot home in {home.path!r}.", do="Nothing is to be done.")
     before = survey(home_path)
     if before.writers_living:
-        raise Refused(
-            f"{before.writers_living} processes write in {home.path}.", do="Wait until they have ended, or end them."
-        )
+        raise Refused(f"{writing(before.writers_living)} in {home.path}.", do="Wait until that has ended, or end it.")
     with alone(home, wait=False) as is_alone:
         if not is_alone:
             raise Refused(f"Another process folds and cleans up {home.path}.", do="Try again in a moment.")

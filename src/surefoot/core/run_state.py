@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, overload
 
 from surefoot.core.cards import card, cut, state_mark
 from surefoot.core.clock import get_clock
@@ -24,6 +24,15 @@ from surefoot.core.errors import (
 from surefoot.core.ids import new_id, to_uuid
 from surefoot.core.state_details import StateDetails, StateTypeError, StateValueError, instant
 from surefoot.core.states import FINAL, SKIPPED, StateType, default_name
+
+if TYPE_CHECKING:  # a bare `State` is one of any value: to say so, Python itself needs to be 3.13
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", covariant=True, default=Any)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R", covariant=True)
 
 __all__ = [
     "NO_DATA",
@@ -62,8 +71,10 @@ def value_in(data: Any) -> Any:
     return data.read() if type(data) is Stored else data
 
 
-class State:
+class State(Generic[R]):
     """What a run is in: a type that logic looks at, a name for people, and the value or exception of a run that ended.
+
+    To type checkers `State[int]` is that of a run whose value is an int; `State` alone that of any run.
 
     Args:
         type: one of `StateType`, or its name.
@@ -201,6 +212,10 @@ class State:
         """Whether the run has ended."""
         return self.type in FINAL
 
+    @overload
+    def result(self, raise_on_failure: Literal[True] = True, retry_result_failure: bool = True) -> R: ...
+    @overload
+    def result(self, raise_on_failure: bool, retry_result_failure: bool = True) -> R | Exception: ...
     def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
         """The value of the run.
 
@@ -222,6 +237,10 @@ class State:
             raise failure
         return failure
 
+    @overload
+    async def aresult(self, raise_on_failure: Literal[True] = True, retry_result_failure: bool = True) -> R: ...
+    @overload
+    async def aresult(self, raise_on_failure: bool, retry_result_failure: bool = True) -> R | Exception: ...
     async def aresult(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
         """As `result`, where it is awaited."""
         __tracebackhide__ = True

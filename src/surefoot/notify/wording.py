@@ -59,6 +59,8 @@ def _lines(notice: Notice) -> Iterator[str]:
         yield f"It {'has' if end else 'had'} failed since {_when(notice.since_us)}{end}."
     if notice.took_s and notice.count == 1:
         yield f"It began at {_when(notice.began_us)} and took {_took(notice.took_s)}."
+    elif notice.event == "crash" and notice.began_us and notice.count == 1:
+        yield f"It began at {_when(notice.began_us)}, and was last heard of at {_when(notice.at_us)}."
     if notice.run:
         yield ""
         yield f"To see why:  surefoot why {notice.run}"

@@ -15,7 +15,7 @@ from surefoot.cli.log_lines import log_options, print_logs
 from surefoot.cli.mistakes import Exit
 from surefoot.cli.output import Output, note, output_option, say, write_object
 from surefoot.cli.reading import now_here, reading
-from surefoot.cli.run_page import flow_run_page, took, typed
+from surefoot.cli.run_page import flow_run_page, took_text, typed
 from surefoot.cli.runs import Asked, flow_run_filters, flow_runs_of, print_runs, runs_argument, yes_option
 from surefoot.cli.table import state_of
 from surefoot.cli.times import duration
@@ -169,5 +169,5 @@ def retry(run: str | None, last: bool, pairs: tuple[str, ...], from_task: str | 
 def outcome_line(run: FlowRun) -> str:
     """A flow run's end in one line."""
     state = state_of(run)
-    parts = [run.name, click.style(state.text, fg=state.colour), duration(took(run, now_here())), run.reason or ""]
+    parts = [run.name, click.style(state.text, fg=state.colour), took_text(run, now_here()), run.reason or ""]
     return "   ".join(part for part in parts if part)

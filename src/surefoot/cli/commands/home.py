@@ -14,7 +14,7 @@ from surefoot.cli.reading import here
 from surefoot.cli.runs import yes_option
 from surefoot.cli.sizes import bytes_as_text
 from surefoot.cli.table import dim, table
-from surefoot.client.survey import HomeSurvey, remove_home, survey
+from surefoot.client.survey import HomeSurvey, remove_home, survey, writing
 from surefoot.core.errors import NotFound, Refused
 
 __all__ = ["home"]
@@ -53,9 +53,7 @@ def remove(yes: bool, output: Output) -> None:
     if not found.parts:
         raise NotFound(f"There is no Surefoot home in {found.path}.", do="See where it is: surefoot home")
     if found.writers_living:
-        raise Refused(
-            f"{found.writers_living} processes write in {found.path}.", do="Wait until they have ended, or end them."
-        )
+        raise Refused(f"{writing(found.writers_living)} in {found.path}.", do="Wait until that has ended, or end it.")
     for line in _page(found):
         note(line)
     agree(f"Remove all that is Surefoot's in {found.path}, for good?", yes)

@@ -231,7 +231,7 @@ def rm(runs: tuple[str, ...], yes: bool, output: Output) -> None:
         note(f"  {path}")
     if len(stored) > _PREVIEWED:
         note(f"  and {len(stored) - _PREVIEWED:,} more stored results")
-    agree(f"Remove {bytes_as_text(kept_bytes)} kept for resuming, and {len(stored):,} stored results?", yes)
+    agree(f"Remove {bytes_as_text(kept_bytes)} kept for resuming, and {_stored(len(stored))}?", yes)
     freed = sum(remove(home, run_id) for run_id in ids) + sum(map(_removed, stored))
     _told(Removal([run.id for run in found], stored, freed), output)
 
@@ -304,7 +304,7 @@ def clean(
             note(path)
         if len(over) > _PREVIEWED:
             note(f"and {len(over) - _PREVIEWED:,} more")
-        agree(f"Remove {len(over):,} stored results whose time is over, {bytes_as_text(over_bytes)}?", yes)
+        agree(f"Remove {_stored(len(over))} whose time is over, {bytes_as_text(over_bytes)}?", yes)
     done = gc(current.home, max_age_days=age, budget_bytes=budget, spare=spare)
     gone, gone_bytes = _expired(where) if over else ([], 0)
     _told(Removal([to_text(run.flow_run_id) for run in done.removed], gone, done.freed_bytes + gone_bytes), output)
@@ -326,10 +326,14 @@ def _expired(storages: list[str], *, dry: bool = False) -> tuple[list[str], int]
     return removed, freed
 
 
+def _stored(count: int) -> str:
+    return f"{count:,} stored result{'' if count == 1 else 's'}"
+
+
 def _told(removal: Removal, output: Output) -> None:
     if output != "table":
         write_object(removal, output)
     else:
         count = len(removal.flow_runs)
-        stored = f", {len(removal.stored):,} stored results" if removal.stored else ""
+        stored = f", {_stored(len(removal.stored))}" if removal.stored else ""
         say([f"Removed {bytes_as_text(removal.freed_bytes)} of {count:,} flow run{'' if count == 1 else 's'}{stored}."])

@@ -11,7 +11,7 @@ import socket
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from surefoot.core.errors import BadInput, LedgerBusy, Unavailable
 from surefoot.ledger.dialects import postgres
@@ -19,6 +19,11 @@ from surefoot.ledger.dialects import postgres
 __all__ = ["Server"]
 
 _BEHIND_FAILED: Final = re.compile(r".*failed: (?:FATAL: +)?", re.DOTALL)
+# What libpq and psycopg say of an option that there is not, or whose value makes no sense, before they reach anybody.
+_BAD_OPTION: Final = re.compile(
+    r'invalid connection option "|bad value for |invalid \w+ value: "|invalid integer value "|invalid port number'
+    r"|could not parse network address"
+)
 # (SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html)
 _LOCKED: Final = "55P03"
 _PASSING: Final = ("40001", "40P01", "25P03", "57P01", "57P02")  # serialization, deadlock, idle too long, shut down
@@ -43,7 +48,10 @@ class Server:
             "keepalives_interval": 10,
             "keepalives_count": 3,
         }
-        self.engine = postgres.engine_for(url, busy_s, options)
+        try:
+            self.engine = postgres.engine_for(url, busy_s, options)
+        except ArgumentError as error:  # an option that is the toolkit's own to read
+            raise self._bad_option(str(error)) from error
 
     def is_there(self) -> bool:
         """A database is there before it is looked at, or the look says that it is not."""
@@ -91,6 +99,8 @@ class Server:
             )
         if state in _FULL:
             return Unavailable(f"The ledger {self.name} takes nothing more: {text}.", do="Make room there.")
+        if state is None and _BAD_OPTION.search(text):
+            return self._bad_option(text)
         if error.connection_invalidated or (state is None and isinstance(error, OperationalError)):
             return Unavailable(f"The ledger {self.name} cannot be reached: {text}.", do=self._way_out(text))
         if isinstance(error, OperationalError):
@@ -100,6 +110,14 @@ class Server:
     def garbled(self, error: Exception) -> Exception | None:
         """PostgreSQL looks after its pages."""
         return None
+
+    def _bad_option(self, text: str) -> BadInput:
+        return BadInput(
+            f"The URL of the ledger {self.name} has an option that cannot be used: "
+            f"{text.removeprefix('connection is bad: ')}.",
+            do="Correct what stands behind the ? there; "
+            "https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS lists what there is.",
+        )
 
     def _way_out(self, text: str) -> str:
         if "does not exist" in text and "database" in text:

@@ -10,6 +10,7 @@ import shlex
 import socket
 import sqlite3
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from surefoot.core.errors import BadInput, HomeUnwritable, LedgerBusy, LedgerDamaged, Unavailable
+from surefoot.core.os.host import is_gone, process_mark
 from surefoot.ledger.dialects import sqlite
 from surefoot.ledger.tables import HEAD
 
@@ -73,7 +75,8 @@ class File:
 
     def sign(self) -> None:
         """Leave word of who writes now: the lock of a file does not tell who has it."""
-        told = msgspec.json.encode(_Holder(os.getpid(), socket.gethostname()))
+        pid = os.getpid()
+        told = msgspec.json.encode(_Holder(pid, socket.gethostname(), _mark_of(pid)))
         try:
             # Not truncated, and not written where it stands already: a file system may take milliseconds for either.
             fd = os.open(_holder_file(self.path), os.O_RDWR | os.O_CREAT, 0o600)
@@ -101,9 +104,10 @@ class File:
         if not isinstance(error, OperationalError):
             return None
         if sqlite.is_busy(error):
+            who, do = _holder(path)
             return LedgerBusy(
-                f"The ledger {path} is held by {_holder(path)}; waited {self.busy_s:g} s.",
-                do="Try again, or end that process.",
+                f"The ledger {path} is held by {who}; waited {self.busy_s:g} s.",
+                do=do,
             )
         if not path.parent.is_dir():
             return HomeUnwritable(
@@ -129,6 +133,12 @@ class _Holder(msgspec.Struct):
 
     pid: int
     host: str
+    mark: str = ""  # tells the process from a later one of that number
+
+
+@lru_cache(maxsize=1)  # by number, since a fork has another
+def _mark_of(pid: int) -> str:
+    return process_mark(pid)
 
 
 _HOLDER_BYTES: Final = 1000
@@ -138,9 +148,17 @@ def _holder_file(path: Path) -> str:
     return f"{path}.holder"
 
 
-def _holder(path: Path) -> str:
+def _holder(path: Path) -> tuple[str, str]:
+    """Who has the ledger, as far as that is known, and what to do about it."""
+    look = f"Try again, or end what has it open: lsof {shlex.quote(str(path))}"
     try:
         holder = msgspec.json.decode(Path(_holder_file(path)).read_bytes(), type=_Holder)
     except (OSError, msgspec.DecodeError):
-        return "another process"
-    return f"process {holder.pid} on {holder.host}, the last that took it"
+        return "another process", look
+    if holder.host == socket.gethostname():
+        if holder.pid == os.getpid():
+            return "another thread of this process, or a program that is not Surefoot's", look
+        if is_gone(holder.pid, holder.mark):
+            last = f"the last process of Surefoot that took it, {holder.pid}, has ended"
+            return f"a program that is not Surefoot's ({last})", look
+    return f"process {holder.pid} on {holder.host}, the last that took it", "Try again, or end that process."

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, Table
 
 from surefoot.core.errors import BadInput
 from surefoot.core.ids import state_id, to_text
-from surefoot.core.states import StateType
+from surefoot.core.states import FINAL, StateType
 from surefoot.core.wire import FlowRun, Request, State, TaskInput, TaskRun
 from surefoot.ledger.history import Entry
 from surefoot.ledger.tables import flow_runs, task_runs
@@ -143,6 +143,8 @@ def _shared(row: Row[*tuple[Any, ...]], reason: str | None, entry: Entry | None,
         traceback=None if entry is None or (entry.epoch, entry.n) != (row.epoch, row.n) else entry.traceback,
     )
     state = state_of(row.id, now, is_task=is_task)
+    if row.unended and state.type in FINAL:
+        state.state_details["presumed"] = True  # its process told of no end: it is the last instant heard of it
     return {
         "id": to_text(row.id),
         "name": row.name,
