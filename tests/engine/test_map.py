@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from surefoot import Future, allow_failure, flow, quote, task, unmapped
 from surefoot.core.states import COMPLETED, FAILED
+from surefoot.engine.progress import MapProgress
 from surefoot.exceptions import MappingLengthMismatch, MappingMissingIterable, NotReadyRun
 from surefoot.futures import FutureList, as_completed
 from tests.engine.concurrency import SOON, add, fails, no_thread_is_left, on  # noqa: F401  # one is a fixture
@@ -228,3 +229,11 @@ def test_a_large_map_ends(count: int) -> None:
         return sum(add.map(range(count)).result())
 
     assert program() == sum(range(count)) + count
+
+
+def test_the_cancelled_runs_of_a_map_are_not_told_as_failed() -> None:
+    progress = MapProgress("each", 4)
+    progress.ended(True)
+    progress.ended(False)
+    progress.ended(False, cancelled=True)
+    assert progress.line().startswith("each: 3/4 done, 1 failed, 1 cancelled, ")
