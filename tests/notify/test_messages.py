@@ -357,6 +357,12 @@ def test_an_apprise_url_is_written_to_by_a_process_that_ends_with_the_failure(
     assert not _outbox(home)
 
 
+def test_a_port_that_there_is_not_is_told_as_one(script: Script) -> None:
+    told = script("backup.py", "ok", SUREFOOT_NOTIFY_ON_FAILURE="http://127.0.0.1:99999/hook").stderr
+    assert "names a port that there is not" in told
+    assert "%2F" not in told
+
+
 def test_where_apprise_is_not_installed_that_is_told_before_anything_runs(script: Script, tmp_path: Path) -> None:
     _tell(tmp_path, "smpt://mail?to=a@b.org")
     ended = script("-c", "import sys; sys.modules['apprise'] = None; import backup; backup.main('ok')")
