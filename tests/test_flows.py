@@ -641,3 +641,10 @@ def test_a_state_made_by_hand_is_a_value_where_it_is_quoted() -> None:
         return quote(Failed())
 
     assert main().unwrap().is_failed()
+
+
+def test_tags_that_are_none_are_refused_with_what_to_pass() -> None:
+    with pytest.raises(TypeError, match="one by one: 'a', 'b'"), tags(["a", "b"]):  # type: ignore[arg-type]
+        pass
+    with pytest.raises(ValueError, match="an empty text"), tags("a", ""):
+        pass

@@ -147,3 +147,8 @@ def test_the_names_that_users_know_do_the_same(surefoot: Surefoot) -> None:
     assert inspected == "Limit 'tag:gpu': 1 at once, 0 used, 0 waiting.\n"
     assert surefoot("concurrency-limit", "ls").stdout.splitlines()[1].split()[:2] == ["tag:gpu", "1"]
     assert surefoot("concurrency-limit", "delete", "gpu").exit_code == Exit.DONE
+
+
+def test_a_number_or_name_that_a_limit_cannot_have_is_told_for_what_it_is(surefoot: Surefoot) -> None:
+    assert "is too high" in surefoot("limit", "set", "y", "99999999999999999999").stderr
+    assert "1 to 200 characters" in surefoot("limit", "set", "", "1").stderr

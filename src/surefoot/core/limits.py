@@ -223,9 +223,7 @@ class LimitOptionError(BadInput, ValueError):
 def checked_name(name: Any) -> str:
     """The name of a limit. Raises BadInput for what is none."""
     if not isinstance(name, str) or not name.strip() or len(name) > _NAME_CHARS or not name.isprintable():
-        raise LimitOptionError(
-            f"The name of a limit is {name!r}.", do=f"Pass a text of at most {_NAME_CHARS} characters."
-        )
+        raise LimitOptionError(f"The name of a limit is {name!r}.", do=f"Pass a text of 1 to {_NAME_CHARS} characters.")
     return name
 
 

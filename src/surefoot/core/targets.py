@@ -10,7 +10,7 @@ import re
 from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Final, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -85,7 +85,9 @@ def parse_target(url: str) -> Target:
         return _for_apprise(url, scheme)
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
+        host, port = parts.hostname or "", _port(parts)
+    except BadTarget:
+        raise
     except ValueError:  # its text holds a piece of the URL, which may be a piece of a password
         raise BadTarget(
             "cannot be read", "Write /, :, @ and ? within a name or password as %2F, %3A, %40 and %3F."
@@ -97,6 +99,17 @@ def parse_target(url: str) -> Target:
     if scheme in ("http", "https"):
         return Target(url, "webhook", where, host, port or 0, user, password)
     return _mail(Target(url, "smtp", where, host, port or 0, user, password), scheme, parts.query)
+
+
+def _port(parts: SplitResult) -> int | None:
+    """The port that a URL names. Raises ValueError for what is no number, BadTarget for one that there is not."""
+    try:
+        return parts.port
+    except ValueError:
+        digits = parts.netloc.rpartition("@")[2].rpartition(":")[2]
+        if not parts.username and digits.isdecimal():
+            raise BadTarget("names a port that there is not", "Ports are numbers from 0 to 65535.") from None
+        raise
 
 
 def shown(url: str) -> str:

@@ -58,6 +58,10 @@ class TagTypeError(BadInput, TypeError):
     """A tag is not a text."""
 
 
+class EmptyTagError(BadInput, ValueError):
+    """A tag is an empty text."""
+
+
 @contextmanager
 def tags(*names: str) -> Iterator[frozenset[str]]:
     """Give all runs that are made inside these tags too. Nestable.
@@ -78,8 +82,15 @@ def check_tags(names: Iterable[str], what: str) -> frozenset[str]:
     """Tags as a set. Raises TypeError for a single text, and for a tag that is no text."""
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise TagTypeError(f"{what} is {names!r}.", do=f"Pass a list: tags=[{names!r}].")
-    found = frozenset(names)
+    found = tuple(names)
     for name in found:
+        if isinstance(name, (list, tuple, set, frozenset)):
+            inner = ", ".join(repr(each) for each in name)
+            raise TagTypeError(
+                f"{what} contains {name!r}, which is not a text.", do=f"Pass its texts one by one: {inner}."
+            )
         if not isinstance(name, str):
             raise TagTypeError(f"{what} contains {name!r}, which is not a text.", do=f"Pass {str(name)!r}.")
-    return found
+        if not name:
+            raise EmptyTagError(f"{what} contains an empty text.", do="Leave it out, or name the tag.")
+    return frozenset(found)

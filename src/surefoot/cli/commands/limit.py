@@ -131,7 +131,9 @@ def slots_or_rate(text: str, decay: float | None) -> tuple[int, int | None]:
             count = int(text)
         except ValueError:
             raise BadInput(f"{text!r} is neither a number nor a rate.", do="Type 3, or 60/minute.") from None
-        if not 0 < count <= SLOTS_MAX:
+        if count > SLOTS_MAX:
+            raise BadInput(f"A limit of {count} is too high.", do=f"Type a number up to {SLOTS_MAX}.")
+        if count <= 0:
             raise BadInput(
                 f"A limit of {count} is none.", do="Type a number above 0; to stop all, pause what starts them."
             )
