@@ -338,12 +338,12 @@ def test_credentials_in_a_url_are_refused_where_it_stands_and_not_shown(
     with pytest.raises(StorageError) as refused_by_flow:
         flow(result_storage=url)(len)
     monkeypatch.setenv("SUREFOOT_RESULTS_DEFAULT_STORAGE", url)
+
+    @flow(persist_result=True)
+    def kept() -> int:
+        return 3
+
     with pytest.raises((BadInput, ResultNotStored)) as refused_by_setting:
-
-        @flow(persist_result=True)
-        def kept() -> int:
-            return 3
-
         kept()
     for error in (refused, refused_by_flow, refused_by_setting):
         assert "hunter2" not in str(error.value)
