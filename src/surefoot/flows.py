@@ -377,6 +377,7 @@ class Flow(Definition, Generic[P, R]):
         Gives what a call gives: for an asynchronous flow a coroutine. Raises NotFound, Ambiguous, and Refused before
         anything runs: if the run completed, has not ended, is another flow's, or its parameters could not be kept.
         """
+        __tracebackhide__ = True
         runs = ports.earlier_runs()
         try:
             retryable = runs.retryable(str(run), from_task)
@@ -399,6 +400,7 @@ class Flow(Definition, Generic[P, R]):
 
     def start_again(self, restart: Restart, return_state: bool = False) -> Any:
         """Go on with a run that is known to be one of this flow's."""
+        __tracebackhide__ = True
         if self.isgenerator:
             return running.stream(self._execution((), {}, None, restart))
         if self.isasync:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from click.testing import CliRunner
 
 from surefoot.cli.app import app
 from surefoot.cli.mistakes import Exit
+from surefoot.journal.home import Home
+from surefoot.journal.recorder import Recorder
 from tests.cli.conftest import Surefoot
 from tests.client.builders import a_flow_run, recorded
 from tests.faults.program import Program, program
@@ -148,3 +151,44 @@ def test_a_run_whose_process_died_is_not_cancelled_but_ended(surefoot: Surefoot,
     refused = surefoot("flow-run", "cancel", name)
     assert refused.exit_code == Exit.REFUSED
     assert "it is Crashed" in refused.stderr
+
+
+def test_a_run_of_another_home_on_this_machine_is_reached(
+    surefoot: Surefoot, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUREFOOT_LEDGER_URL", f"sqlite:///{tmp_path / 'shared.db'}")
+    with program(TWO, home) as running:
+        running.wait_for("on")
+        running.wait_for("on")
+        first, second = names(surefoot)
+        monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path / "another"))
+        result = surefoot("flow-run", "cancel", first)
+        assert result.exit_code == Exit.DONE, result.output
+        assert result.stdout.startswith(f"{first} was cancelled after ")
+        assert surefoot("flow-run", "cancel", second).exit_code == Exit.DONE
+        assert running.end().status == 0
+
+
+def test_a_run_of_another_home_that_is_not_to_be_reached_is_refused_at_once_and_left_as_it_is(
+    surefoot: Surefoot, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUREFOOT_LEDGER_URL", f"sqlite:///{tmp_path / 'shared.db'}")
+    monkeypatch.setattr("surefoot.core.os.host._boot_id", "another start of another machine")
+    recorder = Recorder(Home(str(home)))
+    try:
+        for fact in [*a_flow_run("brave-otter", state="Running"), *a_flow_run("calm-heron", state="Running")]:
+            recorder.run(fact)
+        assert len(names(surefoot)) == 2
+        monkeypatch.setattr("surefoot.core.os.host._boot_id", None)
+        monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path / "another"))
+        result = surefoot("flow-run", "cancel", "brave-otter")
+        assert result.exit_code == Exit.REFUSED, result.output
+        assert f"works in process {os.getpid()} on " in result.stderr
+        assert "in another home of this ledger" in result.stderr
+        both = surefoot("flow-run", "cancel", "--state", "Running", "--yes")
+        assert both.exit_code == Exit.NOT_COMPLETED, both.output
+        assert both.stdout.count("was not asked to stop. The run works in process") == 2
+        runs = json.loads(surefoot("flow-run", "ls", "-o", "json").stdout)
+        assert [(run["state_name"], run["request"]) for run in runs] == [("Running", None)] * 2
+    finally:
+        recorder.close()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from surefoot import Future, allow_failure, flow, quote, task, unmapped
 from surefoot.core.states import COMPLETED, FAILED
+from surefoot.engine.progress import MapProgress
 from surefoot.exceptions import MappingLengthMismatch, MappingMissingIterable, NotReadyRun, ParameterBindError
 from surefoot.futures import FutureList, as_completed
 from tests.engine.concurrency import SOON, add, fails, no_thread_is_left, on  # noqa: F401  # one is a fixture
@@ -237,3 +238,11 @@ def test_a_map_with_a_name_that_the_task_does_not_have_says_that_and_not_the_len
             odd_fails.map([1, 2], y=[1])
 
     program()
+
+
+def test_the_cancelled_runs_of_a_map_are_not_told_as_failed() -> None:
+    progress = MapProgress("each", 4)
+    progress.ended(True)
+    progress.ended(False)
+    progress.ended(False, cancelled=True)
+    assert progress.line().startswith("each: 3/4 done, 1 failed, 1 cancelled, ")

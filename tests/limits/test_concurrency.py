@@ -382,3 +382,28 @@ def test_the_thread_that_tends_goes_when_nobody_waits_or_holds() -> None:
     for thread in tending:
         thread.join(timeout=60)
         assert not thread.is_alive()
+
+
+def test_a_thread_that_its_run_went_on_without_holds_its_slot_until_it_leaves_the_block() -> None:
+    let_go = threading.Lock()
+    let_go.acquire()
+
+    @task(timeout_seconds=1)
+    def stuck() -> None:
+        with limit("db", 1):
+            let_go.acquire()  # nothing interrupts that
+
+    @flow
+    def main() -> str:
+        with limit("db", 1):
+            pass  # what it needs is loaded
+        run = stuck.submit()
+        run.wait()
+        with pytest.raises(ConcurrencySlotAcquisitionError), limit("db", 1, max_retries=0):
+            pass
+        let_go.release()
+        with limit("db", 1, timeout_seconds=20):
+            return str(run.state.name)
+
+    assert main() == "TimedOut"
+    assert shown("db").active_slots == 0

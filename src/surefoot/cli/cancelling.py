@@ -38,7 +38,8 @@ class _Ask(NamedTuple):
 
     run_id: str
     name: str
-    request: Request | None  # None: it had ended already
+    request: Request | None  # None: it had ended already, or could not be asked
+    why: str = ""  # it could not be
 
 
 def cancel_options(function: F) -> F:
@@ -78,10 +79,10 @@ def cancel_runs(runs: Runs[R, W], asked: Asked, *, yes: bool, no_wait: bool, tim
 def _ask(runs: Runs[R, W], run: Chosen, *, is_only: bool) -> _Ask:
     try:
         return _Ask(run.id, run.name, runs.cancel(run.id))
-    except Refused:
+    except Refused as error:
         if is_only:
             raise
-        return _Ask(run.id, run.name, None)
+        return _Ask(run.id, run.name, None, str(error))
 
 
 def _seen(runs: Runs[R, W], asks: Sequence[_Ask]) -> dict[str, R]:
@@ -99,7 +100,11 @@ def _awaited(runs: Runs[R, W], asks: Sequence[_Ask], timeout: float) -> dict[str
     left = list(asks)
     while True:
         seen |= _seen(runs, left)
-        left = [ask for ask in left if ask.run_id in seen and seen[ask.run_id].state_type not in FINAL]
+        left = [
+            ask
+            for ask in left
+            if ask.request is not None and ask.run_id in seen and seen[ask.run_id].state_type not in FINAL
+        ]
         left_us = until_us - clock.mono_us()
         if not left or left_us <= 0:
             return seen
@@ -111,6 +116,8 @@ def _told(ask: _Ask, run: FlowRun | TaskRun | None, timeout: float | None) -> st
     if run is None:
         return f"{ask.name} was deleted meanwhile."
     name = typed(run.name)
+    if ask.request is None and run.state_type not in FINAL:
+        return f"{run.name} was not asked to stop. {ask.why}"
     if ask.request is None:
         return f"{run.name} had ended already: it is {run.state_name}."
     if run.state_type not in FINAL:

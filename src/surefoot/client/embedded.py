@@ -17,9 +17,10 @@ from msgspec.structs import replace
 from surefoot.client.folding import TakenIn, take_in
 from surefoot.client.ledgers import ledger_of
 from surefoot.client.limits import LimitsHere
+from surefoot.client.neighbours import home_of_writer
 from surefoot.client.variables import set_in, unset_in
 from surefoot.core.clock import get_clock
-from surefoot.core.errors import HomeUnwritable
+from surefoot.core.errors import HomeUnwritable, SurefootError
 from surefoot.core.os.host import host_name, user_at_host, user_name
 from surefoot.core.variables import By, checked_name
 from surefoot.core.wire import (
@@ -89,6 +90,7 @@ class EmbeddedClient:
         self._changing: Ledger | None = None  # the same ledger, for changes
         self._behind = 0
         self._troubles: list[str] = []
+        self._neighbours: dict[str, Home] = {}  # whose runs were asked to stop: how they end stands in their journals
         self._copy: LedgerCopy | None = None
         self._why_copy: HomeUnwritable | None = None  # why nothing can be changed
         try:
@@ -222,11 +224,14 @@ class EmbeddedClient:
         who = f"{user_name()} (pid {os.getpid()} on {host_name() or 'this machine'})"
         with ledger.decide() as tx:
             asked = ask_to_cancel(tx, raw, who, now_us, is_task=is_task)
+            home = home_of_writer(tx, self._home, ledger.home_id, asked.writer_id, raw)  # else nothing is asked
         command = Command(
             kind=CANCEL, run_id=raw.hex(), is_task=is_task, asked_by=asked.asked_by, asked_us=asked.asked_us
         )
         # If its process has ended meanwhile nobody reads that, and the next read ends the run.
-        send(os.path.join(self._home.writers_path, asked.writer_id.hex()), command)
+        if home is not self._home:
+            self._neighbours[home.path] = home
+        send(os.path.join(home.writers_path, asked.writer_id.hex()), command)
         return Request(kind=CANCEL, asked_by=asked.asked_by, asked=instant(asked.asked_us))
 
     def count_below(self, flow_run_ids: Sequence[str] = (), task_run_ids: Sequence[str] = ()) -> Deleted:
@@ -440,6 +445,12 @@ class EmbeddedClient:
             self._ledger.close()
             self._read_a_copy(error)
             taken = self._taken()
+        for home in self._neighbours.values():
+            try:
+                with ledger_of(home, self._url, busy_s=self._busy_s) as ledger:
+                    take_in(home, ledger, self._wait_s, may_count=False)
+            except (SurefootError, OSError):
+                continue  # it is folded there
         self._behind = taken.behind
         self._tell(*taken.troubles)
 

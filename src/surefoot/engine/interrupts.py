@@ -15,9 +15,18 @@ from typing import Any, Final
 from surefoot.core.clock import get_clock
 from surefoot.core.os.forks import after_fork_in_child
 from surefoot.core.os.signals import GATE
-from surefoot.core.os.threads import SHUT, THIS_THREAD, ThreadGate
+from surefoot.core.os.threads import SHUT, THIS_THREAD, Gate, LeftGate, ThreadGate
 
-__all__ = ["GateShut", "Reach", "Shelter", "Undisturbed", "check_room", "shelter_of", "while_nobody_enters"]
+__all__ = [
+    "GateShut",
+    "GivingBack",
+    "Reach",
+    "Shelter",
+    "Undisturbed",
+    "check_room",
+    "shelter_of",
+    "while_nobody_enters",
+]
 
 FRAMES_KEPT: Final = 120  # what our own steps may need of the stack, a log line at their deepest included
 
@@ -166,6 +175,45 @@ class GateShut:
     ) -> None:
         if self._gate is not None and self._opened:
             self._gate.open(self._opened)
+
+
+class GivingBack(GateShut):
+    """The same for steps that give back what others wait for: they are taken whatever has come, and by a thread whose
+    run went on without it as well. What has come is raised afterwards.
+    """
+
+    __slots__ = ("_error", "_left")
+
+    def __enter__(self) -> None:
+        self._error: BaseException | None = None
+        self._left: Gate | None = None
+        while True:
+            try:
+                GateShut.__enter__(self)
+                return
+            except BaseException as error:  # it was under way, and is raised when these steps are done
+                self._error = error
+                if isinstance(THIS_THREAD.gate, LeftGate):
+                    self._set_aside(THIS_THREAD.gate)
+                    return
+
+    def _set_aside(self, gate: Gate) -> None:
+        """It is shut for good: whatever these steps call is to see none."""
+        opened = gate.opened
+        gate.close()
+        self._opened, self._left = opened, gate
+        THIS_THREAD.gate = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._left is not None:
+            self._left.opened = self._opened
+            THIS_THREAD.gate = self._left
+        else:
+            GateShut.__exit__(self, kind, error, trace)
+        if self._error is not None and error is None:
+            raise self._error
 
 
 class Undisturbed(GateShut):

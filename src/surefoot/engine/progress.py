@@ -38,6 +38,7 @@ class MapProgress:
         self.total = total
         self.done = 0
         self.failed = 0
+        self.cancelled = 0
         self.skipped = 0
         self._start_us = get_clock().mono_us()
         self._drawn_us = 0
@@ -49,11 +50,12 @@ class MapProgress:
             with one_at_a_time:
                 _moving.append(self)
 
-    def ended(self, completed: bool, skipped: bool = False) -> bool:
+    def ended(self, completed: bool, skipped: bool = False, cancelled: bool = False) -> bool:
         """One run has ended. Answers whether it was the last."""
         with one_at_a_time:
             self.done += 1
-            self.failed += not completed
+            self.failed += not completed and not cancelled
+            self.cancelled += cancelled
             self.skipped += skipped
             last = self.done == self.total
             if self._moves:
@@ -79,8 +81,12 @@ class MapProgress:
         rate = self.done / seconds if seconds > 0 else 0.0
         left = f", {_clock_time((self.total - self.done) / rate)} left" if rate and self.done < self.total else ""
         failed = f", {self.failed:,} failed" if self.failed else ""
-        skipped = f", {self.skipped:,} skipped" if self.skipped else ""
-        return f"{self.name}: {self.done:,}/{self.total:,} done{failed}{skipped}, {rate:,.0f}/s{left}"
+        return f"{self.name}: {self.done:,}/{self.total:,} done{failed}{self.not_done()}, {rate:,.0f}/s{left}"
+
+    def not_done(self) -> str:
+        """How many were cancelled and skipped, behind a comma; nothing if none was."""
+        counts = (self.cancelled, "cancelled"), (self.skipped, "skipped")
+        return "".join(f", {count:,} {what}" for count, what in counts if count)
 
     def seconds(self) -> float:
         """How long it has been going on."""

@@ -197,12 +197,10 @@ def not_stopped(execution: Execution, seconds: float, is_left: bool) -> None:
 
 def map_ended(flow: Execution, progress: MapProgress, state: State) -> None:
     """One run of a map has ended; after the last, the map is told in one line."""
-    if progress.ended(state.is_completed(), state.is_skipped()) and progress.total > 1:
+    if progress.ended(state.is_completed(), state.is_skipped(), state.is_cancelled()) and progress.total > 1:
         failed = f", {progress.failed:,} of them failed" if progress.failed else ""
-        skipped = f", {progress.skipped:,} skipped" if progress.skipped else ""
-        _say(
-            flow, INFO, f"map {progress.name}: {progress.total:,} runs{failed}{skipped}, in {took(progress.seconds())}"
-        )
+        rest = f"{failed}{progress.not_done()}"
+        _say(flow, INFO, f"map {progress.name}: {progress.total:,} runs{rest}, in {took(progress.seconds())}")
 
 
 def _say(execution: Execution, level: int, line: str) -> None:

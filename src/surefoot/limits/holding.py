@@ -28,7 +28,7 @@ from surefoot.core.limits import (
 )
 from surefoot.core.os.host import host_name
 from surefoot.engine import commands
-from surefoot.engine.interrupts import GateShut
+from surefoot.engine.interrupts import GateShut, GivingBack
 from surefoot.engine.scope import current
 from surefoot.engine.sketching import sketcher
 from surefoot.engine.telling import limit_unknown
@@ -120,10 +120,11 @@ class Holding:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        held = self._taken_out()
-        if held is not None:
-            with GateShut():
+        with GivingBack():
+            held = self._taken_out()
+            if held is not None:
                 held.desk.give_back(held.ticket)
+        if held is not None:
             _raise_if_lost(held, error)
 
     async def __aenter__(self) -> None:

@@ -13,7 +13,7 @@ from surefoot.core.errors import (
     WouldDeadlock,
 )
 from surefoot.core.limits import Answer, LimitKey
-from surefoot.engine.interrupts import GateShut
+from surefoot.engine.interrupts import GateShut, GivingBack
 from surefoot.limits.desk import Desk, Ticket
 from surefoot.locking.waiters import Steps, Waiter
 
@@ -95,7 +95,7 @@ def _taking(
             is_done = True
     finally:
         if not is_done:
-            with GateShut():
+            with GivingBack():
                 desk.give_back(ticket)
 
 

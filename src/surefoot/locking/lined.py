@@ -20,7 +20,7 @@ from surefoot.core.errors import BadInput, LockNotHeld
 from surefoot.core.ids import new_id
 from surefoot.core.lines import Answer, Line, Place
 from surefoot.core.os.host import host_name
-from surefoot.engine.interrupts import GateShut
+from surefoot.engine.interrupts import GateShut, GivingBack
 from surefoot.locking.waiters import Steps, Waiter, block_on, step_through
 
 __all__ = ["LinedLockManager", "default_holder"]
@@ -85,7 +85,10 @@ class LinedLockManager(ABC):
     def release_lock(self, key: str, holder: str | None = None) -> None:
         """Give the lock back. Raises LockNotHeld, a ValueError, if it is not held on this behalf."""
         mine = _checked_holder(holder)
-        if not self._changed(_checked_key(key), lambda line, now_us: line.release(mine, now_us)):
+        checked = _checked_key(key)
+        with GivingBack():
+            was_held = self._change(checked, lambda line, now_us: line.release(mine, now_us))
+        if not was_held:
             raise LockNotHeld(
                 f"The lock {key!r} is not held on behalf of {mine!r}.",
                 do="If it was, its hold_timeout has passed: take a longer one.",
@@ -160,7 +163,7 @@ class LinedLockManager(ABC):
                     continue
                 yield min(waits) if waits else None
         finally:
-            with GateShut():
+            with GivingBack():
                 if is_waiting:
                     self._end_waiting(ticket)
                 if not is_done:

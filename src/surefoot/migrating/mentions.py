@@ -65,8 +65,8 @@ def find_mentions(text: str) -> list[Look]:
                     f"Surefoot has no counterpart of prefect-{match['collection']}: ask for the library that it wraps."
                 )
             looks.append(Look(n, told))
-        if match := _IMAGE.search(line):
-            looks.append(Look(n, f"The image {match[0]} holds Prefect: build one with `pip install surefoot`."))
+        if image := _IMAGE.search(line):
+            looks.append(Look(n, f"The image {image[0]} holds Prefect: build one with `pip install surefoot`."))
         if command:
             looks.append(Look(n, f"`prefect {command['command']}` is a command of Prefect's: see `surefoot --help`."))
     return looks

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Final
 
-__all__ = ["NAMELESS", "boot_id", "host_name", "is_gone", "process_mark", "user_at_host", "user_name"]
+__all__ = ["NAMELESS", "boot_id", "host_name", "is_gone", "open_file_of", "process_mark", "user_at_host", "user_name"]
 
 NAMELESS: Final = frozenset({"", "localhost", "localhost.localdomain"})  # names that two machines may well share
 
@@ -100,3 +100,23 @@ def is_gone(pid: int, mark: str) -> bool:
     except OSError:
         return False
     return False
+
+
+def open_file_of(pid: int, ending: str) -> str | None:
+    """The path of a file that a process has open, by how it ends; None where that is not to be seen.
+
+    >>> open_file_of(os.getpid(), "/no/such/file") is None
+    True
+    """
+    folder = f"/proc/{pid}/fd"
+    try:
+        for name in os.listdir(folder):
+            try:
+                path = os.readlink(f"{folder}/{name}")
+            except OSError:
+                continue  # closed meanwhile
+            if path.endswith(ending) and os.path.exists(path):
+                return path
+    except OSError:
+        pass
+    return None
