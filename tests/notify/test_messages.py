@@ -181,7 +181,11 @@ def test_a_target_that_does_not_answer_holds_the_process_no_longer_than_the_sett
     ended = script("backup.py", "fail")
     assert time.monotonic() - begun_s < 20  # it would answer after 30
     assert "not sent yet" in ended.stderr
+    assert "no answer in" in ended.stderr
     assert len(_outbox(home)) == 1
+    [listed] = json.loads(script("surefoot", "notify", "ls", "-o", "json").stdout)
+    assert listed["attempts"] == 1
+    assert "no answer in" in listed["why"]
 
 
 def test_a_target_that_is_down_keeps_no_other_from_its_message(script: Script, tmp_path: Path, hook: Inbox) -> None:
@@ -341,6 +345,16 @@ def test_a_url_that_nobody_knows_is_told(script: Script, tmp_path: Path) -> None
     checked = script("surefoot", "config", "validate")
     assert checked.returncode == 2
     assert "smpt://: Apprise does not know such a URL." in checked.stderr
+
+
+def test_an_apprise_url_is_written_to_by_a_process_that_ends_with_the_failure(
+    script: Script, tmp_path: Path, home: Path, hook: Inbox
+) -> None:
+    _tell(tmp_path, f"json://127.0.0.1:{hook.port}/hook")
+    ended = script("backup.py", "fail")
+    assert "not sent yet" not in ended.stderr
+    assert len(hook.arrived) == 1
+    assert not _outbox(home)
 
 
 def test_where_apprise_is_not_installed_that_is_told_before_anything_runs(script: Script, tmp_path: Path) -> None:

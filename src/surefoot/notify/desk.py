@@ -17,6 +17,7 @@ from surefoot.core.os.forks import after_fork_in_child
 from surefoot.notify.notices import Notice, Rules
 from surefoot.notify.outbox import Outbox, outbox_path
 from surefoot.notify.postman import Postman
+from surefoot.notify.sending import make_ready
 
 __all__ = ["hold", "postman_of", "send_waiting", "tell", "tell_these", "wait"]
 
@@ -70,6 +71,7 @@ def tell(home: str, rules: Rules, notice: Notice, tags: Iterable[str]) -> None:
     hand_in = postman.bursts.completed if notice.event == "success" else postman.bursts.lost
     try:
         if hand_in(notice, rules, tags):
+            make_ready(rules.targets(notice.event, notice.flow, tags))
             postman.hurry(notice.id)
         if notice.event != "success":
             postman.outbox.drop_held(notice.id)
@@ -84,6 +86,7 @@ def tell_these(home: str, rules: Rules, notice: Notice, urls: list[str]) -> None
     postman = postman_of(home, rules)
     try:
         postman.bursts.lost_to(notice, urls, rules.burst_s)
+        make_ready(urls)
         postman.hurry(notice.id)
     except OSError:
         postman.hurry_without_outbox(notice, urls)
@@ -94,6 +97,7 @@ def send_waiting(home: str, rules: Rules) -> None:
     if os.path.isdir(outbox_path(home)):
         postman = postman_of(home, rules)
         if postman.has_work():
+            make_ready(postman.urls)
             postman.hurry()
 
 

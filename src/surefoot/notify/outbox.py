@@ -165,19 +165,20 @@ class Outbox:
             self.save(entry)
         return entry.is_given_up
 
-    def save(self, entry: Entry, soon_s: float = 0) -> None:
+    def save(self, entry: Entry, soon_s: float = 0, *, is_due: bool = False) -> None:
         """Keep what became of an attempt. To be called by whoever has it claimed.
 
         Args:
             entry: it.
             soon_s: for so long it is tried again soon: as long as its process may wait, in seconds.
+            is_due: it is on its way. Should its process be killed, the next is to try at once.
         """
         path = self._file(entry.name)
         try:
             files.write_bytes(path, msgspec.json.encode(entry), sync=False)
         except OSError:
             pass  # a full disk: it is not known afterwards how often it was tried
-        self._try_at(path, entry.next_try_us(soon_s))
+        self._try_at(path, entry.made_us if is_due else entry.next_try_us(soon_s))
 
     def _try_at(self, path: str, at_us: int) -> None:
         try:

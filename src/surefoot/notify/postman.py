@@ -210,11 +210,13 @@ class Postman:
         clock = get_clock()
         left_s = self.timeout_s - (clock.now_us() - entry.made_us) / 1e6
         step_s = max(left_s, _STEP_S_MIN) if left_s > 0 else self.timeout_s
-        if left_s <= 0:  # should this process end before it is answered, then the next one is to try later
-            entry.attempts, entry.last_us = entry.attempts + 1, clock.now_us()
-            self.outbox.save(entry)
-            entry.attempts -= 1
         entry.urls = [_corrected(url, self.urls) for url in entry.urls]
+        # Should this process end before it is answered: it was tried, and what was late already is for later.
+        before = entry.attempts, entry.error
+        entry.attempts, entry.last_us = entry.attempts + 1, clock.now_us()
+        entry.error = f"{shown(*entry.urls[:1] or ['?'])}: no answer in {step_s:.3g} s, or until its process ended"
+        self.outbox.save(entry, is_due=left_s > 0)
+        entry.attempts, entry.error = before
         attempts = deliver(entry.notice, [url for url in entry.urls if shown(url) not in down], step_s)
         attempts += [Attempt(url, 0, "", why) for url in entry.urls if (why := down.get(shown(url)))]
         failed = [attempt for attempt in attempts if not attempt.answer]

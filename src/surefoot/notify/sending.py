@@ -22,7 +22,7 @@ from surefoot.notify.wording import document, subject, text
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
-__all__ = ["Undelivered", "problem_of", "send"]
+__all__ = ["Undelivered", "make_ready", "problem_of", "send"]
 
 _ANSWER_MAX: Final = 200
 _ANSWER_BYTES: Final = 1000
@@ -55,6 +55,19 @@ def send(url: str, notice: Notice, timeout_s: float) -> str:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         is_final = isinstance(error, ssl.SSLCertVerificationError)
         raise Undelivered(f"{target.shown}: {_clean(str(why), target)}", is_final=is_final) from None
+
+
+def make_ready(urls: list[str]) -> None:
+    """Load what these need and cannot be loaded any more when the interpreter ends: Apprise begins threads then.
+
+    Raises nothing: what is in the way is told when the message is sent.
+    """
+    try:
+        if any(parse_target(url).kind == "apprise" for url in urls):
+            for url in urls:
+                problem_of(url)
+    except Exception:
+        return
 
 
 def _clean(answer: str, target: Target) -> str:

@@ -150,7 +150,7 @@ def open_pack(home_path: str, place: str) -> BinaryIO:
     try:
         file = open(path, "rb", buffering=0)  # noqa: SIM115 - the caller closes it
     except FileNotFoundError:
-        raise missing(place, "it was removed") from None
+        raise missing(place, "it was removed, or lies in another home") from None
     except OSError as error:
         raise missing(place, f"it cannot be read: {error.strerror}") from error
     try:
