@@ -147,6 +147,7 @@ def rows_of(
         )
     lengths = {place: len(column) for place, column in columns.items()}
     if len(set(lengths.values())) > 1:
+        definition.bind(args, kwargs)  # a name that it does not have is told before the lengths are
         told = ", ".join(f"{_place(definition, place)} has {length}" for place, length in lengths.items())
         raise MappingLengthMismatch(
             f"{definition.name}.map() got iterables of unequal length: {told}.",

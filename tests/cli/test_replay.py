@@ -100,6 +100,24 @@ def nested(n=1):
 def unkept(n=1):
     return use(hold(load(n)))
 
+@task
+def bad():
+    raise KeyError("bad")
+
+@task
+def gen(n):
+    yield from range(n)
+
+@task
+def last(n):
+    return n
+
+@flow
+def obstructed(n=1):
+    bad.submit().wait()
+    list(gen(3))
+    return last(5)
+
 if __name__ == "__main__":
     ran = globals()[sys.argv[1]]
     try:
@@ -252,6 +270,15 @@ def test_an_input_that_was_not_kept_is_named(home: Path, tmp_path: Path) -> None
     assert (again.returncode, again.stdout) == (3, "")
     assert "hold-" in again.stderr
     assert "pickle" in again.stderr
+
+
+def test_what_stopped_the_flow_is_named_and_not_what_it_passed_over(home: Path, tmp_path: Path) -> None:
+    run(tmp_path, "obstructed")
+    again = replay(tmp_path, runs_of("last")[0])
+    assert (again.returncode, again.stdout) == (3, "")
+    (told,) = [line for line in again.stderr.splitlines() if "does not come to the task" in line]
+    assert "gen-" in told
+    assert "bad-" not in told
 
 
 def test_what_is_not_there_or_has_no_file_is_refused(home: Path, tmp_path: Path) -> None:

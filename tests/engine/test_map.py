@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from surefoot import Future, allow_failure, flow, quote, task, unmapped
 from surefoot.core.states import COMPLETED, FAILED
 from surefoot.engine.progress import MapProgress
-from surefoot.exceptions import MappingLengthMismatch, MappingMissingIterable, NotReadyRun
+from surefoot.exceptions import MappingLengthMismatch, MappingMissingIterable, NotReadyRun, ParameterBindError
 from surefoot.futures import FutureList, as_completed
 from tests.engine.concurrency import SOON, add, fails, no_thread_is_left, on  # noqa: F401  # one is a fixture
 from tests.recorded import record
@@ -229,6 +229,15 @@ def test_a_large_map_ends(count: int) -> None:
         return sum(add.map(range(count)).result())
 
     assert program() == sum(range(count)) + count
+
+
+def test_a_map_with_a_name_that_the_task_does_not_have_says_that_and_not_the_lengths() -> None:
+    @on(1)
+    def program() -> None:
+        with pytest.raises(ParameterBindError, match="'y'"):
+            odd_fails.map([1, 2], y=[1])
+
+    program()
 
 
 def test_the_cancelled_runs_of_a_map_are_not_told_as_failed() -> None:

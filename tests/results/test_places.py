@@ -16,7 +16,7 @@ import pytest
 from surefoot import flow, task
 from surefoot.client import get_client
 from surefoot.core.clock import SystemClock, set_clock
-from surefoot.core.errors import MissingResult, ResultNotStored
+from surefoot.core.errors import BadInput, MissingResult, ResultNotStored
 from surefoot.results import ResultStore, load_result, places
 from surefoot.results.places import StorageError
 from tests.object_stores import KINDS
@@ -315,3 +315,40 @@ def test_a_missing_library_is_told_with_the_line_to_type() -> None:
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert "pip install obstore" in told
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://AKIA:hunter2@bucket/x",
+        "s3://hunter2@bucket",
+        "s3://AKIA:hun/ter2hunter2@bucket/x",
+        "gs://AKIA:hunter2@bucket",
+        "az://name:hunter2@container/x",
+        "memory://AKIA:hunter2@name",
+        "ftp://AKIA:hunter2@host/x",
+        "s3://bucket/x?secret=hunter2",
+    ],
+)
+def test_credentials_in_a_url_are_refused_where_it_stands_and_not_shown(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StorageError) as refused:
+        task(result_storage=url)(len)
+    with pytest.raises(StorageError) as refused_by_flow:
+        flow(result_storage=url)(len)
+    monkeypatch.setenv("SUREFOOT_RESULTS_DEFAULT_STORAGE", url)
+
+    @flow(persist_result=True)
+    def kept() -> int:
+        return 3
+
+    with pytest.raises((BadInput, ResultNotStored)) as refused_by_setting:
+        kept()
+    for error in (refused, refused_by_flow, refused_by_setting):
+        assert "hunter2" not in str(error.value)
+
+
+def test_the_container_of_an_azure_account_is_no_credential() -> None:
+    url = "abfss://container@account.dfs.core.windows.net/x"
+    assert places.address_of(url) == url

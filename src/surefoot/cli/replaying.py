@@ -174,8 +174,11 @@ def _outcome(retryable: Retryable, given: Mapping[str, Any], replaying: Replayin
             raise outcome.error
         return outcome
     if replaying.missing:
+        # A flow may pass over some of them, and end by one: its own message names that.
+        lacking = list(replaying.missing.values())
+        stopped_by = next((why for why in lacking if why in (state.message or "")), lacking[-1])
         raise Refused(
-            f"The flow does not come to the task: {next(iter(replaying.missing.values()))}.",
+            f"The flow does not come to the task: {stopped_by}.",
             do="Its value is needed before. Run the flow again from there: "
             f"surefoot flow-run retry {to_text(retryable.run.run_id)} --from-task NAME",
         )

@@ -16,11 +16,11 @@ __all__ = ["find_mentions", "rewrite_yaml"]
 _STEP: Final = re.compile(r"(?m)^(?P<before>\s*-?\s*)prefect(?P<after>(?:\.\w+)+\s*:)")
 _VARIABLE: Final = re.compile(r"(?<![\w.])PREFECT_\w*\w")
 _PACKAGE: Final = re.compile(
-    r"(?i)(?:^[\s\"',-]*|\bpip3? install\b.*?\s[\"']?)prefect(?:[-_](?P<collection>[a-z0-9_-]+))?"
+    r"(?i)(?:^[\s\"',-]*|\[\s*[\"']|,\s*[\"']|\bpip3? install\b.*?\s[\"']?)prefect(?:[-_](?P<collection>[a-z0-9_-]+))?"
     r"(?=\s*[\"',;\[<>=!~]|\s*$)"
 )
 _IMAGE: Final = re.compile(r"\bprefecthq/\w+")
-_COMMAND: Final = re.compile(r"(?:^|[\s\"'&|;`(])prefect\s+(?P<command>[a-z][a-z-]+)")
+_COMMAND: Final = re.compile(r"(?:^|[\s\"'&|;`(\[])prefect(?:\s+|[\"']\s*,\s*[\"'])(?P<command>[a-z][a-z-]+)")
 
 
 def rewrite_yaml(text: str) -> Rewritten:
@@ -51,21 +51,22 @@ def find_mentions(text: str) -> list[Look]:
             continue
         for name in _VARIABLE.findall(line):
             new, look = variable(name)
-            if new:
-                looks.append(Look(n, f"{name} is called {new} here."))
-            if look:
-                looks.append(Look(n, look))
+            told = look or f"{name} is called {new} here."  # of one that is to be taken out its new name is no help
+            looks.append(Look(n, told))
         if OLD_TEMPLATE.search(line):
             looks.append(Look(n, "The places for variables are `{{ surefoot.variables.NAME }}` here."))
-        if match := _PACKAGE.search(line):
+        command = _COMMAND.search(line)
+        for match in _PACKAGE.finditer(line):
+            if command and command.start() < match.end() <= command.end():
+                continue  # the first word of a command that is written as a list
             told = "The package is called `surefoot` here."
             if match["collection"]:
                 told = (
                     f"Surefoot has no counterpart of prefect-{match['collection']}: ask for the library that it wraps."
                 )
             looks.append(Look(n, told))
-        if match := _IMAGE.search(line):
-            looks.append(Look(n, f"The image {match[0]} holds Prefect: build one with `pip install surefoot`."))
-        if match := _COMMAND.search(line):
-            looks.append(Look(n, f"`prefect {match['command']}` is a command of Prefect's: see `surefoot --help`."))
+        if image := _IMAGE.search(line):
+            looks.append(Look(n, f"The image {image[0]} holds Prefect: build one with `pip install surefoot`."))
+        if command:
+            looks.append(Look(n, f"`prefect {command['command']}` is a command of Prefect's: see `surefoot --help`."))
     return looks

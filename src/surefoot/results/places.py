@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -123,15 +124,22 @@ def _address_of_text(text: str) -> str:
         return os.path.abspath(os.path.expanduser(rest if separator else text))
     if scheme not in _CLOUDS and scheme != _MEMORY:
         raise StorageError(
-            f"result_storage is {text!r}, and nothing here stores in {scheme}://.",
+            f"result_storage is {_masked(text)!r}, and nothing here stores in {scheme}://.",
             do="Use a folder, s3://BUCKET, gs://BUCKET, az://CONTAINER, memory://NAME, or pass an object with "
             "`read_path` and `write_path`.",
         )
     parts = rest.rstrip("/").split("/")
+    # Of Azure alone what stands before @ is the container.
+    if ":" in parts[0] or ("@" in parts[0] and _CLOUDS.get(scheme) != "az"):
+        raise StorageError(
+            f"result_storage is {_masked(text)!r}: a URL holds no credentials.",
+            do="Take what stands before the @ out of it, and set the variables of that cloud instead, such as "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        )
     if not parts[0] or any(part in ("", ".", "..") for part in parts) or any(mark in rest for mark in "?#"):
         what = "container" if _CLOUDS.get(scheme) == "az" else "bucket" if scheme in _CLOUDS else "name"
         raise StorageError(
-            f"result_storage is {text!r}, which is no address.",
+            f"result_storage is {_masked(text)!r}, which is no address.",
             do=f"Write {scheme}://{what.upper()} or {scheme}://{what.upper()}/FOLDER; keys and endpoints come from the "
             "environment.",
         )
@@ -141,6 +149,13 @@ def _address_of_text(text: str) -> str:
             do="Run: pip install obstore",
         )
     return f"{scheme}://{'/'.join(parts)}"
+
+
+def _masked(text: str) -> str:
+    """A URL as it may be shown: what may be credentials in it is not there to read."""
+    scheme, _, rest = text.partition("://")
+    rest = re.sub(r"^(?:[^/]*:.*|[^/]*)@", "***@", rest, flags=re.DOTALL)  # a secret may have slashes in it
+    return f"{scheme}://" + re.sub(r"(?<=[?#]).+", "***", rest, flags=re.DOTALL)
 
 
 def _no_place(storage: object) -> StorageError:
