@@ -171,7 +171,7 @@ def main() -> None:
     free = in_turn(taken_and_given_back, bare_transactions)
     tell("slot taken and given back", free, "ms", "two bare SQLite transactions", "under 2 ms", free.value < 2)
     swift = in_turn(taken_and_given_back, lambda: bare_transactions("journal_mode=WAL", "synchronous=NORMAL"))
-    tell("slot taken and given back", swift, "ms", "two bare transactions that wait for no disk, as the ledger's")
+    tell("slot taken and given back, beside what waits for no disk", swift, "ms", "two bare transactions of that kind")
     handed, rung = handed_over_ms(), rung_ms()
     over = Medians(median(handed), median(rung))
     tell("slot handed to another process, median", over, "ms", "a datagram to it", "under 20 ms", over.value < 20)

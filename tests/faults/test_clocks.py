@@ -232,7 +232,7 @@ def test_a_run_that_is_killed_after_the_clock_was_set_ran_as_long_as_it_did(mach
         assert run.end_time >= run.start_time
     name = next(run.name for run in each_run() if isinstance(run, FlowRun))
     listed, page = machine.command("flow-run", "ls"), machine.command("flow-run", "inspect", name)
-    short = r"(\d{3}ms|\d{1,2}s)"
+    short = r">(\d{3}ms|\d{1,2}s)"
     assert re.search(rf"Crashed   +\w+ \d\d:\d\d +{short} ", listed), listed
     assert re.search(rf"Took +{short}\n", page), page
     assert re.search(rf"long-\w+ +Crashed +{short} ", page), page

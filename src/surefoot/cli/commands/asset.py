@@ -135,7 +135,9 @@ def lineage(
         note("There are more than are shown: use --up and --down.")
 
 
-@asset.command("delete", examples=["surefoot asset delete s3://bucket/orders --yes"])
+@asset.command(
+    "delete", examples=["surefoot asset delete s3://bucket/orders --yes", "surefoot asset delete s3://bucket/raw --yes"]
+)
 @click.argument("key", shell_complete=keys)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def delete(key: str, yes: bool) -> None:
