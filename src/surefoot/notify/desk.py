@@ -24,6 +24,8 @@ __all__ = ["hold", "postman_of", "send_waiting", "tell", "tell_these", "wait"]
 _postmen: Final[dict[str, Postman]] = {}
 _lock = threading.Lock()
 _at_exit: list[int] = []  # the processes in which `wait` is registered
+_early: list[int] = []  # those in which it is called before pools of threads are shut, too
+_is_left = False  # whether somebody did not want to wait
 
 
 def postman_of(home: str, rules: Rules) -> Postman:
@@ -55,6 +57,18 @@ def _register() -> None:
             finalizers.Finalize(None, wait, exitpriority=-50)
 
 
+def _make_ready(urls: list[str]) -> None:
+    if make_ready(urls) and os.getpid() not in _early:
+        _early.append(os.getpid())
+        # CPython calls these, the last first, before it refuses pools new work; `concurrent.futures` does the same.
+        register = getattr(threading, "_register_atexit", None)
+        try:
+            if register is not None:
+                register(wait)
+        except RuntimeError:
+            pass  # the interpreter ends already
+
+
 def hold(home: str, rules: Rules, notice: Notice, tags: Iterable[str]) -> None:
     """A run is about to end: write down what is to be told, not to be sent before `tell`, or its process's death."""
     urls = rules.targets(notice.event, notice.flow, tags)
@@ -71,7 +85,7 @@ def tell(home: str, rules: Rules, notice: Notice, tags: Iterable[str]) -> None:
     hand_in = postman.bursts.completed if notice.event == "success" else postman.bursts.lost
     try:
         if hand_in(notice, rules, tags):
-            make_ready(rules.targets(notice.event, notice.flow, tags))
+            _make_ready(rules.targets(notice.event, notice.flow, tags))
             postman.hurry(notice.id)
         if notice.event != "success":
             postman.outbox.drop_held(notice.id)
@@ -86,7 +100,7 @@ def tell_these(home: str, rules: Rules, notice: Notice, urls: list[str]) -> None
     postman = postman_of(home, rules)
     try:
         postman.bursts.lost_to(notice, urls, rules.burst_s)
-        make_ready(urls)
+        _make_ready(urls)
         postman.hurry(notice.id)
     except OSError:
         postman.hurry_without_outbox(notice, urls)
@@ -97,17 +111,19 @@ def send_waiting(home: str, rules: Rules) -> None:
     if os.path.isdir(outbox_path(home)):
         postman = postman_of(home, rules)
         if postman.has_work():
-            make_ready(postman.urls)
+            _make_ready(postman.urls)
             postman.hurry()
 
 
 def wait() -> None:
     """Return when the messages of this process are sent, or cannot be sent in time. What waits is said."""
+    global _is_left
     try:
         for postman in list(_postmen.values()):
-            postman.wait()
+            if not _is_left:
+                postman.wait()
     except KeyboardInterrupt:
-        pass  # whoever pressed Ctrl-C does not want to wait
+        _is_left = True  # whoever pressed Ctrl-C does not want to wait
     left = [why for postman in list(_postmen.values()) for why in postman.left()]
     if left:
         _say(left)

@@ -57,17 +57,22 @@ def send(url: str, notice: Notice, timeout_s: float) -> str:
         raise Undelivered(f"{target.shown}: {_clean(str(why), target)}", is_final=is_final) from None
 
 
-def make_ready(urls: list[str]) -> None:
+def make_ready(urls: list[str]) -> bool:
     """Load what these need and cannot be loaded any more when the interpreter ends: Apprise begins threads then.
 
-    Raises nothing: what is in the way is told when the message is sent.
+    Whether there is such a one, so that its message has to be sent before the pools of threads are shut. Raises
+    nothing: what is in the way is told when the message is sent.
     """
     try:
-        if any(parse_target(url).kind == "apprise" for url in urls):
-            for url in urls:
-                problem_of(url)
+        if not any(parse_target(url).kind == "apprise" for url in urls):
+            return False
+        import concurrent.futures.thread  # noqa: F401  # what it registers is called after what is registered from here on
+
+        for url in urls:
+            problem_of(url)
     except Exception:
-        return
+        return False
+    return True
 
 
 def _clean(answer: str, target: Target) -> str:
