@@ -24,7 +24,7 @@ __all__ = ["hold", "postman_of", "send_waiting", "tell", "tell_these", "wait"]
 _postmen: Final[dict[str, Postman]] = {}
 _lock = threading.Lock()
 _at_exit: list[int] = []  # the processes in which `wait` is registered
-_early: list[int] = []  # those in which it is called before pools of threads are shut, too
+_early: list[int] = []  # the process in which it is called before pools of threads are shut, too; its forks have that
 _is_left = False  # whether somebody did not want to wait
 
 
@@ -41,8 +41,9 @@ def postman_of(home: str, rules: Rules) -> Postman:
 
 @after_fork_in_child
 def _after_fork_in_child() -> None:
-    global _lock
+    global _lock, _is_left
     _lock = threading.Lock()
+    _is_left = False
 
 
 def _register() -> None:
@@ -58,7 +59,7 @@ def _register() -> None:
 
 
 def _make_ready(urls: list[str]) -> None:
-    if make_ready(urls) and os.getpid() not in _early:
+    if make_ready(urls) and not _early:
         _early.append(os.getpid())
         # CPython calls these, the last first, before it refuses pools new work; `concurrent.futures` does the same.
         register = getattr(threading, "_register_atexit", None)
@@ -92,6 +93,7 @@ def tell(home: str, rules: Rules, notice: Notice, tags: Iterable[str]) -> None:
     except OSError:  # the home cannot be written, which may well be why the run failed
         urls = rules.targets(notice.event, notice.flow, tags)
         if urls:
+            _make_ready(urls)
             postman.hurry_without_outbox(notice, urls)
 
 
@@ -103,6 +105,7 @@ def tell_these(home: str, rules: Rules, notice: Notice, urls: list[str]) -> None
         _make_ready(urls)
         postman.hurry(notice.id)
     except OSError:
+        _make_ready(urls)
         postman.hurry_without_outbox(notice, urls)
 
 

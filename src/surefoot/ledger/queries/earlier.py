@@ -18,6 +18,7 @@ from surefoot.ledger.tables import WORKSPACE, flow_runs, flows, task_runs
 __all__ = ["earlier_runs_of", "last_unsuccessful", "nothing_left", "retryable_of"]
 
 _result: Final = msgspec.msgpack.Decoder(ResultAt)
+_UNSUCCESSFUL: Final = [kind.value for kind in FINAL if kind is not StateType.COMPLETED]
 _start: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -82,10 +83,9 @@ def retryable_of(connection: Connection, flow_run_id: bytes) -> tuple[Retryable,
 def last_unsuccessful(connection: Connection, flow_name: str | None) -> bytes | None:
     """The newest flow run, no part of another, that ended without completing."""
     c = flow_runs.c
-    kinds = [kind.value for kind in FINAL if kind is not StateType.COMPLETED]
     query = (
         select(c.id)
-        .where(c.workspace_id == WORKSPACE, c.state_type.in_(kinds), c.parent_flow_run_id.is_(None))
+        .where(c.workspace_id == WORKSPACE, c.state_type.in_(_UNSUCCESSFUL), c.parent_flow_run_id.is_(None))
         .order_by(c.id.desc())
         .limit(1)
     )
@@ -122,16 +122,18 @@ def nothing_left(connection: Connection, flow_name: str | None) -> NotFound:
 def _last_within_another(connection: Connection, flow_name: str) -> tuple[str, str] | None:
     """The name of the newest run of a flow, within another's, that did not complete; and that of the outermost."""
     c = flow_runs.c
-    kinds = [kind.value for kind in FINAL if kind is not StateType.COMPLETED]
     query = select(c.name, c.parent_flow_run_id).where(c.workspace_id == WORKSPACE)
     found = connection.execute(
-        query.where(c.flow_name == flow_name, c.state_type.in_(kinds)).order_by(c.id.desc()).limit(1)
+        query.where(c.flow_name == flow_name, c.state_type.in_(_UNSUCCESSFUL)).order_by(c.id.desc()).limit(1)
     ).first()
     if found is None:
         return None
     above = found
     while above.parent_flow_run_id is not None:
-        above = connection.execute(query.where(c.id == above.parent_flow_run_id)).one()
+        over = connection.execute(query.where(c.id == above.parent_flow_run_id)).first()
+        if over is None:
+            return None  # it is not taken in yet
+        above = over
     return found.name, above.name
 
 
