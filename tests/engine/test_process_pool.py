@@ -292,7 +292,7 @@ def test_one_row_of_a_map_that_cannot_be_sent_refuses_the_map(home: Path) -> Non
     def f() -> None:
         tasks.same.map([1, [2], [LOCK]])
 
-    with pytest.raises(UnpicklableArgument, match="its argument 'value'"):
+    with pytest.raises(UnpicklableArgument, match=r"its argument 'value' of call 2 \(the first is 0\) cannot"):
         f()
     assert record(home).task_runs == []
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from copy import copy
 from typing import Any, Final
 from weakref import WeakSet
@@ -21,6 +21,7 @@ from surefoot.engine.lifecycle import reason
 
 __all__ = [
     "check_call",
+    "check_each",
     "check_rows",
     "dumps",
     "loads",
@@ -59,8 +60,11 @@ def pickled_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str
         raise _named(definition, args, kwargs, error) from error
 
 
-def check_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raise UnpicklableArgument if these arguments could not be sent. Futures among them are not looked at."""
+def check_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any], of: str = "") -> None:
+    """Raise UnpicklableArgument if these arguments could not be sent. Futures among them are not looked at.
+
+    `of` says which call it is, where there are several: " of call 3".
+    """
     given: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
     for place, value in given:
         found: list[Reference] = []
@@ -69,7 +73,15 @@ def check_call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, 
         try:
             dumps(value)
         except Exception as error:
-            raise _refusal(definition, definition.name_at(place) if isinstance(place, int) else place, error) from error
+            name = definition.name_at(place) if isinstance(place, int) else place
+            raise _refusal(definition, name, error, of) from error
+
+
+def check_each(definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
+    """Raise UnpicklableArgument if one of these sets of arguments could not be sent; of several it is told which."""
+    are_several = isinstance(rows, Sized) and len(rows) > 1
+    for number, (args, kwargs) in enumerate(rows):
+        check_call(definition, args, kwargs, f" of call {number:,} (the first is 0)" if are_several else "")
 
 
 def check_rows(definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
@@ -78,8 +90,7 @@ def check_rows(definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dic
         pickled_definition(definition)
         if not definition._bound:  # what is bound to an instance is made anew each time
             _sendable.add(definition)
-    for args, kwargs in rows:
-        check_call(definition, args, kwargs)
+    check_each(definition, rows)
 
 
 _sendable: WeakSet[Definition] = WeakSet()
@@ -99,8 +110,8 @@ def _named(
     return _refusal(definition, "", error)
 
 
-def _refusal(definition: Definition, name: str, error: Exception) -> UnpicklableArgument:
-    argument = f"its argument {name!r}" if name else "its arguments"
+def _refusal(definition: Definition, name: str, error: Exception, of: str = "") -> UnpicklableArgument:
+    argument = f"its argument {name!r}{of}" if name else f"its arguments{of}"
     return UnpicklableArgument(
         f"Task {definition.name!r} cannot be called in another process: {argument} cannot be sent there "
         f"({_why(error)}).",

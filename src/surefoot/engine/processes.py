@@ -12,7 +12,7 @@ from typing import Any, Final
 from surefoot.engine.definition import Definition
 from surefoot.engine.effects import Call, Effect, Raised, Stopped
 from surefoot.engine.execution import Execution
-from surefoot.engine.pickling import check_call, pickled_call
+from surefoot.engine.pickling import check_call, check_each, pickled_call
 from surefoot.engine.pool import AWAY, Pool
 from surefoot.engine.reaching import Interrupted
 from surefoot.engine.remote_calls import Children, Initializer, RemoteCall
@@ -45,8 +45,7 @@ class ProcessPool(Pool):
     def check(self, definition: Definition, rows: Iterable[tuple[tuple[Any, ...], dict[str, Any]]]) -> None:
         if definition.kind != "Task":
             return
-        for args, kwargs in rows:
-            check_call(definition, args, kwargs)
+        check_each(definition, rows)
 
     def submit(self, execution: Execution) -> None:
         if not isinstance(execution, TaskExecution) or execution.definition.isolation is not None:
