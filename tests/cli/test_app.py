@@ -57,6 +57,11 @@ def test_each_option_has_a_long_name_and_help(path: str, command: click.Command)
         (["flw"], "No such command 'flw'. Did you mean `surefoot flow`? [usage]"),
         (["flow-run", "lst"], "No such command 'lst'. Did you mean `surefoot flow-run ls`? [usage]"),
         (["xyzzy"], "No such command 'xyzzy'. `surefoot --help` lists them. [usage]"),
+        (
+            ["limit", "set", "database", "-1"],
+            "No such option '-1'. A number below 0 that is meant stands behind two dashes: "
+            "`surefoot limit set ... -- -1`. [usage]",
+        ),
         (["flow-run", "ls", "--limt", "3"], "No such option '--limt'. Did you mean `--limit`? [usage]"),
         (
             ["flow-run", "ls", "--debug"],

@@ -102,6 +102,8 @@ def _usage(error: click.UsageError) -> str:
 def _way_out(error: click.NoSuchOption, path: str) -> str:
     if error.option_name in ("--debug", "--no-color", "--profile"):
         return f"It stands before the command: `surefoot {error.option_name} ...`."
+    if error.option_name[1:2].isdigit():
+        return f"A number below 0 that is meant stands behind two dashes: `{path} ... -- {error.option_name}`."
     if error.possibilities:
         return f"Did you mean {' or '.join(f'`{name}`' for name in error.possibilities)}?"
     return f"See `{path} --help`."
