@@ -59,7 +59,7 @@ def test_each_option_has_a_long_name_and_help(path: str, command: click.Command)
         (["xyzzy"], "No such command 'xyzzy'. `surefoot --help` lists them. [usage]"),
         (
             ["limit", "set", "database", "-1"],
-            "No such option '-1'. A number below 0 that is meant stands behind two dashes: `surefoot limit set ... -- -1`.",
+            "No such option '-1'. A number below 0 that is meant stands behind two dashes: `surefoot limit set ...",
         ),
         (["flow-run", "ls", "--limt", "3"], "No such option '--limt'. Did you mean `--limit`? [usage]"),
         (

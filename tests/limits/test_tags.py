@@ -173,6 +173,30 @@ def test_a_run_that_waits_in_its_code_is_explained_too() -> None:
     running.join(timeout=60)
 
 
+def test_of_a_flow_run_whose_task_waits_in_its_code_the_limit_is_told_too() -> None:
+    set_limit("db", 1)
+
+    @task(task_run_name="the-waiter")
+    def waits() -> None:
+        with concurrency("db"):
+            pass
+
+    @flow(flow_run_name="around")
+    def main() -> None:
+        waits.submit().wait()
+
+    running = threading.Thread(target=main)
+    with concurrency("db", holder="the other"):
+        running.start()
+        until_waiting("db", 1)
+        told = why("around")
+        at = told.causes.index("the-waiter is Running")
+        assert told.causes[at + 1] == "the-waiter waits for limit db 1/1, held by the other; place 1 in line"
+        assert told.causes[at + 2].startswith("the other holds db since ")
+        assert told.do[0] == "surefoot limit holders db"
+    running.join(timeout=60)
+
+
 def test_the_slot_is_free_between_attempts() -> None:
     set_limit("tag:gpu", 1)
     used: list[int] = []

@@ -6,7 +6,7 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
@@ -58,6 +58,7 @@ class Evidence(NamedTuple):
     taken_over: int | None = None  # task runs of a flow run that had completed in an earlier epoch; None in the first
 
     waits: Sequence[Standing] = ()  # for slots of limits, now
+    active_waits: Mapping[bytes, Sequence[Standing]] = {}  # the same of those of its runs that are shown as active
 
     @property
     def root(self) -> Node:
@@ -91,14 +92,16 @@ def gather(connection: Connection, reference: str) -> Evidence:
             return told
         find = _skipped if node.state_name == SKIPPED else _not_ready
         return told._replace(blocked=_blocked_by(find(connection, id_bytes(run.flow_run_id)), run_id))
+    active = _nodes(
+        connection, run_id, task_runs.c.state_type.in_(["RUNNING", "SCHEDULED", "PAUSED"]), uneven(task_runs)
+    )
     return told._replace(
         failures=failures_in(connection, run_id),
         blocked=_not_ready(connection, run_id),
         unstarted=_count(connection, run_id, "CANCELLED"),
         skipped=_named(connection, run_id, SKIPPED, run.epoch),
-        active=_nodes(
-            connection, run_id, task_runs.c.state_type.in_(["RUNNING", "SCHEDULED", "PAUSED"]), uneven(task_runs)
-        ),
+        active=active,
+        active_waits={node.id: standings_of_run(connection, node.id) for node in active[:_SHOWN]},
         recovered=_nodes(connection, run_id, task_runs.c.state_type == "COMPLETED", task_runs.c.run_count > 1),
         longest=_longest(connection, run_id),
         taken_over=_named(connection, run_id, "Cached", run.epoch) if run.epoch else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from sqlalchemy import Connection, select
@@ -19,7 +20,7 @@ from surefoot.core.wire import Explanation, FailureGroup, FlowRun, TaskRun
 from surefoot.ledger.history import Entry
 from surefoot.ledger.queries.causes import Node
 from surefoot.ledger.queries.evidence import Evidence, gather
-from surefoot.ledger.queries.limits import told_holder, told_standing
+from surefoot.ledger.queries.limits import Standing, told_holder, told_standing
 from surefoot.ledger.queries.reasons import at_clock, plural, short, verb
 from surefoot.ledger.queries.rows import instant
 from surefoot.ledger.queries.situations import SITUATIONS, Situation, lasted, other, text
@@ -60,6 +61,9 @@ def _causes(found: Evidence) -> Iterator[str]:
     yield from _failures(found, blamed)
     for node in found.active[:_SHOWN]:
         yield _active(node)
+        for each in found.active_waits.get(node.id, ()):
+            yield f"{node.name} waits for {told_standing(each)}"
+            yield from _holders(each)
     if len(found.active) > _SHOWN:
         yield "... and more that run or wait"
     for node in found.recovered[:_SHOWN]:
@@ -76,11 +80,15 @@ def _waits(found: Evidence) -> Iterator[str]:
     for each in found.waits:
         if found.node.state_type is not SCHEDULED:
             yield f"it waits for {told_standing(each)}"
-        for place in each.holders:
-            if place.granted is not None:
-                yield f"{told_holder(place)} holds {each.name} since {at_clock(place.granted)}"
-        if each.more_holders:
-            yield f"... and {each.more_holders:,} more that hold {each.name}"
+        yield from _holders(each)
+
+
+def _holders(each: Standing) -> Iterator[str]:
+    for place in each.holders:
+        if place.granted is not None:
+            yield f"{told_holder(place)} holds {each.name} since {at_clock(place.granted)}"
+    if each.more_holders:
+        yield f"... and {each.more_holders:,} more that hold {each.name}"
 
 
 def _again(found: Evidence) -> Iterator[str]:
@@ -180,7 +188,8 @@ def _blocked(found: Evidence) -> Iterator[str]:
 def _commands(connection: Connection, found: Evidence, situation: Situation) -> list[str]:
     """What to type next, the most telling first."""
     node, root = found.node, found.root
-    do = [f"surefoot limit holders {shlex.quote(each.name)}" for each in found.waits[:1]]
+    waits = [*found.waits, *chain.from_iterable(found.active_waits.values())]
+    do = [f"surefoot limit holders {shlex.quote(each.name)}" for each in waits[:1]]
     if situation.watch and not node.is_task:
         do.append(f"surefoot flow-run watch {_handle(connection, node)}")
     if root is node and found.failures.groups:
