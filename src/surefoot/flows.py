@@ -359,6 +359,7 @@ class Flow(Definition, Generic[P, R]):
         *,
         parameters: Mapping[str, Any] | None = None,
         from_task: str | None = None,
+        anew: bool = False,
         return_state: bool = False,
     ) -> Any:
         """Go on with a run of this flow that failed, crashed or was cancelled: what completed in it is not done again.
@@ -372,15 +373,17 @@ class Flow(Definition, Generic[P, R]):
             parameters: values to take in place of the recorded ones.
             from_task: a task's name, or a task run's name or id: that and whatever rests on its result is called again
                 although it completed. Then the run itself may have completed too.
+            anew: whether what completed is called again where its result lies in another home that shares the ledger.
             return_state: whether the final `State` comes back, and failures do not raise.
 
         Gives what a call gives: for an asynchronous flow a coroutine. Raises NotFound, Ambiguous, and Refused before
-        anything runs: if the run completed, has not ended, is another flow's, or its parameters could not be kept.
+        anything runs: if the run completed, has not ended, is another flow's, its parameters could not be kept, or
+        results of it lie in another home.
         """
         __tracebackhide__ = True
         runs = ports.earlier_runs()
         try:
-            retryable = runs.retryable(str(run), from_task)
+            retryable = runs.retryable(str(run), from_task, anew=anew)
         finally:
             runs.close()
         home = settings.refresh().get("home")

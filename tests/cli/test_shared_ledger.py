@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from surefoot import flow, task
+from surefoot.client import get_client
+from surefoot.core.errors import Refused
+from surefoot.core.os.host import host_name
 from tests.cli.conftest import Process, Surefoot
 from tests.client.builders import a_flow_run, recorded
 from tests.places import Databases
@@ -100,6 +109,139 @@ def test_a_failed_run_goes_on_from_a_ledger_that_is_a_database(process: Process,
     assert done.returncode == 0, done.stderr
     (run,) = json.loads(process("flow-run", "ls", "-o", "json", **env).stdout)
     assert (run["state_name"], run["epoch"]) == ("Completed", 1)
+
+
+HALF = """
+import os
+from surefoot import flow, task
+
+@task(OPTIONS)
+def load(x):
+    with open(os.environ["CALLED"], "a") as file:
+        file.write(f"load {x}\\n")
+    return 2 * x
+
+@flow
+def nightly(rows=None):
+    loaded = [load(x) for x in range(3)]
+    if os.path.exists(os.environ["BROKEN"]):
+        raise ValueError("no such table")
+    return sum(loaded)
+
+if __name__ == "__main__":
+    nightly(PASSED)
+"""
+Home = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def of_two_homes(process: Process, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Home]:
+    """A run that failed half way in home `one`; what comes back types commands in a home that shares the ledger."""
+    monkeypatch.setenv("SUREFOOT_LEDGER_URL", url)
+    monkeypatch.setenv("CALLED", str(tmp_path / "called"))
+    monkeypatch.setenv("BROKEN", str(tmp_path / "broken"))
+
+    def failed(options: str = "", passed: str = "") -> Home:
+        file = tmp_path / "flows.py"
+        file.write_text(HALF.replace("(OPTIONS)", f"({options})").replace("PASSED", passed))
+        (tmp_path / "broken").touch()
+        env = os.environ | {"SUREFOOT_HOME": str(tmp_path / "one")}
+        subprocess.run([sys.executable, str(file)], env=env, cwd=tmp_path, capture_output=True, timeout=60, check=False)
+        (tmp_path / "broken").unlink()
+        return lambda home, *words: process(*words, SUREFOOT_HOME=str(tmp_path / home))
+
+    return failed
+
+
+def _runs(surefoot: Home) -> list[tuple[str, int]]:
+    listed = json.loads(surefoot("two", "flow-run", "ls", "-o", "json").stdout)
+    return [(run["state_name"], run["epoch"]) for run in listed]
+
+
+def test_a_run_whose_results_lie_in_another_home_is_refused_there_and_goes_on_where_they_lie(
+    of_two_homes: Callable[..., Home], tmp_path: Path
+) -> None:
+    surefoot = of_two_homes()
+    called = (tmp_path / "called").read_text()
+    assert surefoot("one", "flow-run", "ls").returncode == 0  # takes in what was recorded there
+    refused = surefoot("two", "flow-run", "retry", "--last")
+    assert refused.returncode == 3, refused.stderr
+    for words in (f"this machine ({host_name()})", f"started in {tmp_path}", "3 results kept for resuming", "--anew"):
+        assert words in refused.stderr
+    assert (tmp_path / "called").read_text() == called
+    assert _runs(surefoot) == [("Failed", 0)]
+    done = surefoot("one", "flow-run", "retry", "--last")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "called").read_text() == called
+    assert _runs(surefoot) == [("Completed", 1)]
+
+
+def test_what_is_kept_in_another_home_is_called_again_where_that_is_asked_for(
+    of_two_homes: Callable[..., Home], tmp_path: Path
+) -> None:
+    surefoot = of_two_homes()
+    called = (tmp_path / "called").read_text()
+    surefoot("one", "flow-run", "ls")
+    done = surefoot("two", "flow-run", "retry", "--last", "--anew")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "called").read_text() == 2 * called
+    (first, *_) = json.loads(surefoot("two", "task-run", "ls", "-o", "json").stdout)
+    assert "lies in another home" in surefoot("two", "why", first["name"]).stdout
+
+
+def test_a_run_goes_on_from_any_home_where_all_it_needs_lies_in_storage_that_both_reach(
+    of_two_homes: Callable[..., Home], tmp_path: Path
+) -> None:
+    surefoot = of_two_homes(f"persist_result=True, result_storage={str(tmp_path / 'shared')!r}")
+    called = (tmp_path / "called").read_text()
+    surefoot("one", "flow-run", "ls")
+    done = surefoot("two", "flow-run", "retry", "--last")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "called").read_text() == called
+
+
+def test_parameters_that_lie_in_another_home_can_be_passed(of_two_homes: Callable[..., Home], tmp_path: Path) -> None:
+    surefoot = of_two_homes("persist_result=True, result_storage=" + repr(str(tmp_path / "shared")), "{1: b'x'}")
+    surefoot("one", "flow-run", "ls")
+    refused = surefoot("two", "flow-run", "retry", "--last")
+    assert "1 result kept for resuming lies there" in refused.stderr
+    done = surefoot("two", "flow-run", "retry", "--last", "--anew", "-p", "rows=1")
+    assert done.returncode == 0, done.stderr
+
+
+def test_in_python_too_what_lies_in_another_home_is_not_called_again_unasked(
+    home: Path, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUREFOOT_LEDGER_URL", url)
+    calls: list[int] = []
+    broken = [True]
+
+    @task
+    def load(x: int) -> int:
+        calls.append(x)
+        return x
+
+    @flow
+    def inner() -> int:
+        return load(2)
+
+    @flow
+    def nightly() -> int:
+        found = load(1) + inner()
+        if broken:
+            raise ValueError("no such table")
+        return found
+
+    run_id = nightly(return_state=True).state_details.flow_run_id
+    with closing(get_client()) as client:
+        client.flow_runs()
+    broken.clear()
+    monkeypatch.setenv("SUREFOOT_HOME", str(tmp_path / "two"))
+    with pytest.raises(Refused, match="made in another home of this ledger"):
+        nightly.retry(str(run_id))
+    assert calls == [1, 2]
+    assert nightly.retry(str(run_id), anew=True) == 3
+    assert calls == [1, 2, 1, 2]
 
 
 def test_an_empty_list_names_the_ledger_that_was_asked(

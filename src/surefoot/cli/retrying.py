@@ -25,11 +25,19 @@ from surefoot.restarting import check, start_again
 __all__ = ["retry", "retry_task_run"]
 
 
-def retry(run: str | None, *, last: bool, pairs: tuple[str, ...], from_task: str | None, here: bool) -> Exit | int:
+def retry(
+    run: str | None,
+    *,
+    last: bool,
+    pairs: tuple[str, ...] = (),
+    from_task: str | None = None,
+    anew: bool = False,
+    here: bool = False,
+) -> Exit | int:
     """Start a run again: in this process, or in one that is made for it."""
     if run is None and not last:
         raise BadInput("No run is named.", do="Name one, or take the newest: surefoot flow-run retry --last")
-    retryable = _found(run, last, from_task)
+    retryable = _found(run, last, from_task, anew)
     given = parameters_of(pairs, None)
     start = check(retryable, given)
     if here:
@@ -42,6 +50,8 @@ def retry(run: str | None, *, last: bool, pairs: tuple[str, ...], from_task: str
     command = [interpreter, "-P", "-m", "surefoot", "flow-run", "retry", to_text(retryable.run.run_id), "--here"]
     if from_task is not None:
         command += ["--from-task", from_task]
+    if anew:
+        command.append("--anew")
     return become([*command, *(part for pair in pairs for part in ("-p", pair))], start.cwd)
 
 
@@ -56,15 +66,15 @@ def retry_task_run(reference: str) -> Exit | int:
         )
     if run.flow_run_id is None:
         raise Refused(f"Task run {run.name!r} was called outside of any flow.", do="Call the task again.")
-    return retry(run.flow_run_id, last=False, pairs=(), from_task=None, here=False)
+    return retry(run.flow_run_id, last=False)
 
 
-def _found(run: str | None, last: bool, from_task: str | None) -> Retryable:
+def _found(run: str | None, last: bool, from_task: str | None, anew: bool) -> Retryable:
     runs = ports.earlier_runs()
     try:
         if last:
-            return runs.last_retryable(run, from_task)
+            return runs.last_retryable(run, from_task, anew=anew)
         assert run is not None
-        return runs.retryable(run, from_task)
+        return runs.retryable(run, from_task, anew=anew)
     finally:
         runs.close()

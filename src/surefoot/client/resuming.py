@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from surefoot.client.folding import take_in
 from surefoot.client.holding import Holding, holder_here, proof_of
 from surefoot.client.ledgers import ledger_of
+from surefoot.client.neighbours import refuse_results_elsewhere
 from surefoot.core import settings
 from surefoot.core.errors import Refused, Unavailable
 from surefoot.core.ids import to_text
@@ -60,18 +61,18 @@ class EmbeddedEarlierRuns:
         finally:
             self._ledger.close()
 
-    def retryable(self, reference: str, from_task: str | None = None) -> Retryable:
+    def retryable(self, reference: str, from_task: str | None = None, *, anew: bool = False) -> Retryable:
         self._fold()
         with self._ledger.read() as tx:
-            return self._checked(tx, queries.flow_run_id_of(tx, reference), from_task)
+            return self._checked(tx, queries.flow_run_id_of(tx, reference), from_task, anew)
 
-    def last_retryable(self, flow_name: str | None, from_task: str | None = None) -> Retryable:
+    def last_retryable(self, flow_name: str | None, from_task: str | None = None, *, anew: bool = False) -> Retryable:
         self._fold()
         with self._ledger.read() as tx:
             found = queries.last_unsuccessful(tx, flow_name)
             if found is None:
                 raise queries.nothing_left(tx, flow_name)
-            return self._checked(tx, found, from_task)
+            return self._checked(tx, found, from_task, anew)
 
     def replayable(self, reference: str) -> tuple[Retryable, bytes, frozenset[bytes]]:
         self._fold()
@@ -119,7 +120,7 @@ class EmbeddedEarlierRuns:
                 )
             before = behind
 
-    def _checked(self, tx: Any, flow_run_id: bytes, from_task: str | None) -> Retryable:
+    def _checked(self, tx: Any, flow_run_id: bytes, from_task: str | None, anew: bool) -> Retryable:
         found, parent_id = queries.retryable_of(tx, flow_run_id)
         run = found.run
         if parent_id is not None:
@@ -138,4 +139,7 @@ class EmbeddedEarlierRuns:
                 do=f"Wait for its end: surefoot flow-run watch {run.name}",
             )
         again = {} if from_task is None else queries.asked_again(tx, flow_run_id, run.name, from_task)
-        return replace(found, epoch=next_epoch(tx, flow_run_id, self._proof), again=again)
+        found = replace(found, epoch=next_epoch(tx, flow_run_id, self._proof), again=again)
+        if self._ledger.home_id is not None and not anew:
+            refuse_results_elsewhere(tx, self._home, self._ledger.home_id, found)
+        return found

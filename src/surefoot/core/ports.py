@@ -79,15 +79,16 @@ class Retryable(msgspec.Struct, frozen=True):
 class EarlierRuns(Protocol):
     """What the ledger knows of runs that are to be started again. Every call may take a while, and a lock."""
 
-    def retryable(self, reference: str, from_task: str | None = None) -> Retryable:
+    def retryable(self, reference: str, from_task: str | None = None, *, anew: bool = False) -> Retryable:
         """The flow run that goes by an id, a prefix of one, or a name.
 
-        With `from_task`, a task's name or a task run's name or id, those runs of it are to be called again. Raises
-        NotFound, Ambiguous, and Refused if it has not ended, is part of another run, or completed and no task is named.
+        With `from_task`, a task's name or a task run's name or id, those runs of it are to be called again. With `anew`
+        what completed may be called again where its result lies in another home. Raises NotFound, Ambiguous, and
+        Refused if it has not ended, is part of another run, completed and no task is named, or has such results.
         """
         ...
 
-    def last_retryable(self, flow_name: str | None, from_task: str | None = None) -> Retryable:
+    def last_retryable(self, flow_name: str | None, from_task: str | None = None, *, anew: bool = False) -> Retryable:
         """The newest flow run (of that flow) that ended without completing. Raises NotFound if there is none."""
         ...
 

@@ -281,10 +281,11 @@ def restart_of(
             with Loader(home, module) as values:
                 parameters |= values.load(retryable.parameters_at)
         except MissingResult as error:
-            raise Refused(
-                f"The parameters of flow run {name!r} cannot be read again: {error.what}",
-                do=f"Pass them: {call}, parameters={{...}})",
-            ) from error
+            if not parameters.keys() <= given.keys():
+                raise Refused(
+                    f"The parameters of flow run {name!r} cannot be read again: {error.what}",
+                    do=f"Pass them: {call}, parameters={{...}})",
+                ) from error
     known = set(flow.parameter_names)
     unknown = [parameter for parameter in given if parameter not in known]
     if unknown and not flow.open_ended:

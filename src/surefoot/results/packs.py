@@ -34,6 +34,7 @@ __all__ = [
     "open_pack",
     "read_value",
     "run_folder",
+    "writer_of_pack",
 ]
 
 FORMAT: Final = 1  # the version of packs that this build writes
@@ -58,6 +59,18 @@ def run_folder(flow_run_id: bytes) -> str:
 def is_pack(place: str) -> bool:
     """Whether a place is in a pack of the home; else it is the address of an object."""
     return place.startswith(f"{RESULTS}/") or not (os.path.isabs(place) or "://" in place)
+
+
+def writer_of_pack(place: str) -> bytes | None:
+    """The id of the writer that made the pack at that place; None if the place tells none.
+
+    >>> writer_of_pack(f"results/{'0' * 32}/{'01' * 16}-7.pack") == bytes([1]) * 16
+    True
+    """
+    try:
+        return bytes.fromhex(place.rpartition("/")[2].partition("-")[0])
+    except ValueError:
+        return None
 
 
 def header(flow_run_id: bytes, writer_id: bytes) -> bytes:

@@ -154,8 +154,11 @@ def delete(yes: bool, output: Output, **which: Any) -> None:
     metavar="NAME",
     help="Call this task again, and what rests on its result, though completed: a task, or one run of it.",
 )
+@click.option("--anew", is_flag=True, help="Call again what completed where its result lies in another home.")
 @click.option("--here", is_flag=True, hidden=True, help="In this process.")
-def retry(run: str | None, last: bool, pairs: tuple[str, ...], from_task: str | None, here: bool) -> Exit | int:
+def retry(
+    run: str | None, last: bool, pairs: tuple[str, ...], from_task: str | None, anew: bool, here: bool
+) -> Exit | int:
     """Go on with a run that failed, crashed or was cancelled: what completed in it is not done again.
 
     The file that defines its flow is loaded in a new process, in the folder where the run was started. The exit code is
@@ -163,7 +166,7 @@ def retry(run: str | None, last: bool, pairs: tuple[str, ...], from_task: str | 
     """
     from surefoot.cli.retrying import retry as retry_run
 
-    return retry_run(run, last=last, pairs=pairs, from_task=from_task, here=here)
+    return retry_run(run, last=last, pairs=pairs, from_task=from_task, anew=anew, here=here)
 
 
 def outcome_line(run: FlowRun) -> str:
