@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from surefoot.core.errors import Refused
-from surefoot.core.ids import to_text
 from surefoot.core.facts import ResultAt
+from surefoot.core.ids import to_text
 from surefoot.core.os.host import boot_id, host_name, open_file_of
 from surefoot.core.ports import Retryable
 from surefoot.core.states import COMPLETED
