@@ -384,8 +384,11 @@ def test_nothing_is_kept_where_the_settings_say_so(home: Path) -> None:
     with temporary_settings({"results.keep_for_resuming": False}):
         run = fails(program)
         assert not (home / "results").exists()
+        before = the_task_run("load").id
         assert program.retry(run.id) == "X"
+        assert the_task_run("load").id == before  # the same run, in its next epoch
     assert called == ["load x", "tell x", "last"]
+    assert "results are not kept (results.keep_for_resuming=false)" in why(the_task_run("load"))
 
 
 def test_a_result_that_was_stored_by_request_is_taken_over_too(home: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from surefoot import flow, get_run_logger, tags, task
 from surefoot.context import FlowRunContext, TaskRunContext
+from surefoot.runtime import flow_run, task_run
 
 STARTED: list[Any] = []
 
@@ -78,6 +79,26 @@ def contexts() -> tuple[Any, ...]:
         task_run.parameters,
         task_run.task_run.tags,
     )
+
+
+def _runtime() -> dict[str, Any]:
+    groups = {"flow_run": flow_run, "task_run": task_run}
+    return {
+        f"{group}.{name}": getattr(module, name)
+        for group, module in groups.items()
+        for name in dir(module)
+        if not name.startswith("__")
+    }
+
+
+@task(tags=["t"])
+def runtime(value: int) -> dict[str, Any]:
+    return _runtime()
+
+
+@task(tags=["t"], name="runtime", isolation="process")
+def runtime_apart(value: int) -> dict[str, Any]:
+    return _runtime()
 
 
 @task(log_prints=True)

@@ -202,6 +202,35 @@ def test_contexts_tags_and_settings_are_carried_there(home: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("asked", [tasks.runtime, tasks.runtime_apart])
+def test_what_code_may_ask_about_its_run_is_the_same_in_another_process(home: Path, asked: Any) -> None:
+    """Also the second time that the flow is called, and of a flow within another."""
+    here: list[dict[str, Any]] = []
+    there: list[dict[str, Any]] = []
+
+    @flow(name="inner", retries=1, version=None)
+    def inner(n: int) -> None:
+        here.append(tasks.runtime(n))
+        there.append(asked.submit(n).result())
+        if len(here) == 1:
+            raise ValueError("not yet")
+
+    @flow
+    def outer() -> None:
+        with tags("outside"):
+            inner.with_options(task_runner=ProcessPoolTaskRunner(max_workers=1))(7)
+
+    outer()
+    assert [one["flow_run.run_count"] for one in here] == [1, 2]
+    assert here[0]["flow_run.flow_version"] is not None
+    assert here[0]["flow_run.parent_flow_run_id"] == here[0]["flow_run.root_flow_run_id"] != here[0]["flow_run.id"]
+    own = {"task_run.id", "task_run.name"}
+    for one, other in zip(here, there, strict=True):
+        assert {name: other[name] for name in other if name not in own} == {
+            name: one[name] for name in one if name not in own
+        }
+
+
 def test_lines_and_prints_are_recorded_with_their_run_in_order(home: Path) -> None:
     @on_processes(2)
     def f() -> None:

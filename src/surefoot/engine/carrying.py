@@ -32,7 +32,7 @@ from surefoot.results.asking import Persistence
 
 __all__ = ["carried", "written_down"]
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 class ContextFormatError(BadInput, ValueError):
@@ -102,7 +102,9 @@ def _sendable(value: object) -> bytes | None:
 
 def _flow_told(flow: FlowExecution) -> FlowTold:
     told = FlowTold.of(flow, _sendable(flow.parameters()), _sendable(flow.persistence))
-    return replace(told, kept_for=None, is_resumed=False)  # for that, calls would have to be counted in one place
+    return replace(
+        told, kept_for=None, is_resumed=False, has_keys=False
+    )  # for that, calls would have to be counted in one place
 
 
 def _task_told(task: TaskExecution) -> _TaskTold:

@@ -102,7 +102,7 @@ class _Child:
         self._definitions: dict[int, Definition] = {}
         self._broken: Exception | None = None
         self._flow: FlowExecution | None = None  # the owner's
-        self._is_resumed = False
+        self._is_resumed = self._has_keys = False
         self._made: dict[bytes, int] = {}
 
     def live(self) -> None:
@@ -117,7 +117,7 @@ class _Child:
         self._session = session
         if hello.flow is not None:
             self._flow = borrowed_flow(hello.flow, session)
-            self._is_resumed = hello.flow.is_resumed
+            self._is_resumed, self._has_keys = hello.flow.is_resumed, hello.flow.has_keys
         try:
             self._answer_all(hello)
         finally:
@@ -213,8 +213,10 @@ class _Child:
             definition._bound = bound
         if self._flow is not None:
             self._flow.follow(told.run_id, told.behind)
-        if self._flow is not None and self._flow.keeper is not None:
-            self._go_on_counting(self._flow, told, definition, args, kwargs)
+        if self._flow is not None:
+            self._flow.run_count = told.flow_run_count
+            if self._has_keys:
+                self._go_on_counting(self._flow, told, definition, args, kwargs)
         return _borrowed_task(told, definition, args, kwargs, self._flow, self._session)
 
     def _go_on_counting(
@@ -235,7 +237,7 @@ class _Child:
         if self._is_resumed:
             module = sys.modules.get(getattr(definition.fn, "__module__", None) or "")
             values = Loader(flow.session.settings.get("home"), module)
-            flow.resuming = Resuming(flow.epoch, Told(within.runs), values, self._made)
+            flow.resuming = Resuming(flow.epoch, Told(within.runs), values, self._made, keeps=flow.keeper is not None)
             flow._earlier_runs = within.runs.get(flow.run_id, {})
 
     def _called(self, execution: TaskExecution, timeout_s: float | None) -> Outcome:
@@ -333,9 +335,22 @@ def _state_of(target: Any, allows_failure: bool) -> State:
 class _BorrowedFlow(FlowExecution):
     """Stands for the owner's flow run in this process."""
 
-    __slots__ = ("_parameters",)
+    __slots__ = ("_parameters", "_told")
 
     _parameters: bytes | None
+    _told: messages.FlowTold
+
+    @property
+    def version(self) -> str | None:
+        return self._told.version
+
+    @property
+    def parent_id(self) -> bytes | None:
+        return self._told.parent_id
+
+    @property
+    def root_id(self) -> bytes:
+        return self._told.root_id
 
     def parameters(self) -> dict[str, Any]:
         if self._parameters is None:
@@ -404,7 +419,7 @@ def borrowed_flow(told: messages.FlowTold, session: Session) -> FlowExecution:
     flow.run_id, flow.run_name, flow.epoch = told.run_id, told.run_name, told.epoch
     flow.tags, flow.log_prints, flow.start_us = frozenset(told.tags), told.log_prints, told.start_us
     flow.flow, flow.links, flow._indexes, flow._earlier_runs = flow, Links(), {}, {}
-    flow._parameters = told.parameters
+    flow._parameters, flow._told, flow.run_count = told.parameters, told, told.run_count
     flow.persistence = loads(told.persistence) if told.persistence else Persistence.by_default(session.settings)
     flow.context = Context()
     flow.context.run(scope.adopt, flow, flow.tags)

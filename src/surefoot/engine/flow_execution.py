@@ -159,8 +159,8 @@ class FlowExecution(Execution):
         replay = None if self.resuming is None else self.resuming.replay
         if replay is not None:
             self.runner = replay.runner
-        if self.keeper is not None or replay is not None:
-            self.keys = Keys(self.links)
+        if replay is not None or found.is_recording:
+            self.keys = Keys(self.links)  # also where no result is kept: what is called again is shown as the same run
         if self.resuming is not None and self.earlier is not None:
             self._earlier_runs = self.resuming.runs_of(self.run_id)
         if self.earlier is None:
@@ -200,6 +200,23 @@ class FlowExecution(Execution):
         if self.resuming is None or run.earlier is None:
             return {}
         return self.resuming.within(self.run_id, self._earlier_runs, run.run_id)
+
+    @property
+    def version(self) -> str | None:
+        """The version of the flow; where it names none, that of its file."""
+        return self.definition.version or source_version(self.definition.fn)
+
+    @property
+    def parent_id(self) -> bytes | None:
+        """The id of the flow run that it is part of."""
+        above = None if self.parent is None else self.parent.flow
+        return None if above is None else above.run_id
+
+    @property
+    def root_id(self) -> bytes:
+        """The id of the outermost flow run that it is part of: its own, if it is that."""
+        above = None if self.parent is None else self.parent.flow
+        return self.run_id if above is None else above.root_id
 
     @property
     def can_be_started_again(self) -> bool:
@@ -309,7 +326,7 @@ class FlowExecution(Execution):
             effect.state_type,
             effect.state_name,
             self.epoch,
-            flow.version or source_version(flow.fn),
+            self.version,
             parameters_json(self.kwargs, self.hidden),
             tuple(sorted(self.tags)) if self.tags else (),
             None if outer is None else outer.run_id,

@@ -61,6 +61,11 @@ class FlowTold(msgspec.Struct, array_like=True, gc=False):
     persistence: bytes | None  # what counts for the results of runs within; None: it cannot be sent
     kept_for: bytes | None  # the outermost flow run, whose results are kept for resuming; None: they are not
     is_resumed: bool
+    has_keys: bool  # the runs in it are found again by their keys
+    version: str | None  # of its code, where the flow names none
+    parent_id: bytes | None  # the flow run that it is part of
+    root_id: bytes  # the outermost one
+    run_count: int
 
     @classmethod
     def of(cls, flow: FlowExecution, parameters: bytes | None, persistence: bytes | None) -> FlowTold:
@@ -79,6 +84,11 @@ class FlowTold(msgspec.Struct, array_like=True, gc=False):
             persistence,
             None if flow.keeper is None else flow.keeper.flow_run_id,
             flow.resuming is not None,
+            flow.keys is not None,
+            flow.version,
+            flow.parent_id,
+            flow.root_id,
+            flow.run_count,
         )
 
 
@@ -118,6 +128,7 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
     trace: dict[str, str] | None = None  # the span of the run, where there is one
     memory_bytes: int | None = None  # how much the child may hold
     behind: tuple[str, ...] = ()  # keys of the assets that its inputs come from
+    flow_run_count: int = 1  # how often its flow has been called in its run
 
     @classmethod
     def of(
@@ -151,6 +162,7 @@ class CallTold(msgspec.Struct, array_like=True, gc=False):
             spans.carried(execution),
             memory_bytes,
             _assets_behind(execution),
+            1 if execution.flow is None else execution.flow.run_count,
         )
 
 

@@ -112,12 +112,20 @@ class Resuming:
         values: where those are that were kept.
         made: takes, of runs whose values are taken over, the epoch that made these.
         again: runs that are to be called again although they completed, and why.
+        keeps: whether the settings have results kept for resuming.
     """
 
-    __slots__ = ("_again", "_by_parent", "_runs", "_values", "epoch", "made", "replay")
+    __slots__ = ("_again", "_by_parent", "_keeps", "_runs", "_values", "epoch", "made", "replay")
 
     def __init__(
-        self, epoch: int, runs: Runs, values: Loader, made: dict[bytes, int], again: Mapping[bytes, str] | None = None
+        self,
+        epoch: int,
+        runs: Runs,
+        values: Loader,
+        made: dict[bytes, int],
+        again: Mapping[bytes, str] | None = None,
+        *,
+        keeps: bool = True,
     ) -> None:
         self.epoch = epoch
         self.made = made
@@ -125,6 +133,7 @@ class Resuming:
         self._runs = runs
         self._values = values
         self._again = again or {}
+        self._keeps = keeps
         self._by_parent: dict[bytes, dict[bytes, dict[bytes, Earlier]]] = {}
 
     @classmethod
@@ -143,7 +152,8 @@ class Resuming:
             runs.close()
             raise
         values = Loader(session.settings.get("home"), restart.module)
-        return cls(restart.retryable.epoch, runs, values, {}, restart.retryable.again)
+        keeps = bool(session.settings.get("results.keep_for_resuming"))
+        return cls(restart.retryable.epoch, runs, values, {}, restart.retryable.again, keeps=keeps)
 
     def runs_of(self, flow_run_id: bytes) -> Mapping[bytes, Earlier]:
         """The earlier task runs and subflow runs of a flow run, by their keys."""
@@ -206,7 +216,7 @@ class Resuming:
         if unkeyed is not None:
             return f"it had completed, but {unkeyed}"
         if at is None or earlier.unkept is not None:
-            return f"it had completed, but {earlier.unkept or 'its result was not kept'}"
+            return f"it had completed, but {self._why_unkept(earlier)}"
         if at.source != source:
             return "its code was changed since it completed"
         if not made_alike(at.inputs, inputs):
@@ -218,8 +228,13 @@ class Resuming:
         if earlier.state_type is not COMPLETED:
             return _ENDS.get(earlier.state_type, "it had not ended")
         if earlier.result is None or earlier.unkept is not None:
-            return f"it had completed, but {earlier.unkept or 'its result was not kept'}"
+            return f"it had completed, but {self._why_unkept(earlier)}"
         return self._load(earlier, earlier.result)
+
+    def _why_unkept(self, earlier: Earlier) -> str:
+        if earlier.unkept is not None:
+            return earlier.unkept
+        return "its result was not kept" if self._keeps else "results are not kept (results.keep_for_resuming=false)"
 
     def _load(self, earlier: Earlier, at: ResultAt) -> Kept | str:
         try:

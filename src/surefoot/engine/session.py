@@ -86,9 +86,14 @@ class Session:
         self.capture_prints = capture_prints
         self.outermost_begins = note_stdout
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether there is a journal that what happens goes to."""
+        return not isinstance(self.recorder, Unrecorded)
+
     def keeper(self, flow_run_id: bytes) -> Keeper | None:
         """What keeps the values of a flow run's tasks; None where they are not to be kept, or nothing is recorded."""
-        if isinstance(self.recorder, Unrecorded) or not self.settings.get("results.keep_for_resuming"):
+        if not self.is_recording or not self.settings.get("results.keep_for_resuming"):
             return None
         return Keeper(self.settings.get("home"), flow_run_id, self._writer_id, Limits.of(self.settings))
 

@@ -109,7 +109,7 @@ class TaskExecution(Execution):
 
     def _keeps(self) -> bool:
         flow = self.flow
-        return (flow is not None and flow.keys is not None) or self.persistence.persist
+        return (flow is not None and flow.keeper is not None) or self.persistence.persist
 
     def keeps_at_once(self, value: object) -> bool:
         """Whether keeping this value takes no time to speak of, and changes nothing of the run's end."""

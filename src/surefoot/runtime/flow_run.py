@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.ids import instant_us, to_text
 from surefoot.engine.scope import current
-from surefoot.engine.sources import source_version
 from surefoot.runtime.fields import answer, listed
 
 if TYPE_CHECKING:
@@ -47,20 +46,8 @@ def _of(ask: Callable[[FlowExecution], Any], otherwise: Any = None) -> Callable[
     return asked
 
 
-def _parent_of(flow: FlowExecution) -> FlowExecution | None:
-    return None if flow.parent is None else flow.parent.flow
-
-
 def _parent_id(flow: FlowExecution) -> str | None:
-    parent = _parent_of(flow)
-    return None if parent is None else to_text(parent.run_id)
-
-
-def _root_id(flow: FlowExecution) -> str:
-    found: FlowExecution | None = flow
-    while found is not None:
-        flow, found = found, _parent_of(found)
-    return to_text(flow.run_id)
+    return None if flow.parent_id is None else to_text(flow.parent_id)
 
 
 def _created(flow: FlowExecution) -> datetime:
@@ -76,11 +63,11 @@ _FIELDS: Final[dict[str, tuple[type, Callable[[], Any]]]] = {
     "parameters": (dict, lambda: dict(_of(lambda flow: flow.parameters(), {})())),
     "parent_flow_run_id": (str, _of(_parent_id)),
     "parent_deployment_id": (str, _of(lambda flow: None)),
-    "root_flow_run_id": (str, _of(_root_id)),
+    "root_flow_run_id": (str, _of(lambda flow: to_text(flow.root_id))),
     "run_count": (int, _of(lambda flow: flow.run_count, 0)),
     "api_url": (str, lambda: None),
     "ui_url": (str, lambda: None),
-    "flow_version": (str, _of(lambda flow: flow.definition.version or source_version(flow.definition.fn))),
+    "flow_version": (str, _of(lambda flow: flow.version)),
     "job_variables": (dict, lambda: None),
 }
 
