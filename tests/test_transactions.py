@@ -13,7 +13,7 @@ import pytest
 
 from surefoot import State, flow, task
 from surefoot.cache_policies import INPUTS
-from surefoot.exceptions import BadInput, MissingResult
+from surefoot.exceptions import BadInput, MissingResult, ResultNotStored
 from surefoot.results import ResultStore
 from surefoot.transactions import (
     CommitMode,
@@ -209,6 +209,24 @@ def test_a_record_that_cannot_be_written_is_raised_and_takes_back_those_that_wer
             txn.stage(object(), on_rollback_hooks=[noting("undo outer")])
     assert LOG == ["undo outer", "undo inner"]
     assert not list(store.keys())
+
+
+def test_what_was_staged_and_cannot_be_written_is_told_by_its_key(tmp_path: Path) -> None:
+    told = (
+        r"What was staged in the transaction 'daily', of the type lock, could not be stored: TypeError: cannot pickle "
+        r".*lock.*Stage what it is made from, or pass store=ResultStore\(serializer=...\)"
+    )
+    with pytest.raises(TypeError, match=told) as caught, transaction("daily", ResultStore(tmp_path)) as txn:
+        txn.stage(threading.Lock())
+    assert isinstance(caught.value, ResultNotStored)
+    told = "'daily', of the type object, could not be stored: TypeError: JSON cannot hold a builtins.object"
+    with pytest.raises(ResultNotStored, match=told), transaction("daily", ResultStore(tmp_path, "json")) as txn:
+        txn.stage(object())
+    file = tmp_path / "file"
+    file.touch()
+    told = f"in the transaction 'daily' could not be stored: '{file}' is a file.* or pass another store"
+    with pytest.raises(OSError, match=told), transaction("daily", ResultStore(file)) as txn:
+        txn.stage(1)
 
 
 def test_what_a_commit_that_fails_has_written_over_is_there_again(tmp_path: Path) -> None:

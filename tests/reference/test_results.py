@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -171,6 +172,42 @@ def test_a_store_reads_writes_lists_and_removes(row: str, tmp_path: Path) -> Non
     assert store.remove("a/b")
     with pytest.raises(MissingResult, match="it was removed"):
         store.read("a/b")
+
+
+@row("5.10")
+def test_a_store_is_awaited_by_names_of_its_own(row: str, tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+
+    async def main() -> tuple[bool, Any, bool]:
+        await store.awrite([1, 2], "a")
+        return await store.aexists("a"), (await store.aread("a")).result, await store.aexists("b")
+
+    assert asyncio.run(main()) == (True, [1, 2], False)
+
+
+@row("5.10")
+def test_what_is_written_may_have_a_time_until_which_it_counts(row: str, tmp_path: Path) -> None:
+    store = ResultStore(tmp_path)
+    store.write(1, "later", datetime(2199, 1, 1, tzinfo=UTC))
+    store.write(1, "over", expiration=datetime(2020, 1, 1, tzinfo=UTC))
+    assert store.read("later").result == 1
+    with pytest.raises(MissingResult, match=r"it was stored until .*, which has passed"):
+        store.read("over")
+    with pytest.raises(BadInput, match=r"expiration of a stored result is .*Pass a datetime with a time zone"):
+        store.write(1, "x", datetime(2199, 1, 1))  # noqa: DTZ001
+
+
+@row("5.10")
+def test_a_key_that_is_no_text_is_refused_and_the_order_is_told(row: str, tmp_path: Path) -> None:
+    store: Any = ResultStore(tmp_path)
+    with pytest.raises(
+        BadInput, match=r"The storage key 1 is of the type int, not a text\. .*store\.write\(VALUE, KEY\)"
+    ):
+        store.write("a", 1)
+    with pytest.raises(BadInput, match="not a text"):
+        store.read(None)
+    with pytest.raises(MissingResult, match="it was never stored there, or it was removed"):
+        store.read("nope")
 
 
 @row("5.11")

@@ -22,8 +22,10 @@ from surefoot.core.sizes import told_size
 from surefoot.engine.scope import current
 from surefoot.engine.session import Session, Unrecorded, session
 from surefoot.engine.sketching import sketcher
-from surefoot.results import contents, places
+from surefoot.results import contents
+from surefoot.results.objects import object_path
 from surefoot.results.persistence import default_storage
+from surefoot.results.refusals import refusal
 
 __all__ = ["ArtifactTypeError", "ArtifactValueError", "Draft", "change", "check_key", "record"]
 
@@ -193,10 +195,10 @@ def _stored(artifact_id: bytes, draft: Draft, storage: str) -> tuple[str, int]:
     try:
         return contents.write(storage, name, draft.content)
     except OSError as error:
-        do = "Look whether that storage answers, and takes what is written." if places.is_url(storage) else ""
+        why, do = refusal(error, object_path(storage, name))
         raise ArtifactNotStored(
-            f"The {draft.type} artifact could not be stored in {storage}: {error.strerror or error}.",
-            do=do or "Free disk space, or set SUREFOOT_RESULTS_LOCAL_STORAGE_PATH to a folder that you may write.",
+            f"The {draft.type} artifact could not be stored in {storage}: {why}.",
+            do=f"{do}, or name another storage in result_storage or SUREFOOT_RESULTS_DEFAULT_STORAGE.",
         ) from error
 
 

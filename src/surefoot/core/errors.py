@@ -393,7 +393,10 @@ class NotReadyRun(FailedRun):
 
 
 class ResultNotStored(FailedRun):
-    """The run's function returned, but its result could not be stored where, and as, the decorator asks."""
+    """The run's function returned, but its result could not be stored where, and as, the decorator asks.
+
+    Also what is staged in a transaction of your own: then it is a TypeError or an OSError too.
+    """
 
     slug = "result-not-stored"
 

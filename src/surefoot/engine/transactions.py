@@ -287,9 +287,11 @@ class Transaction(Unit):
 
     def write(self) -> None:
         """Write its record, if it has one."""
-        store = self.store
-        if self.write_on_commit and self._value is not _UNKNOWN and self.key is not None and store is not None:
-            self._writing(lambda: store.write(self._value, self.key, holder=self.holder))
+        store, key = self.store, self.key
+        if self.write_on_commit and self._value is not _UNKNOWN and key is not None and store is not None:
+            from surefoot.engine.staging import write_staged
+
+            self._writing(lambda: write_staged(store, key, self._value, self.holder))
 
     def _writing(self, write: Callable[[], T]) -> T:
         from surefoot.results.places import covering

@@ -7,6 +7,7 @@ import os
 from typing import Final
 
 from surefoot.core.errors import HomeUnwritable
+from surefoot.core.os import files
 from surefoot.core.os.host import host_name
 
 __all__ = ["Home", "unwritable"]
@@ -92,16 +93,9 @@ def unwritable(path: str, error: OSError | None) -> HomeUnwritable:
     """The error that says why the home at `path` cannot be written, and the way out."""
     why = error.strerror if error is not None and error.strerror else "no permission, or a read-only file system"
     if error is not None and isinstance(error, FileExistsError | NotADirectoryError):
-        why = f"{_file_in_the_way(path)!r} is a file"
+        why = f"{files.in_the_way(path)!r} is a file"
     is_full = error is not None and error.errno in _FULL
     return HomeUnwritable(
         f"The Surefoot home {path!r} cannot be written: {why}.",
         do="Free disk space there." if is_full else "Set SUREFOOT_HOME to a folder that you may write.",
     )
-
-
-def _file_in_the_way(path: str) -> str:
-    """The part of a path that is no folder."""
-    while not os.path.exists(path) and path != os.path.dirname(path):
-        path = os.path.dirname(path)
-    return path

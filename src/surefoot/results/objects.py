@@ -82,7 +82,12 @@ class Unreadable(MissingResult):
 
 
 def object_path(storage: str, key: str) -> str:
-    """The address of the object with that key. Raises BadInput if the key leads out of the storage."""
+    """The address of the object with that key. Raises BadInput if the key is no text, or leads out of the storage."""
+    if not isinstance(key, str):
+        raise StorageError(
+            f"The storage key {key!r} is of the type {type(key).__name__}, not a text.",
+            do="Pass a text; where something is written, the value comes first: `store.write(VALUE, KEY)`.",
+        )
     parts = key.replace("\\", "/").split("/")
     bad = not key.strip() or len(key) > _KEY_MAX or "\0" in key or key != key.strip()
     if bad or any(part in ("", ".", "..") for part in parts) or os.path.isabs(key) or ":" in parts[0]:

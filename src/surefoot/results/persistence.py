@@ -5,7 +5,6 @@ May import: core, asking, keeping; objects and serializing late.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -71,6 +70,7 @@ def keep_for(
     from surefoot.results.objects import write_object
     from surefoot.results.serializing import name_of, resolve_serializer
 
+    storage = None
     try:
         storage = storage_of(persistence, settings)
         serializer = persistence.serializer or resolve_serializer(settings.get("results.default_serializer"))
@@ -98,7 +98,8 @@ def keep_for(
     except (KeyboardInterrupt, TerminationSignal):
         raise
     except BaseException as error:
-        raise _not_stored(error, name) from error
+        key_storage = None if cached is None else cached.key_storage
+        raise _not_stored(error, name, storage, key_storage) from error
     return ResultAt(path, 0, record.length, name_of(serializer), source, epoch, inputs)
 
 
@@ -143,20 +144,15 @@ def filled(template: str, fields: Mapping[str, Any]) -> str:
     return string.Formatter().vformat(template, (), fields)
 
 
-def _not_stored(error: BaseException, name: str) -> ResultNotStored:
-    from surefoot.results.places import is_url
+def _not_stored(error: BaseException, name: str, *storages: str | None) -> ResultNotStored:
+    from surefoot.results.refusals import refusal
 
+    where = getattr(error, "filename", None)
     if isinstance(error, SurefootError):
         why, do = error.what.rstrip("."), error.do
-    elif isinstance(error, OSError) and error.filename is not None:
-        place = os.fspath(error.filename)
-        is_far = isinstance(place, str) and is_url(place)
-        why = f"{place!s}: {error.strerror}"
-        do = (
-            "Look whether that storage answers, and takes what these credentials write; or pass another result_storage."
-            if is_far
-            else "Free disk space, or pass another result_storage."
-        )
+    elif isinstance(error, OSError) and isinstance(where, str) and where.startswith(tuple(filter(None, storages))):
+        why, do = refusal(error, where)
+        do = f"{do}, or pass another result_storage."
     else:
         why, do = why_not(error), "Pass a result_serializer that can write it, or return something else."
     return ResultNotStored(f"The result of {name!r} could not be stored: {why}.", do=do)

@@ -30,6 +30,7 @@ __all__ = [
     "get",
     "head",
     "is_far",
+    "is_given",
     "is_url",
     "names",
     "put",
@@ -96,6 +97,11 @@ def is_far(address: str) -> bool:
     """Whether reading and writing there takes the time of a network: an event loop must not wait for it."""
     scheme = _scheme(address)
     return scheme in _CLOUDS or scheme == _GIVEN
+
+
+def is_given(address: str) -> bool:
+    """Whether what lies there goes through an object of the code's own."""
+    return _scheme(address) == _GIVEN
 
 
 def address_of(storage: object) -> str:
@@ -180,7 +186,10 @@ def put(address: str, *parts: bytes) -> None:
     if covered is not None:
         covered.append((address, _before(address)))
     if not is_url(address):
-        write_bytes(address, *parts, sync=False)  # as the journal: power loss only
+        try:
+            write_bytes(address, *parts, sync=False)  # as the journal: power loss only
+        except OSError as error:  # a write that fails does not say where, and a new file has a name of its own
+            raise OSError(error.errno or errno.EIO, error.strerror or str(error), address) from error
         return
     place, name = _found(address)
     place.put(name, parts)
@@ -350,7 +359,8 @@ def _address_of_given(storage: Any) -> str:
         read, write = getattr(storage, "read_path", None), getattr(storage, "write_path", None)
         if not (callable(read) and callable(write)) or isinstance(storage, type):
             raise _no_place(storage)
-        address, place = f"{_GIVEN}://{_mark_of(storage)}", Given(storage)
+        address = f"{_GIVEN}://{_mark_of(storage)}"
+        place = Given(storage, address)
     if place is not None:
         _given[address] = place
     return address
@@ -374,8 +384,9 @@ class Given:
     `path_exists`, `delete_path` and `list_paths` are called where it has them.
     """
 
-    def __init__(self, storage: Any) -> None:
+    def __init__(self, storage: Any, root: str) -> None:
         self._storage = storage
+        self._root = root  # its address, for messages
 
     def put(self, name: str, parts: Iterable[bytes]) -> None:
         """Put an object there."""
@@ -424,14 +435,23 @@ class Given:
         try:
             answer = method(*arguments)
             return _awaited(answer) if hasattr(answer, "__await__") else answer
-        except OSError:
-            raise
-        except KeyError as error:  # of an object that keeps them in a dict
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(arguments[0])) from error
         except Exception as error:
-            raise OSError(
-                errno.EIO, f"{type(error).__name__}: {error}", str(arguments[0] if arguments else "")
-            ) from error
+            address = f"{self._root}/{arguments[0]}" if arguments else self._root
+            if isinstance(error, KeyError):  # of an object that keeps them in a dict
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address) from error
+            if not isinstance(error, OSError):
+                raise OSError(errno.EIO, f"{type(error).__name__}: {error}", address) from error
+            why = error.strerror or str(error) or type(error).__name__
+            where = "" if error.filename is None else f": {error.filename!r}"  # what it is called in there
+            raise OSError(error.errno or _ERRNO.get(type(error), errno.EIO), why + where, address) from error
+
+
+# Of errors that were raised with a text alone. What OSError makes of a number is its own.
+_ERRNO: Final[dict[type, int]] = {
+    FileNotFoundError: errno.ENOENT,
+    PermissionError: errno.EACCES,
+    TimeoutError: errno.ETIMEDOUT,
+}
 
 
 def _awaited(answer: Any) -> Any:

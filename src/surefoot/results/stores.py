@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from surefoot.core import settings as core_settings
+from surefoot.core.clock import get_clock
 from surefoot.core.facts import ResultAt
 from surefoot.core.ids import new_id, to_text
 from surefoot.core.locking import LockManager
@@ -15,8 +17,9 @@ from surefoot.results.asking import Persistence, persistence_here
 from surefoot.results.contents import is_content
 from surefoot.results.loading import load
 from surefoot.results.locked_keys import LockedKeys, check_lock_manager
-from surefoot.results.objects import Record, object_path, read_object, read_record, remove_expired, write_object
+from surefoot.results.objects import Gone, Record, object_path, read_object, read_record, remove_expired, write_object
 from surefoot.results.persistence import default_storage, default_ttl_us
+from surefoot.results.places import StorageError
 from surefoot.results.serializing import Serializer, resolve_serializer
 
 __all__ = ["ResultRecord", "ResultStore", "get_result_store", "load_result", "should_persist_result"]
@@ -68,30 +71,58 @@ class ResultStore(LockedKeys):
         self._ttl_us = default_ttl_us(settings)
         self.serializer = resolve_serializer(settings.results.default_serializer if serializer is None else serializer)
 
-    def read(self, key: str) -> ResultRecord[Any]:
-        """The result with that key. Raises MissingResult, which says why it is not to be had."""
-        return ResultRecord(*read_object(object_path(self.storage, key)))
+    def read(self, key: str, holder: str | None = None) -> ResultRecord[Any]:
+        """The result with that key. Raises MissingResult, which says why it is not to be had.
 
-    def write(self, obj: Any, key: str | None = None, holder: str | None = None) -> ResultRecord[Any]:
+        Args:
+            key: what it is found by.
+            holder: of no account: what somebody has locked may be read.
+        """
+        path = object_path(self.storage, key)
+        try:
+            return ResultRecord(*read_object(path))
+        except Gone:
+            told = f"The result in {path} is not to be had: it was never stored there, or it was removed."
+            raise Gone(told, do="Look at the `keys()` that there are.") from None
+
+    async def aread(self, key: str, holder: str | None = None) -> ResultRecord[Any]:
+        """The same, without blocking the event loop."""
+        return await _in_a_thread(lambda: self.read(key, holder))
+
+    def write(
+        self, obj: Any, key: str | None = None, expiration: datetime | None = None, holder: str | None = None
+    ) -> ResultRecord[Any]:
         """Store a value, over what had that key; without a key under a new one.
 
         Args:
             obj: the value.
             key: what it is found by.
+            expiration: until when it counts, with a time zone; by default as `results.stored_max_age_days` says.
             holder: on whose behalf, where the store has a lock manager.
 
-        Raises LockedByOther if somebody else has locked the key, OSError of the disk, and whatever the serializer
-        raises.
+        Raises BadInput for a key or time that is none, LockedByOther if somebody else has locked the key, OSError of
+        the disk, and whatever the serializer raises.
         """
         if key is not None:
             self._check_free(key, holder)
         key = to_text(new_id()) if key is None else key
-        _, record = write_object(self.storage, key, obj, self.serializer, ttl_us=self._ttl_us)
+        ttl_us = self._ttl_us if expiration is None else _us_until(expiration)
+        _, record = write_object(self.storage, key, obj, self.serializer, ttl_us=ttl_us)
         return ResultRecord(obj, record)
+
+    async def awrite(
+        self, obj: Any, key: str | None = None, expiration: datetime | None = None, holder: str | None = None
+    ) -> ResultRecord[Any]:
+        """The same, without blocking the event loop."""
+        return await _in_a_thread(lambda: self.write(obj, key, expiration, holder))
 
     def exists(self, key: str) -> bool:
         """Whether there is an object with that key, readable or not. Raises OSError if that cannot be found out."""
         return places.exists(object_path(self.storage, key))
+
+    async def aexists(self, key: str) -> bool:
+        """The same, without blocking the event loop."""
+        return await _in_a_thread(lambda: self.exists(key))
 
     def remove(self, key: str) -> bool:
         """Remove the result with that key. False if there was none. Raises OSError if it cannot be removed."""
@@ -111,6 +142,21 @@ class ResultStore(LockedKeys):
 
     def __repr__(self) -> str:
         return f"ResultStore({self.storage!r}, {self.serializer.type!r})"
+
+
+def _us_until(expiration: datetime) -> int:
+    if not isinstance(expiration, datetime) or expiration.tzinfo is None:
+        raise StorageError(
+            f"expiration of a stored result is {expiration!r}.",
+            do="Pass a datetime with a time zone: datetime.now(UTC) + timedelta(days=30).",
+        )
+    return max(1, int(expiration.timestamp() * 1e6) - get_clock().now_us())  # what is over already is stored as such
+
+
+async def _in_a_thread(step: Callable[[], T]) -> T:
+    import asyncio  # a door: who awaits has loaded it
+
+    return await asyncio.to_thread(step)
 
 
 def get_result_store() -> ResultStore:

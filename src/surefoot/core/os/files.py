@@ -15,7 +15,7 @@ from typing import Final
 
 from surefoot.core.os.space import flush
 
-__all__ = ["FOLDERS_MOVE_IN_USE", "make_new", "move", "read_text", "remove", "write_bytes", "write_text"]
+__all__ = ["FOLDERS_MOVE_IN_USE", "in_the_way", "make_new", "move", "read_text", "remove", "write_bytes", "write_text"]
 
 FOLDERS_MOVE_IN_USE: Final = sys.platform != "win32"  # whether a folder may be renamed while files in it are open
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # Windows would write a line's end as two bytes
@@ -76,6 +76,17 @@ def _replace(path: str, target: str) -> None:
             if FOLDERS_MOVE_IN_USE or time.monotonic() >= until_s:
                 raise  # where nobody minds what is in use, it is a right that is missing, and that does not pass
         time.sleep(_LOOK_S)
+
+
+def in_the_way(path: str) -> str:
+    """The part of a path that is there, where the path itself is not: often a file where a folder would have to be.
+
+    >>> in_the_way(os.path.join(__file__, "no", "folder")) == __file__
+    True
+    """
+    while not os.path.exists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    return path
 
 
 def read_text(path: str) -> str | None:
