@@ -20,7 +20,7 @@ from surefoot import flow, task
 from surefoot.cli.app import app
 from surefoot.client.embedded import EmbeddedClient
 from surefoot.core.errors import LedgerDamaged, SurefootError
-from surefoot.core.facts import Fact, SegmentOpened, encode
+from surefoot.core.facts import Fact, SegmentOpened, WriterEnded, encode
 from surefoot.core.ids import new_id
 from surefoot.core.wire import TaskRunFilter
 from surefoot.journal.frames import frame
@@ -195,6 +195,29 @@ def test_a_damaged_piece_of_the_journal_is_told_on_the_command_line(home: Path) 
     assert told.exit_code == 0
     assert "A piece of the journal is damaged" in told.stderr
     assert "Crashed" in told.stdout or "Abandoned" in told.stdout
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_of_a_run_whose_end_was_damaged_that_is_told_as_long_as_it_is_there(home: Path, closes: bool) -> None:
+    """Whether all the rest is gone with it, or a later piece tells that the process closed its journal."""
+    nightly()
+    get_recorder().close()
+    damaged = spoilt(home, 30)
+    if closes:
+        header = SegmentOpened(bytes.fromhex(damaged.parent.name), "runs", 1, 1, 1, "here", "boot", 1, "0")
+        after = damaged.with_name("runs-000001.seg")
+        after.write_bytes(frame(encode(header)) + frame(encode(WriterEnded(2, 2))))
+        after.chmod(0o400)
+    assert "is damaged" in CliRunner().invoke(app, ["flow-run", "ls"]).stderr
+    with closing(EmbeddedClient(home)) as client:
+        assert not client.troubles
+        (run,) = client.flow_runs().results
+        assert run.state_name == "Abandoned" if closes else "Crashed"
+        told = "a piece of the journal of its process is damaged, and how it ended may have stood there"
+        assert run.state.message == run.reason == told
+        assert told in client.why(run.id).summary
+    for command in ("why", "flow-run inspect"):
+        assert "is damaged" in " ".join(CliRunner().invoke(app, [*command.split(), run.name]).stdout.split())
 
 
 def test_a_row_whose_id_is_no_longer_what_it_was_is_damage(recorded: Path) -> None:

@@ -195,6 +195,9 @@ class _Taking:
                 begins = chain([start], found.offsets)  # `offsets` tells where the next fact begins
                 facts = list(zip(begins, found.facts, strict=False))
                 yield Batch(writer.folder.writer_id, segment.stream, segment.number, start, found.end, facts)
+            if segment in writer.damaged and segment.stream == "runs" and writer.is_known:
+                end = writer.at.get((segment.stream, segment.number), 0)  # its runs tell of it from now on
+                yield Batch(writer.folder.writer_id, segment.stream, segment.number, end, end, (), is_damaged=True)
 
     def _read(self, writer: _Writer, segment: SegmentFile, until_us: int) -> Iterator[tuple[reading.Batch, int]]:
         """What is new in a segment, piece by piece, each with where it begins."""

@@ -102,9 +102,8 @@ def _sendable(value: object) -> bytes | None:
 
 def _flow_told(flow: FlowExecution) -> FlowTold:
     told = FlowTold.of(flow, _sendable(flow.parameters()), _sendable(flow.persistence))
-    return replace(
-        told, kept_for=None, is_resumed=False, has_keys=False
-    )  # for that, calls would have to be counted in one place
+    # Nothing is found again there: for that, calls would have to be counted in one place.
+    return replace(told, kept_for=None, is_resumed=False, has_keys=False)
 
 
 def _task_told(task: TaskExecution) -> _TaskTold:

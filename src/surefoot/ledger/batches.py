@@ -28,6 +28,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
         start: where the first frame of this piece begins.
         end: just after the last frame, where the next piece begins.
         facts: each with the offset of its frame, ascending.
+        is_damaged: whether what stands behind it was written, and can be read no more. Then it has no facts of its own.
     """
 
     writer_id: bytes
@@ -36,6 +37,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     start: int
     end: int
     facts: Sequence[tuple[int, Fact | Unknown]]
+    is_damaged: bool = False
 
     def since(self, position: int | None) -> Batch | None:
         """What of it is new to a ledger that folded the segment up to `position`; None if nothing is."""

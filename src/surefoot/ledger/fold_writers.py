@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from surefoot.core.facts import SegmentOpened, WriterEnded
 from surefoot.ledger.batches import Writer
 from surefoot.ledger.dialects.choice import dialect_of
-from surefoot.ledger.history import End
+from surefoot.ledger.history import DAMAGED, End
 from surefoot.ledger.tables import WORKSPACE, writers
 
 __all__ = ["Heard", "WriterRow", "end_of", "fold_writers", "load_writers", "observed_end", "writer_of"]
@@ -24,12 +24,13 @@ WriterRow = dict[str, Any]
 class Heard:
     """What a piece of the journal tells of one writer."""
 
-    __slots__ = ("ended", "newest", "opened")
+    __slots__ = ("ended", "is_damaged", "newest", "opened")
 
     def __init__(self) -> None:
         self.newest = (0, 0)  # of its newest fact: monotonic time, 0 if that is not told, and instant
         self.opened: SegmentOpened | None = None  # the earliest
         self.ended: WriterEnded | None = None
+        self.is_damaged = False  # a piece of its journal is, that told of runs
 
     def open(self, fact: SegmentOpened) -> None:
         """A segment was opened: the writer tells who it is."""
@@ -83,9 +84,12 @@ def _merged(writer_id: bytes, old: WriterRow | None, news: Heard) -> WriterRow:
             "surefoot": opened.surefoot,
             "started_us": opened.at_us,
         }
+    if news.is_damaged:
+        row["why"] = DAMAGED
     ended = news.ended
     if ended is not None:  # what the writer says itself stands above what others made of its silence
-        row |= {"ended": "closed", "ended_us": ended.at_us, "why": None, "lost": max(row["lost"], ended.lost)}
+        why = DAMAGED if row["why"] == DAMAGED else None
+        row |= {"ended": "closed", "ended_us": ended.at_us, "why": why, "lost": max(row["lost"], ended.lost)}
     return row
 
 
@@ -95,7 +99,7 @@ def observed_end(row: WriterRow | None, writer_id: bytes, at_us: int, why: str) 
         row = _merged(writer_id, None, Heard())
     if row["ended"] is not None:
         return None
-    return row | {"ended": "observed", "ended_us": at_us, "why": why or None}
+    return row | {"ended": "observed", "ended_us": at_us, "why": why or row["why"]}
 
 
 def end_of(row: WriterRow | None) -> End | None:

@@ -14,7 +14,26 @@ import msgspec
 from surefoot.core.facts import FlowRunCreated, ResultAt, StateEntered, TaskRunCreated
 from surefoot.core.states import CRASHED, FINAL, PAUSED, RUNNING, SCHEDULED, StateType, is_legal
 
-__all__ = ["End", "Entry", "entry_of", "illegal_steps", "merge", "pack", "presumed_end", "settle", "unpack"]
+__all__ = [
+    "DAMAGED",
+    "LEFT_OPEN",
+    "SILENT",
+    "End",
+    "Entry",
+    "entry_of",
+    "illegal_steps",
+    "merge",
+    "pack",
+    "presumed_end",
+    "settle",
+    "unpack",
+]
+
+
+# What is said of a run that its writer left open.
+LEFT_OPEN: Final = "its process closed its journal and left this run without an end"
+SILENT: Final = "its process ended without a word"
+DAMAGED: Final = "a piece of the journal of its process is damaged, and how it ended may have stood there"
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -109,12 +128,12 @@ def presumed_end(last: Entry, end: End | None) -> Entry | None:
         why = f"how it ended is not recorded: the journal had no room for {end.lost:,} facts about runs of its process"
         name, message = "Abandoned", end.why or why
     elif end.closed:
-        name, message = "Abandoned", end.why or "its process closed its journal and left this run without an end"
+        name, message = "Abandoned", end.why or LEFT_OPEN
     else:
         who = f"pid {end.pid} on {end.host}" if end.pid is not None else "its pid is not recorded"
         name, message = (
             "Crashed",
-            end.why or f"its process ended without a word ({who}): killed, out of memory, or power loss",
+            end.why or f"{SILENT} ({who}): killed, out of memory, or power loss",
         )
     return Entry(
         last.epoch,

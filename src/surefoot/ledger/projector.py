@@ -108,6 +108,7 @@ class _News:
         """Sort the facts of a batch."""
         writer_id = batch.writer_id
         heard = self.writers.setdefault(writer_id, Heard())
+        heard.is_damaged |= batch.is_damaged
         lines: list[tuple[int, LogWritten | LogsCut]] = []
         newest = heard.newest
         for offset, fact in batch.facts:

@@ -14,10 +14,22 @@ from sqlalchemy import Connection, Row
 
 from surefoot.core.clock import get_clock
 from surefoot.core.states import StateType
+from surefoot.ledger.history import LEFT_OPEN, SILENT
 from surefoot.ledger.queries.causes import Node, chains, node_of, pids_of
 from surefoot.ledger.queries.rows import instant
 
-__all__ = ["Pids", "at_clock", "ended_badly", "plural", "reason_of", "reasons", "retried", "short", "verb"]
+__all__ = [
+    "Pids",
+    "at_clock",
+    "ended_badly",
+    "plural",
+    "reason_of",
+    "reasons",
+    "retried",
+    "short",
+    "verb",
+    "why_left_open",
+]
 
 Pids = dict[bytes, int]
 
@@ -87,12 +99,21 @@ _REASONS: Final[dict[StateType, Callable[[Node, Sequence[Node], Pids], str | Non
 def ended_badly(node: Node, pids: Pids) -> str | None:
     """Why a run ended other than completed, from itself alone."""
     if node.has_died:
+        particular = why_left_open(node)
+        if particular is not None:
+            return particular
         if node.state_name == "Abandoned":
             return "its process ended without ending it"
         pid = pids.get(node.writer_id)
         return "its process died" if pid is None else f"its process died (pid {pid})"
     text = short(node.message)
     return f"{text}{retried(node)}" if text else retried(node).strip() or None
+
+
+def why_left_open(node: Node) -> str | None:
+    """Of a run that its process left without an end, what is known besides that, in one line."""
+    is_plain = node.message is None or node.message == LEFT_OPEN or node.message.startswith(SILENT)
+    return None if is_plain or not node.has_died else short(node.message)
 
 
 _VERBS: Final = {

@@ -26,7 +26,7 @@ from surefoot.core.states import (
 from surefoot.ledger.queries.causes import Node
 from surefoot.ledger.queries.evidence import Evidence
 from surefoot.ledger.queries.limits import told_standing
-from surefoot.ledger.queries.reasons import at_clock, ended_badly, plural, short, verb
+from surefoot.ledger.queries.reasons import at_clock, ended_badly, plural, short, verb, why_left_open
 from surefoot.ledger.queries.rows import instant
 
 __all__ = ["SITUATIONS", "Situation", "lasted", "other", "text"]
@@ -106,6 +106,9 @@ def _crashed(found: Evidence) -> str:
         return f"{_who(found)} was ended from outside{text(node.message)}"
     pid = found.pids.get(node.writer_id)
     who = f" (pid {pid} on {found.host})" if pid is not None else ""
+    particular = why_left_open(node)
+    if particular is not None:
+        return f"{_who(found)} has no end on record{who}: {particular[0].lower()}{particular[1:]}"
     return f"{_who(found)} crashed: its process died{who} while it was {_was_running(found)}{_likely(node)}"
 
 
@@ -118,7 +121,9 @@ def _likely(node: Node) -> str:
 
 
 def _abandoned(found: Evidence) -> str:
-    why = "its process ended and left it without an end" if found.node.has_died else short(found.node.message)
+    why = short(found.node.message)
+    if found.node.has_died:
+        why = why_left_open(found.node) or "its process ended and left it without an end"
     return f"{_who(found)} was abandoned: {why}"
 
 
