@@ -169,6 +169,20 @@ def test_validate_takes_the_environment_strictly(surefoot: Surefoot, monkeypatch
     assert "SUREFOOT_TEST_ANYTHING" not in ended.stderr
 
 
+def test_a_secret_in_the_address_of_a_storage_is_refused_and_not_shown(
+    surefoot: Surefoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "s3://AKIA:hunter2@bucket/x"
+    told = "is 's3://***@bucket/x': a URL holds no credentials. Take what stands before the @ out of it"
+    ended = surefoot("config", "set", f"results.default_storage={url}")
+    assert (ended.exit_code, "hunter2" in ended.stderr) == (2, False)
+    assert f"results.default_storage {told}" in ended.stderr
+    monkeypatch.setenv("SUREFOOT_RESULTS_DEFAULT_STORAGE", url)
+    ended = surefoot("config", "validate")
+    assert (ended.exit_code, "hunter2" in ended.stderr) == (2, False)
+    assert f"SUREFOOT_RESULTS_DEFAULT_STORAGE {told}" in ended.stderr
+
+
 @pytest.mark.parametrize("command", config.commands.values(), ids=list(config.commands))
 def test_each_example_does_what_it_says(surefoot: Surefoot, command: Command) -> None:
     surefoot("config", "set", "logging.level=INFO", "logging.colors=no", "logging.log_prints=yes")

@@ -152,6 +152,28 @@ def test_what_cannot_be_read_is_told_and_the_rest_goes_on(surefoot: Surefoot, pr
     assert b"from surefoot import flow" in after["flow.py"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("requirements/base.txt", "prefect>=3\n", 1),
+        ("requirements.in", "\nprefect\n", 2),
+        ("dev-requirements.txt", "prefect\n", 1),
+        ("constraints.txt", "prefect==3.1\n", 1),
+        ("Pipfile", '[packages]\nprefect = "*"\n', 2),
+        ("setup.py", "from setuptools import setup\nsetup(install_requires=[\n    'prefect>=3',\n])\n", 3),
+        ("pyproject.toml", '[project]\ndependencies = [\n    "prefect>=3",\n]\n', 3),
+    ],
+)
+def test_wherever_dependencies_are_listed_the_package_is_found(
+    surefoot: Surefoot, tmp_path: Path, name: str, text: str, line: int
+) -> None:
+    file = tmp_path / "project" / name
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    out = json.loads(surefoot("migrate", "prefect", str(tmp_path / "project"), "-o", "json").stdout)
+    assert [(look["line"], look["what"]) for look in out["looks"]] == [(line, "The package is called `surefoot` here.")]
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
 def test_pipes_and_links_are_passed_over(surefoot: Surefoot, project: Path) -> None:
     getattr(os, "mkfifo")(project / "pipe.py")  # noqa: B009  # not every system has it

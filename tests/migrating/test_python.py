@@ -169,7 +169,15 @@ def test_what_is_not_surely_meant_stays(text: str) -> None:
             "from prefect import variables\nvariables.get('x')",
             "2: Surefoot has no `variables.get`: `Variable.get(name, default)` does the same.",
         ),
-        ("from prefect import (", "1: This is not valid Python, and was left alone"),
+        ("from prefect import (", "1: This is not valid Python, and was left alone: '(' was never closed."),
+        (
+            "from prefect import flow\n@flow(\n  result_storage='s3-bucket/prod')\ndef f(): ...",
+            "3: result_storage='s3-bucket/prod' names a block, and there are none here: name what it stores in",
+        ),
+        (
+            "from prefect import task\n@task\ndef t(): ...\nt.with_options(result_storage='gcs-bucket/x')",
+            "4: result_storage='gcs-bucket/x' names a block",
+        ),
         ("import prefect.states\nprefect = 1", "1: Left alone, since the script has another variable"),
     ],
 )

@@ -106,6 +106,16 @@ def test_what_cannot_be_stored_as_asked_is_an_error_that_says_why(home: Path, as
         ((None, None, None, None, -1), BadInput, "result_ttl of task 'a' is -1"),
         ((None, 3, None), BadInput, "result_storage is 3, which is no place"),
         ((None, " ", None), BadInput, "which is no place"),
+        (
+            (None, "s3-bucket/prod", None),
+            BadInput,
+            "'s3-bucket/prod', which names a block of Prefect's, and there are no",
+        ),
+        (
+            (None, "s3-bucket/prod", None),
+            BadInput,
+            "such as s3://BUCKET/FOLDER; if it is a folder, write './s3-bucket/pr",
+        ),
         (("yes", None, None), BadInput, "persist_result of task 'a' is 'yes'"),
         ((False, "x", None), BadInput, "task 'a' has persist_result=False, and says where"),
         ((None, None, "jsn"), BadInput, "Did you mean 'json'?"),

@@ -16,7 +16,7 @@ import pytest
 from surefoot import flow, task
 from surefoot.client import get_client
 from surefoot.core.clock import SystemClock, set_clock
-from surefoot.core.errors import BadInput, MissingResult, ResultNotStored
+from surefoot.core.errors import CacheUnavailable, MissingResult, ResultNotStored, SettingsError
 from surefoot.results import ResultStore, load_result, places
 from surefoot.results.places import StorageError
 from tests.object_stores import KINDS
@@ -339,14 +339,63 @@ def test_credentials_in_a_url_are_refused_where_it_stands_and_not_shown(
         flow(result_storage=url)(len)
     monkeypatch.setenv("SUREFOOT_RESULTS_DEFAULT_STORAGE", url)
 
+    called: list[str] = []
+
     @flow(persist_result=True)
     def kept() -> int:
+        called.append(url)
         return 3
 
-    with pytest.raises((BadInput, ResultNotStored)) as refused_by_setting:
+    with pytest.raises(SettingsError, match="RESULTS_DEFAULT_STORAGE is '") as refused_by_setting:
         kept()
+    assert called == []
     for error in (refused, refused_by_flow, refused_by_setting):
         assert "hunter2" not in str(error.value)
+
+
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment that says nothing of any cloud, on a machine that is asked in vain."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AZURE_", "GOOGLE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_credentials")
+def test_a_container_without_an_account_is_told_before_the_flow_is_called() -> None:
+    called: list[int] = []
+
+    @flow(result_storage="az://reports")
+    def nightly() -> None:
+        called.append(1)
+
+    @task(result_storage="az://reports", persist_result=True)
+    def load() -> None:
+        called.append(2)
+
+    told = (
+        r"az://reports: no account is named, .* nor by AZURE_STORAGE_ACCOUNT_NAME\. Set that variable, or pass another"
+    )
+    with pytest.raises(ResultNotStored, match=told):
+        nightly()
+    with pytest.raises(CacheUnavailable, match="no account is named"):
+        load()
+    assert called == []
+
+
+@pytest.mark.usefixtures("no_credentials")
+def test_missing_credentials_are_told_by_the_variable_that_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")  # where machines have their role from
+    monkeypatch.setenv("SUREFOOT_RESULTS_STORAGE_TIMEOUT_SECONDS", "0.1")
+
+    @flow(result_storage="s3://reports")
+    def nightly() -> int:
+        return 1
+
+    told = "there are no credentials: AWS_ACCESS_KEY_ID is not set, and this .* Set that variable, or pass another"
+    with pytest.raises(ResultNotStored, match=told):
+        nightly()
 
 
 def test_the_container_of_an_azure_account_is_no_credential() -> None:

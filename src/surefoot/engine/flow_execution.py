@@ -18,6 +18,7 @@ from surefoot.core.ports import Earlier
 from surefoot.core.states import FINAL
 from surefoot.engine.effects import Enter, NotReady, Raised
 from surefoot.engine.execution import Execution
+from surefoot.engine.kept import check_storage
 from surefoot.engine.keys import Keys
 from surefoot.engine.lifecycle import Life, flow_life
 from surefoot.engine.links import Links
@@ -299,6 +300,8 @@ class FlowExecution(Execution):
     def prepare(self) -> Raised | NotReady | None:
         """Check the parameters, and fill in the run's name. Nothing of the user's function has run yet."""
         try:
+            if self.persistence.persist:
+                check_storage(self)
             if self.validate is not None:
                 before = self.kwargs
                 self.kwargs = self.validate(before)

@@ -16,7 +16,7 @@ from surefoot.engine.effects import Keep, Verdict
 if TYPE_CHECKING:
     from surefoot.engine.execution import Execution
 
-__all__ = ["keep", "keep_as", "keep_at_once", "keepable"]
+__all__ = ["check_storage", "keep", "keep_as", "keep_at_once", "keepable"]
 
 
 def keep(run: Execution, effect: Keep) -> Verdict:
@@ -51,6 +51,13 @@ def keepable(run: Execution) -> tuple[bytes | None, str | None]:
     if run.before is not None and run.fingerprint() != run.before:
         return inputs, "it changes its inputs in place, which others may rely on"
     return inputs, None
+
+
+def check_storage(run: Execution) -> None:
+    """Before a run that is to be stored calls anything: raise what is known to keep it from that."""
+    from surefoot.results import persistence
+
+    persistence.check_storage(run.persistence, run.session.settings, run.definition.name)
 
 
 def keep_as(run: Execution, verdict: Verdict, inputs: bytes | None, unkept: str | None) -> Verdict:

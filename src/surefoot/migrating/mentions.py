@@ -15,9 +15,10 @@ __all__ = ["find_mentions", "rewrite_yaml"]
 
 _STEP: Final = re.compile(r"(?m)^(?P<before>\s*-?\s*)prefect(?P<after>(?:\.\w+)+\s*:)")
 _VARIABLE: Final = re.compile(r"(?<![\w.])PREFECT_\w*\w")
+_INSTALL: Final = r"\b(?:pip3?|conda|mamba) install\b|\b(?:uv|poetry|pdm|pixi) add\b"
 _PACKAGE: Final = re.compile(
-    r"(?i)(?:^[\s\"',-]*|\[\s*[\"']|,\s*[\"']|\bpip3? install\b.*?\s[\"']?)prefect(?:[-_](?P<collection>[a-z0-9_-]+))?"
-    r"(?=\s*[\"',;\[<>=!~]|\s*$)"
+    rf"(?i)(?:^[\s\"',-]*|\[\s*[\"']|,\s*[\"']|(?:{_INSTALL}).*?\s[\"']?)prefect(?:[-_](?P<collection>[a-z0-9_-]+))?"
+    r"(?=\s*[\"',;\[<>=!~]|\s+@\s|\s*\\?\s*$)"
 )
 _IMAGE: Final = re.compile(r"\bprefecthq/\w+")
 _COMMAND: Final = re.compile(r"(?:^|[\s\"'&|;`(\[])prefect(?:\s+|[\"']\s*,\s*[\"'])(?P<command>[a-z][a-z-]+)")

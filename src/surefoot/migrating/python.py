@@ -1,6 +1,6 @@
 """Python: imports, what is made of them, and texts that are names of modules and variables. Nothing else is touched.
 
-May import: migrating.edits, migrating.names, migrating.variables.
+May import: migrating.edits, migrating.names, migrating.variables, core.storages.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from surefoot.core.storages import is_block
 from surefoot.migrating import names
 from surefoot.migrating.edits import OLD_TEMPLATE, Edit, Look, Rewritten, apply, in_order
 from surefoot.migrating.variables import is_variable, variable
@@ -45,7 +46,8 @@ def rewrite_python(text: str) -> Rewritten:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None) or 1
-        return Rewritten(text, [Look(line, f"This is not valid Python, and was left alone: {error}.")])
+        why = error.msg if isinstance(error, SyntaxError) else error  # whose text names a file that is none
+        return Rewritten(text, [Look(line, f"This is not valid Python, and was left alone: {why}.")])
     script = _Script(text, tree)
     script.rewrite()
     return Rewritten(apply(text, script.edits), in_order(script.looks))
@@ -215,6 +217,10 @@ class _Script:
             if keyword.arg is not None and keyword.arg not in (options or ()):
                 told = f"`{_shown(node.func)}` has no option {keyword.arg!r}, and refuses it."
                 self.looks.append(Look(keyword.value.lineno, told))
+            value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
+            if keyword.arg == "result_storage" and isinstance(value, str) and is_block(value):
+                told = f"result_storage={value!r} names a block, and there are none here: name what it stores in"
+                self.looks.append(Look(keyword.value.lineno, f"{told}, such as s3://BUCKET/FOLDER."))
 
     # -- texts
 

@@ -49,12 +49,18 @@ def _pyproject(text: str) -> Rewritten:
     return Rewritten(new.text, [*new.looks, *find_mentions(text)])
 
 
+def _setup(text: str) -> Rewritten:
+    new = rewrite_python(text)
+    return Rewritten(new.text, [*new.looks, *find_mentions(text)])
+
+
 def _mentions(text: str) -> Rewritten:
     return Rewritten(text, find_mentions(text))
 
 
 # Pattern of names -> what is done with such files; the first that fits.
 _KINDS: Final[dict[str, Callable[[str], Rewritten]]] = {
+    "setup.py": _setup,
     "*.py": rewrite_python,
     "*.pyi": rewrite_python,
     ".env": rewrite_dotenv,
@@ -65,7 +71,10 @@ _KINDS: Final[dict[str, Callable[[str], Rewritten]]] = {
     "prefect.yaml": rewrite_yaml,
     "*.yaml": _mentions,
     "*.yml": _mentions,
-    "requirements*.txt": _mentions,
+    "*requirements*.txt": _mentions,
+    "*requirements*.in": _mentions,
+    "constraints*.txt": _mentions,
+    "Pipfile": _mentions,
     "setup.cfg": _mentions,
     "tox.ini": _mentions,
     "*.sh": _mentions,
@@ -130,6 +139,8 @@ def _moved(path: str) -> Moved:
     target = os.path.join(os.path.dirname(path), _TARGETS.get(name, name))
     if name.endswith(".ipynb"):
         rewrite = _notebook
+    elif os.path.basename(os.path.dirname(path)) == "requirements" and name.endswith((".txt", ".in")):
+        rewrite = _mentions
     if rewrite is None:
         return Moved(path, path, b"", b"", [])
     try:

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
 from surefoot.core import settings as core_settings
+from surefoot.core.storages import CLOUDS
 from surefoot.results.places import Place, StorageError
 
 __all__ = ["Cloud", "cloud", "given_store"]
@@ -63,7 +64,10 @@ def _made(kind: str, root: str, timeout_s: float) -> Any:
         named: dict[str, Any] = {"account_name": account.partition(".")[0]} if account else {}
         return AzureStore(container, **named, **tries)
     except Exception as error:  # what its settings in the environment amount to
-        raise OSError(errno.EINVAL, _line(error), f"{kind}://{root}") from error
+        line = _line(error)
+        if "Account must be specified" in line:
+            line = "no account is named, neither there (abfss://CONTAINER@ACCOUNT...) nor by AZURE_STORAGE_ACCOUNT_NAME"
+        raise OSError(errno.EINVAL, line, f"{kind}://{root}") from error
 
 
 def _credentials_of_boto3() -> dict[str, Any]:
@@ -172,11 +176,22 @@ class Cloud:
                 raise FileNotFoundError(errno.ENOENT, "there is no such object", address) from None
             raise OSError(errno.ENXIO, f"there is no such bucket or container ({container[0]})", address) from error
         except Exception as error:
+            if any(machine in str(error) for machine in _MACHINES):
+                variable = _KEYS[CLOUDS[self._root.partition("://")[0]]]
+                line = f"there are no credentials: {variable} is not set, and this machine has no role of its own"
+                raise OSError(errno.EINVAL, line, address) from error
             if type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
                 raise PermissionError(errno.EACCES, f"the store refuses it: {_line(error)}", address) from error
             raise OSError(errno.EIO, _line(error), address) from error
 
 
+# Who is asked for the role of a machine, where the environment has no credentials; and what is set instead.
+_MACHINES: Final = ("/latest/api/token", "/latest/meta-data", "/computeMetadata/", "/metadata/identity/")
+_KEYS: Final = {
+    "s3": "AWS_ACCESS_KEY_ID",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_KEY",
+}
 _NO_CONTAINER: Final = re.compile(r"NoSuchBucket|ContainerNotFound|The specified bucket does not exist")
 _NOISE: Final = re.compile(r" in [0-9.]+(ns|µs|ms|s)\b|, max_retries: .*?(?=\s+- )|Generic \w+ error: ")
 

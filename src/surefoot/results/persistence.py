@@ -14,11 +14,22 @@ from surefoot.core.facts import ResultAt
 from surefoot.core.ids import to_text
 from surefoot.core.run_state import Stored
 from surefoot.core.settings import Settings
+from surefoot.core.settings.layers import misread, raise_first
 from surefoot.results.asking import Asked, Persistence
 from surefoot.results.keeping import Keeper
 from surefoot.results.pickling import why_not
 
-__all__ = ["CachedAt", "default_storage", "default_ttl_us", "filled", "forget", "keep_for", "storage_of", "stored_at"]
+__all__ = [
+    "CachedAt",
+    "check_storage",
+    "default_storage",
+    "default_ttl_us",
+    "filled",
+    "forget",
+    "keep_for",
+    "storage_of",
+    "stored_at",
+]
 
 
 class CachedAt(NamedTuple):
@@ -103,6 +114,21 @@ def keep_for(
     return ResultAt(path, 0, record.length, name_of(serializer), source, epoch, inputs)
 
 
+def check_storage(persistence: Persistence, settings: Settings, name: str) -> None:
+    """Before a run calls anything: raise what is known to keep its result from being stored, if that is asked for.
+
+    Raises SettingsError, StorageError, or ResultNotStored where results.on_store_error says to fail.
+    """
+    from surefoot.results import places
+
+    storage = storage_of(persistence, settings)
+    try:
+        places.check(storage)
+    except OSError as error:
+        if settings.get("results.on_store_error") == "fail":
+            raise _not_stored(error, name, storage.partition("://")[0]) from error
+
+
 def forget(at: ResultAt) -> None:
     """Remove a result that was stored a moment ago, and is not to count after all. Raises OSError."""
     from surefoot.results import places
@@ -125,9 +151,15 @@ def stored_at(at: ResultAt, settings: Settings, run_id: bytes, cache_key: str | 
 
 
 def default_storage(settings: Settings) -> str:
-    """The address of the storage for results of which nothing says where they go."""
+    """The address of the storage for results of which nothing says where they go.
+
+    Raises SettingsError where the environment names one that cannot be used.
+    """
     from surefoot.results.places import address_of
 
+    wrong = misread(settings, "results.default_storage")
+    if wrong is not None:  # what went elsewhere meanwhile would be found by nobody
+        raise_first([wrong])
     return address_of(settings.get("results.default_storage") or settings.get("results.local_storage_path"))
 
 

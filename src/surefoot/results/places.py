@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,12 +18,14 @@ from typing import Any, Final, Protocol
 
 from surefoot.core.errors import BadInput
 from surefoot.core.os.files import write_bytes
+from surefoot.core.storages import CLOUDS, MEMORY, BadStorage, no_place, parse_storage
 
 __all__ = [
     "Covered",
     "Place",
     "StorageError",
     "address_of",
+    "check",
     "covering",
     "exists",
     "get",
@@ -41,11 +42,6 @@ __all__ = [
 Covered = list[tuple[str, bytes | None]]  # what was at an address before something was put there; None: nothing
 _covered: Final[ContextVar[Covered | None]] = ContextVar("surefoot_covered", default=None)
 
-_FOLDERS: Final = frozenset({"file", "local"})
-_MEMORY: Final = "memory"
-_CLOUDS: Final = {
-    "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "azure": "az", "abfs": "az", "abfss": "az"
-}  # fmt: skip
 _GIVEN: Final = "storage"  # the scheme of storage objects that code made itself
 
 
@@ -96,7 +92,7 @@ def is_url(address: str) -> bool:
 def is_far(address: str) -> bool:
     """Whether reading and writing there takes the time of a network: an event loop must not wait for it."""
     scheme = _scheme(address)
-    return scheme in _CLOUDS or scheme == _GIVEN
+    return scheme in CLOUDS or scheme == _GIVEN
 
 
 def is_given(address: str) -> bool:
@@ -122,59 +118,34 @@ def address_of(storage: object) -> str:
 
 
 def _address_of_text(text: str) -> str:
-    if not text.strip() or "\0" in text:
-        raise _no_place(text)
-    scheme, separator, rest = text.partition("://")
-    scheme = scheme.lower()
-    if not separator or scheme in _FOLDERS:
-        return os.path.abspath(os.path.expanduser(rest if separator else text))
-    if scheme not in _CLOUDS and scheme != _MEMORY:
-        raise StorageError(
-            f"result_storage is {_masked(text)!r}, and nothing here stores in {scheme}://.",
-            do="Use a folder, s3://BUCKET, gs://BUCKET, az://CONTAINER, memory://NAME, or pass an object with "
-            "`read_path` and `write_path`.",
-        )
-    parts = rest.rstrip("/").split("/")
-    # Of Azure alone what stands before @ is the container.
-    if ":" in parts[0] or ("@" in parts[0] and _CLOUDS.get(scheme) != "az"):
-        raise StorageError(
-            f"result_storage is {_masked(text)!r}: a URL holds no credentials.",
-            do="Take what stands before the @ out of it, and set the variables of that cloud instead, such as "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-        )
-    if not parts[0] or any(part in ("", ".", "..") for part in parts) or any(mark in rest for mark in "?#"):
-        what = "container" if _CLOUDS.get(scheme) == "az" else "bucket" if scheme in _CLOUDS else "name"
-        raise StorageError(
-            f"result_storage is {_masked(text)!r}, which is no address.",
-            do=f"Write {scheme}://{what.upper()} or {scheme}://{what.upper()}/FOLDER; keys and endpoints come from the "
-            "environment.",
-        )
-    if scheme in _CLOUDS and find_spec("obstore") is None:
+    try:
+        scheme, rest = parse_storage(text)
+    except BadStorage as error:
+        raise StorageError(f"result_storage{error.what}", do=error.do) from None
+    if not scheme:
+        return os.path.abspath(os.path.expanduser(rest))
+    if scheme in CLOUDS and find_spec("obstore") is None:
         raise StorageError(
             f"result_storage is {text!r}, and the package 'obstore', which reaches it, is not installed.",
             do="Run: pip install obstore",
         )
-    return f"{scheme}://{'/'.join(parts)}"
-
-
-def _masked(text: str) -> str:
-    """A URL as it may be shown: what may be credentials in it is not there to read."""
-    scheme, _, rest = text.partition("://")
-    rest = re.sub(r"^(?:[^/]*:.*|[^/]*)@", "***@", rest, flags=re.DOTALL)  # a secret may have slashes in it
-    return f"{scheme}://" + re.sub(r"(?<=[?#]).+", "***", rest, flags=re.DOTALL)
+    return f"{scheme}://{rest}"
 
 
 def _no_place(storage: object) -> StorageError:
-    return StorageError(
-        f"result_storage is {storage!r}, which is no place.",
-        do="Pass the path of a folder, a URL such as s3://BUCKET/FOLDER, or an object with `read_path` and "
-        "`write_path`.",
-    )
+    told = no_place(storage)
+    return StorageError(f"result_storage{told.what}", do=told.do)
 
 
 def _scheme(address: str) -> str:
     scheme, separator, _ = address.partition("://")
     return scheme if separator else ""
+
+
+def check(address: str) -> None:
+    """Raise OSError if it is known, without asking anybody, that nothing can be stored there."""
+    if CLOUDS.get(_scheme(address)) == "az":  # which is not even a server without an account
+        _found(address)
 
 
 # -- objects by address
@@ -286,12 +257,12 @@ def _found(address: str) -> tuple[Place, str]:
             return place, address[len(root) + 1 :]
     scheme = _scheme(address)
     root, _, name = address.partition("://")[2].partition("/")
-    if scheme == _MEMORY:
+    if scheme == MEMORY:
         return _memories.setdefault(root, Memory()), name
-    if scheme in _CLOUDS:
+    if scheme in CLOUDS:
         from surefoot.results.clouds import cloud  # a door: it needs a library that is not always there
 
-        return cloud(_CLOUDS[scheme], scheme, root), name
+        return cloud(CLOUDS[scheme], scheme, root), name
     raise OSError(
         errno.ENODEV,
         "its storage is an object of the code's own, which this process has not loaded"

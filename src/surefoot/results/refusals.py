@@ -42,8 +42,9 @@ def refusal(error: OSError, address: str) -> Refusal:
         if is_given(address):
             do = "Let this user write there" if error.errno in _FORBIDDEN else "Look into its `write_path`"
             return Refusal(why, do)
-        own: str | None = getattr(error, "do", None)  # where the place knows better
-        return Refusal(why, own or "Look whether that storage answers, and takes what these credentials write")
+        if error.errno == errno.EINVAL:  # something that the environment has to say is missing
+            return Refusal(why, "Set that variable")
+        return Refusal(why, "Look whether that storage answers, and takes what these credentials write")
     if isinstance(error, FileExistsError | NotADirectoryError):
         return Refusal(f"{in_the_way(address)!r} is a file, and would have to be a folder", "Move that file away")
     if isinstance(error, IsADirectoryError):

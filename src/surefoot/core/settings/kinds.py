@@ -1,6 +1,6 @@
 """What a setting's value may be: each kind reads text (environment, `.env`, command line) and TOML's own types alike.
 
-May import: core.delays, core.settings.notices (late).
+May import: core.delays, core.storages, core.settings.notices (late).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from surefoot.core.delays import DELAYS_MAX
+from surefoot.core.storages import BadStorage, parse_storage
 
 __all__ = [
     "BOOL",
@@ -22,6 +23,7 @@ __all__ = [
     "NAMES",
     "PATH",
     "RULES",
+    "STORAGE",
     "TARGETS",
     "TEXT",
     "URL",
@@ -202,6 +204,15 @@ def _database_url(raw: Any) -> str:
     raise ValueError
 
 
+def _storage(raw: Any) -> str:
+    text = _text(raw)
+    try:
+        parse_storage(text)
+    except BadStorage as error:
+        raise Unusable("", error.what, error.do) from None
+    return text
+
+
 # What messages are sent by is looked at only where somebody sets it.
 
 
@@ -234,6 +245,7 @@ _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 BOOL: Final = Kind("true or false", _bool)
 TEXT: Final = Kind("text on one line", _text)
 PATH: Final = Kind("a path, which may start with ~ or ${SUREFOOT_HOME}", _path)  # `layers` finds out where it leads
+STORAGE: Final = Kind("s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, az://CONTAINER/FOLDER or a folder", _storage)
 URL: Final = Kind("http://SERVER or https://SERVER, with a path or without, and no name or password", _url)
 DATABASE_URL: Final = Kind("postgresql://USER:PASSWORD@SERVER/DATABASE or sqlite:///PATH", _database_url)
 LEVEL: Final = Kind(f"one of {', '.join(_LEVELS)}", _level)

@@ -21,6 +21,7 @@ from surefoot.core.settings.kinds import (
     NAMES,
     PATH,
     RULES,
+    STORAGE,
     TARGETS,
     TEXT,
     URL,
@@ -169,7 +170,7 @@ class Results(Group):
     persist_by_default = Setting(BOOL, False, "Whether results are stored of flows and tasks that do not say.")
     default_serializer = Setting(TEXT, "pickle", "What stored results are written with, where nothing else is said.")
     default_storage = Setting(
-        optional(TEXT),
+        optional(STORAGE),
         None,
         "The URL (s3://BUCKET/FOLDER, gs://, az://) or folder of stored results, where none is named; if empty, "
         "`results.local_storage_path`.",
