@@ -340,6 +340,32 @@ def test_what_cannot_be_allocated_or_mapped_leaves_an_empty_file(tmp_path: Path)
     os.close(fd)
 
 
+def test_a_mapped_file_is_mapped_longer_while_it_is_in_use(tmp_path: Path) -> None:
+    path = tmp_path / "mapped"
+    fd = files.make_new(str(path))
+    mapped = space.map_file(fd, 4096)
+    os.close(fd)
+    if mapped is None:
+        pytest.skip("nothing can be mapped here")
+    mapped[:5] = b"there"
+    fd = files.reopen(str(path))
+    longer = space.map_longer(fd, 4096, 12288)
+    assert longer is not None
+    assert (longer[:5], len(longer), path.stat().st_size) == (b"there", 12288, 12288)
+    longer[4090:4100] = b"both of it"
+    mapped[4093] = 0x2B
+    assert (mapped[4090:], longer[4090:4100]) == (b"bot+ o", b"bot+ of it")
+    with pytest.raises(OSError):  # noqa: PT011 - it is too long for some file systems, and for the others too much
+        space.map_longer(fd, 12288, 1 << 60)
+    unmappable = as_on(sys.platform, "space", mmap=Like(mmap, mmap=refusing(OSError(errno.ENOMEM, ""), 9)))
+    with pytest.raises(OSError, match=str(errno.ENOMEM)):
+        unmappable.map_longer(fd, 12288, 65536)
+    macos = as_on("darwin", "space", os=Like(os, posix_fallocate=None), fcntl=SimpleNamespace())
+    assert macos.map_longer(fd, 12288, 65536) is None
+    assert path.stat().st_size == 12288
+    os.close(fd)
+
+
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system has nothing of the kind")
 @pytest.mark.parametrize(("code", "is_told"), [(errno.ENOSPC, True), (errno.EOPNOTSUPP, False), (errno.EINVAL, False)])
 def test_a_full_disk_is_an_error_and_a_file_system_that_cannot_allocate_is_none(code: int, is_told: bool) -> None:

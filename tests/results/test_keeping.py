@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from surefoot.core.errors import MissingResult
 from surefoot.core.facts import ResultAt
 from surefoot.core.ids import new_id
+from surefoot.results.cleaning import gc
 from surefoot.results.keeping import Keeper, Limits
 from surefoot.results.loading import Loader, load
 
@@ -165,10 +168,54 @@ def test_a_budget_that_is_used_up_is_told(home: Path) -> None:
 def test_packs_grow_and_are_trimmed(keeper: Keeper, home: Path) -> None:
     places = [kept(keeper, "x" * 2000) for _ in range(500)]
     keeper.close()
-    packs = sorted((home / places[0].place).parent.iterdir())
-    assert len(packs) == 3
-    assert sum(pack.stat().st_size for pack in packs) < 500 * 2030 + 300
+    (pack,) = (home / places[0].place).parent.iterdir()
+    assert pack.stat().st_size < 500 * 2030 + 300
     assert all(load(str(home), at) == "x" * 2000 for at in places)
+
+
+def test_a_pack_that_is_large_is_followed_by_another(keeper: Keeper, home: Path) -> None:
+    places = [kept(keeper, f"{n}" * 100_000) for n in range(100)]
+    keeper.close()
+    sizes = [pack.stat().st_size for pack in sorted((home / places[0].place).parent.iterdir())]
+    assert [size > 7_000_000 for size in sizes] == [True, True, False]
+    assert all(load(str(home), at) == f"{n}" * 100_000 for n, at in enumerate(places))
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sizes=st.lists(st.integers(0, 200_000), max_size=30), data=st.data())
+def test_what_was_kept_is_there_while_its_pack_grows(home: Path, sizes: list[int], data: st.DataObject) -> None:
+    keeper = Keeper(str(home), new_id(), new_id(), may_map=data.draw(st.booleans()))
+    values = [str(n).ljust(size, ".") for n, size in enumerate(sizes)]
+    places: list[ResultAt] = []
+    with Loader(str(home)) as loader:  # which has a pack open from its first value on
+        for value in values:
+            places.append(kept(keeper, value))
+            some = data.draw(st.integers(0, len(places) - 1))
+            assert loader.load(places[some]) == values[some]
+        assert len({at.place for at in places}) <= 1
+        keeper.close()
+        assert [load(str(home), at) for at in places] == values
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is open there stays")
+@pytest.mark.parametrize("what_happens", ["removed", "replaced", "trimmed"])
+def test_a_pack_that_is_another_file_now_does_not_grow(keeper: Keeper, home: Path, what_happens: str) -> None:
+    first = kept(keeper, "x" * 1000)
+    path = home / first.place
+    if what_happens == "removed":
+        path.unlink()
+    elif what_happens == "replaced":
+        whole = path.read_bytes()
+        path.unlink()
+        path.write_bytes(whole)
+    else:
+        gc(str(home), max_age_days=1, budget_bytes=1 << 40)
+    found = path.exists() and path.read_bytes().rstrip(b"\0")
+    places = [kept(keeper, "y" * 50_000) for _ in range(10)]
+    keeper.close()
+    assert first.place not in {at.place for at in places}
+    assert all(load(str(home), at) == "y" * 50_000 for at in places)
+    assert found == (path.exists() and path.read_bytes().rstrip(b"\0"))
 
 
 def test_threads_keep_at_once(keeper: Keeper, home: Path) -> None:

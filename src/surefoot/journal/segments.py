@@ -18,7 +18,7 @@ from typing import Final
 from zlib import crc32
 
 from surefoot.core.os import space
-from surefoot.core.os.files import make_new
+from surefoot.core.os.files import make_new, reopen
 from surefoot.core.os.locks import identity
 from surefoot.journal.frames import frame
 
@@ -36,7 +36,7 @@ def open_segment(path: str, size: int, *, may_map: bool) -> Segment:
         mapped = space.map_file(fd, size) if may_map else None
         if mapped is None:
             return WrittenSegment(path, size, fd)
-        segment = MappedSegment(path, size, mapped)
+        segment = MappedSegment(path, size, mapped, identity(fd))
         os.close(fd)
         return segment
     except BaseException:
@@ -48,13 +48,14 @@ def open_segment(path: str, size: int, *, may_map: bool) -> Segment:
 class MappedSegment:
     """A segment in memory that the kernel owns. The three classes here have the same methods."""
 
-    __slots__ = ("_at", "_capacity", "_limit", "_map", "_words", "path")
+    __slots__ = ("_at", "_capacity", "_file", "_limit", "_map", "_words", "path")
 
     is_mapped = True
     unwritten = 0  # facts that wait in memory
 
-    def __init__(self, path: str, size: int, mapped: space.Mapped) -> None:
+    def __init__(self, path: str, size: int, mapped: space.Mapped, file: tuple[int, int]) -> None:
         self.path = path
+        self._file = file
         self._map = mapped
         self._words = memoryview(mapped).cast("I")  # a word is stored in one piece
         self._at = 0
@@ -83,6 +84,38 @@ class MappedSegment:
                 words[word] = size
                 self._at = end
                 return end
+
+    def grow(self, size: int) -> bool:
+        """Have room for `size` bytes, more than before. False if that cannot be had in this file.
+
+        What is in it stays where it is, and others may append meanwhile; nobody else may grow, shut or seal it. Raises
+        OSError if the disk has not that much, and leaves all as it was.
+        """
+        try:
+            fd = reopen(self.path)
+        except OSError:
+            return False  # removed, or nobody's to write any more
+        try:
+            if identity(fd) != self._file:
+                return False  # put in its place: what is appended here is not in it
+            mapped = space.map_longer(fd, self._capacity, size)
+        finally:
+            os.close(fd)
+        if mapped is None:
+            return False
+        words = memoryview(mapped).cast("I")
+        old_words, old_map = self._words, self._map
+        if self._at == _SEALED:  # by a finalizer that came in between
+            words.release()
+            mapped.close()
+            return False
+        self._words = words
+        self._map = mapped
+        self._capacity = size
+        self._limit = size - TAIL  # last, when there is room for it
+        old_words.release()
+        old_map.close()
+        return True
 
     def append_last(self, payload: bytes, keep: int = 0) -> int:
         """Append a fact and take no more but by this. May use the tail, but for `keep` bytes."""
@@ -149,6 +182,13 @@ class WrittenSegment:
         self._at = end = self._at + len(added)
         return end
 
+    def grow(self, size: int) -> bool:
+        if identity(self.path) != self._file:
+            return False
+        self._capacity = size
+        self._limit = size - TAIL
+        return True
+
     def append_last(self, payload: bytes, keep: int = 0) -> int:
         self._limit = self._capacity - keep
         try:
@@ -210,6 +250,9 @@ class NoSegment:
 
     def append(self, payload: bytes) -> int:
         return 0
+
+    def grow(self, size: int) -> bool:
+        return False
 
     def append_last(self, payload: bytes, keep: int = 0) -> int:
         return 0

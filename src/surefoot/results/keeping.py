@@ -182,15 +182,36 @@ class Keeper:
         return ResultAt(pack.place, end - frame_bytes(size), size, "pickle", source, epoch, inputs)
 
     def _grow(self, need: int) -> None:
-        """Open the next pack, larger than the one before. Raises OSError if there is no room."""
-        need += header_bytes + TAIL
-        planned = max(min(self._size * 16, _STEP_MAX) or _FIRST, need + 4095 & -4096)
+        """Make room in the open pack, or, where it is as large as packs get, open the next. Raises OSError if none is.
+
+        A run of some hundred results has one file so, and few take more than they need: growing costs less than a
+        second file, and a first one of more than a block costs each run.
+        """
+        need = need + header_bytes + TAIL + 4095 & -4096
+        size = self._size
+        if size < _STEP_MAX and self._pack is not _NO_PACK and self._longer(size, need):
+            return
+        planned = max(min(size * 16, _STEP_MAX) or _FIRST, need)
         take(self._results_path, planned, self.limits.budget_bytes)
         pack = self._open_pack(planned, need)
         _seal(self._pack)
         self._pack = pack
-        self._size = planned
         _open.add(self)
+
+    def _longer(self, size: int, need: int) -> bool:
+        planned = max(min(size * 16, _STEP_MAX), size + need)
+        take(self._results_path, planned - size, self.limits.budget_bytes)
+        while True:
+            try:
+                has_grown = self._pack.segment.grow(planned)
+            except OSError:
+                planned = size + (planned - size) // 2 & -4096
+                if planned < size + need:
+                    raise
+                continue
+            if has_grown:
+                self._size = planned
+            return has_grown
 
     def _open_pack(self, planned: int, need: int) -> _Pack:
         may_map = self._may_map and _is_mappable(self._home_path)
@@ -208,6 +229,7 @@ class Keeper:
                     raise
                 continue
             segment.append(header(self.flow_run_id, self._writer_id))
+            self._size = planned
             return _Pack(place, segment)
 
     @property

@@ -15,7 +15,17 @@ from typing import Final
 
 from surefoot.core.os.space import flush
 
-__all__ = ["FOLDERS_MOVE_IN_USE", "in_the_way", "make_new", "move", "read_text", "remove", "write_bytes", "write_text"]
+__all__ = [
+    "FOLDERS_MOVE_IN_USE",
+    "in_the_way",
+    "make_new",
+    "move",
+    "read_text",
+    "remove",
+    "reopen",
+    "write_bytes",
+    "write_text",
+]
 
 FOLDERS_MOVE_IN_USE: Final = sys.platform != "win32"  # whether a folder may be renamed while files in it are open
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0)  # Windows would write a line's end as two bytes
@@ -29,6 +39,11 @@ def make_new(path: str) -> int:
     Raises FileExistsError if there is one, and OSError if it cannot be made.
     """
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
+
+
+def reopen(path: str) -> int:
+    """A descriptor of a file that `make_new` made, for reading and writing. Raises OSError if that cannot be had."""
+    return os.open(path, os.O_RDWR | _BINARY)
 
 
 def remove(path: str) -> bool:

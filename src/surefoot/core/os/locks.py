@@ -122,14 +122,14 @@ def is_locked(fd: int) -> bool:
     return False
 
 
-def identity(fd: int) -> tuple[int, int]:
-    """Which file `fd` stands for, to ask later whether it still does; (-1, -1) if it is closed.
+def identity(file: int | str) -> tuple[int, int]:
+    """Which file a descriptor or a path stands for, to ask later whether it still does; (-1, -1) if for none.
 
     A program that turns itself into a daemon may close every descriptor it finds, and open its own files under the same
     numbers.
     """
     try:
-        found = os.fstat(fd)
+        found = os.stat(file)
     except OSError:
         return -1, -1
     return found.st_dev, found.st_ino

@@ -24,6 +24,7 @@ __all__ = [
     "file_system",
     "flush",
     "map_file",
+    "map_longer",
     "start_writing",
     "sync",
 ]
@@ -45,16 +46,22 @@ LOCAL: Final = MAPPABLE | {
 _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV)
 
 
-def allocate(fd: int, size: int) -> bool:
+def allocate(fd: int, size: int, before: int = 0) -> bool:
     """Make the open file `size` bytes long, with disk space behind each of them. False where the system cannot do that.
 
     Raises OSError if there is not that much space. `ftruncate` alone would make a file of holes: writing into one,
     mapped, on a full disk is SIGBUS.
+
+    Args:
+        fd: the file.
+        size: how long it is to be.
+        before: how long it is, if there is something in it. That is not touched: where the C library gives the space
+            itself, it would read and write back what others may be writing.
     """
     if not hasattr(os, "posix_fallocate"):
         return False
     try:
-        os.posix_fallocate(fd, 0, size)
+        os.posix_fallocate(fd, before, size - before)
     except OSError as error:
         if error.errno in _CANNOT:
             return False
@@ -74,6 +81,24 @@ def map_file(fd: int, size: int) -> Mapped | None:
     except (OSError, ValueError):
         os.ftruncate(fd, 0)  # allocated, but not to be mapped
         return None
+
+
+def map_longer(fd: int, before: int, size: int) -> Mapped | None:
+    """Make the open file, `before` bytes long, `size` bytes long, with disk space behind each, and map it.
+
+    Who has it mapped already sees the same bytes. Raises OSError if there is not that much space. Then, and where it
+    cannot be mapped, which answers None, the file is as long as it was.
+    """
+    mapped = None
+    try:
+        if allocate(fd, size, before):
+            mapped = mmap(fd, size)
+    except ValueError:
+        pass
+    finally:
+        if mapped is None:
+            os.ftruncate(fd, before)  # a disk that is full may have given a part
+    return mapped
 
 
 def disk_bytes(path: str) -> tuple[int, int]:
