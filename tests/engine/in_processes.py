@@ -26,6 +26,11 @@ def start_badly() -> None:
     raise OSError("no disk")
 
 
+def end_at_once() -> None:
+    """An initializer too."""
+    os._exit(7)
+
+
 @task
 def same(value: Any) -> Any:
     return value

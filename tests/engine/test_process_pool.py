@@ -16,7 +16,7 @@ from surefoot.core.ids import to_uuid
 from surefoot.core.os.children import METHODS
 from surefoot.core.os.cores import memory_kills, usable_cores
 from surefoot.core.states import StateType
-from surefoot.exceptions import BadInput, FailedRun, UnpicklableArgument, UnpicklableResult
+from surefoot.exceptions import BadInput, ChildDied, FailedRun, UnpicklableArgument, UnpicklableResult
 from surefoot.settings import temporary_settings
 from surefoot.task_runners import ProcessPoolTaskRunner
 from tests.engine import in_processes as tasks
@@ -144,6 +144,26 @@ def test_an_initializer_that_raises_fails_the_tasks() -> None:
         return tasks.same.submit(1)
 
     with pytest.raises(BadInput, match="initializer of the task runner raised OSError: no disk"):
+        f()
+
+
+@pytest.mark.parametrize("initializer", [tasks.end_at_once, sys.exit])
+def test_an_initializer_that_ends_its_process_is_told_as_such(initializer: Any) -> None:
+    @on_processes(1, initializer=initializer)
+    def f() -> Any:
+        return tasks.same.submit(1)
+
+    with pytest.raises(ChildDied, match=r"ended with exit code \d in the initializer of its task runner\."):
+        f()
+
+
+def test_a_process_that_dies_after_its_initializer_dies_in_the_call() -> None:
+    @on_processes(1, initializer=tasks.start, initargs=(1,))
+    def f() -> Any:
+        assert tasks.started_with.submit().result() == [1]
+        return tasks.ends_by.submit("exit")
+
+    with pytest.raises(ChildDied, match="in the midst of the call"):
         f()
 
 

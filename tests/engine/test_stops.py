@@ -113,6 +113,54 @@ def test_a_second_signal_cuts_the_wait_for_a_task_short_that_cannot_be_stopped(h
     assert ends["f"] == (CRASHED, "interrupted (Ctrl-C)")
 
 
+@pytest.mark.parametrize("kind", ["flow", "task"])
+def test_what_is_ended_with_an_interrupted_flow_is_not_the_cause_of_its_end(kind: str, home: Path) -> None:
+    text = f"""
+    @{kind}
+    def inner():
+        say("on")
+        doze()
+    @{kind}
+    def not_begun(x): pass
+    @flow
+    def outer():
+        future = inner.submit()
+        not_begun.submit(future)
+        future.wait()
+    outer()
+    """
+    with program(text, home) as running:
+        running.wait_for("on")
+        running.send(signal.SIGINT)
+        running.end()
+    ends = {run.of: run.last for run in runs_in(home)}
+    assert (ends["outer"].message, ends["outer"].cause_id) == ("interrupted (Ctrl-C)", None)
+    assert ends["inner"].state_type is CRASHED
+
+
+def test_what_was_called_when_a_flow_was_interrupted_is_still_told_as_the_first(home: Path) -> None:
+    text = """
+    @task
+    def submitted():
+        doze()
+    @flow
+    def called():
+        say("on")
+        doze()
+    @flow
+    def outer():
+        submitted.submit()
+        called()
+    outer()
+    """
+    with program(text, home) as running:
+        running.wait_for("on")
+        running.send(signal.SIGINT)
+        running.end()
+    runs = {run.of: run for run in runs_in(home)}
+    assert runs["outer"].last.cause_id == runs["called"].created.run_id
+
+
 def test_code_that_catches_ctrl_c_goes_on_and_is_interrupted_by_the_next(home: Path) -> None:
     text = """
     @task

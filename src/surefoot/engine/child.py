@@ -131,6 +131,7 @@ class _Child:
                 initializer(*arguments)
             except Exception as error:
                 self._broken = error
+            self._channel.send(messages.READY)
         while (message := self._channel.receive()) is not None:
             try:
                 self._answer(*messages.read_call(message))

@@ -22,6 +22,7 @@ __all__ = [
     "COUNTED",
     "NOTED",
     "RAISED",
+    "READY",
     "RETURNED",
     "STOPPED",
     "TIMED_OUT",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 # The first byte of a reply.
+READY: Final = b"i"  # sent once, before all else, by a child that has called its initializer
 BEGUN: Final = b"b"  # sent first if there is a time limit, which counts from here
 COUNTED: Final = b"c"  # then the counts of keys, if the run may be tried again
 NOTED: Final = b"n"  # then what it tells of assets, if it does

@@ -51,6 +51,7 @@ from surefoot.engine.scope import current
 from surefoot.engine.slots import CALLED, GONE, HELD, PARKED, READY, Slot, Slots
 from surefoot.engine.telling import stop_of
 from surefoot.engine.timers import Timer, call_later
+from surefoot.engine.tracebacks import tied_as_before
 from surefoot.engine.waiting import HERE, circle_of, ended, refuse_inherited, wait_for
 
 if TYPE_CHECKING:
@@ -366,23 +367,27 @@ class Pool:
 
         With `stop`, those not started are cancelled; with a `Stopped`, the others interrupted.
         """
-        self._tell(stop)
         if not isinstance(stop, Stopped):
+            self._tell(stop)
             wait_for(self._all(), None)
             return
-        wait_for(self._all(), STOP_GRACE_S)
-        if self._give_up():
+        with tied_as_before(stop.error):
+            self._tell(stop)
             wait_for(self._all(), STOP_GRACE_S)
+            if self._give_up():
+                wait_for(self._all(), STOP_GRACE_S)
 
     async def finish_async(self, stop: Stopped | bool) -> None:
         """`finish` for an event loop, which goes on meanwhile."""
-        self._tell(stop)
         if not isinstance(stop, Stopped):
+            self._tell(stop)
             await ended(self._all())
             return
-        await ended(self._all(), STOP_GRACE_S)
-        if self._give_up():
+        with tied_as_before(stop.error):
+            self._tell(stop)
             await ended(self._all(), STOP_GRACE_S)
+            if self._give_up():
+                await ended(self._all(), STOP_GRACE_S)
 
     def _all(self) -> Drained:
         drained = Drained(self._outstanding)

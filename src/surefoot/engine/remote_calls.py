@@ -108,6 +108,9 @@ class RemoteCall(Reach):
         except OSError:
             return None
         reply = child.channel.receive()
+        if reply == messages.READY:
+            self._children.initializing.discard(child)
+            reply = child.channel.receive()
         if reply == messages.BEGUN:
             assert self._timeout_s is not None
             self._timers.append(call_later(self._timeout_s + LATE_GRACE_S, self._too_late))
@@ -162,6 +165,7 @@ class RemoteCall(Reach):
 
     def _died(self, child: Child) -> Outcome:
         death = child.how_it_died()
+        is_initializing = child in self._children.initializing
         self._children.discard(child)
         if self._error is not None:
             return self._stopped(self._error)
@@ -173,7 +177,8 @@ class RemoteCall(Reach):
         lacked_memory = kills is not None and self._children.kills is not None and kills > self._children.kills
         self._children.kills = kills
         end, because = _how(death, lacked_memory)
-        told = f"Its process (pid {child.pid}) {end} in the midst of the call{because}."
+        where = "the initializer of its task runner" if is_initializing else "the midst of the call"
+        told = f"Its process (pid {child.pid}) {end} in {where}{because}."
         return Raised(ChildDied(told), died=True)
 
     # -- from other threads
@@ -317,6 +322,7 @@ class Children:
         self.definitions = Definitions()
         self.counts = Counts()
         self.kills = memory_kills()
+        self.initializing: set[Child] = set()  # those that may not have called their initializer yet
         self._count_max = count_max
         self._method = method
         self._initializer = None if initializer is None else _pickled_initializer(initializer)
@@ -343,6 +349,8 @@ class Children:
             child.channel.send(hello)
         except OSError:
             pass  # it is dead; its first call tells how
+        if self._initializer is not None:
+            self.initializing.add(child)
         with self._lock:
             self._all.add(child)
         return child
@@ -360,6 +368,7 @@ class Children:
         child.kill()
         with self._lock:
             self._all.discard(child)
+        self.initializing.discard(child)
         self.definitions.forget(child)
         child.channel.close()
 

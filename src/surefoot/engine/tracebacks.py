@@ -7,10 +7,12 @@ it. May import: nothing of ours.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Final
 
-__all__ = ["SharedFrames", "cause_of", "traceback_text"]
+__all__ = ["SharedFrames", "cause_of", "tied_as_before", "traceback_text"]
 
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _CHAIN_MAX: Final = 20  # exceptions behind exceptions that are told piece by piece
@@ -157,3 +159,16 @@ def cause_of(error: BaseException, run_id: bytes, around_id: bytes | None) -> by
     except Exception:
         return cause_id  # a type of exception that takes no attributes: further out the text alone tells
     return cause_id
+
+
+@contextmanager
+def tied_as_before(error: BaseException) -> Iterator[None]:
+    """Runs that are ended meanwhile with the exception that stopped the run around them are not the cause of its end."""
+    before = getattr(error, "__surefoot_cause__", (None, None))
+    try:
+        yield
+    finally:
+        try:
+            error.__surefoot_cause__ = before  # type: ignore[attr-defined]
+        except Exception:
+            pass  # it takes no attributes, so it was tied to nothing
