@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,3 +146,24 @@ def test_each_example_does_what_it_says(surefoot: Surefoot, home: Path, command:
         done = surefoot(*shlex.split(example)[1:])
         assert done.exit_code == 0, done.stderr
         assert done.stdout or "sets nothing" in done.stderr
+
+
+def test_what_is_to_be_typed_next_has_the_profile_that_was_given(
+    surefoot: Surefoot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what a run says at its end, and one that is gone on with; a profile of the environment needs no word."""
+    Path("flows.py").write_text("from surefoot import flow\n@flow\ndef bad(): raise ValueError('no such table')\n")
+    surefoot("profile", "create", "dev")
+    process = [sys.executable, "-m", "surefoot", "--profile", "dev"]
+    ended = subprocess.run([*process, "run", "flows.py:bad"], capture_output=True, text=True, check=False)
+    again = subprocess.run([*process, "flow-run", "retry", "--last"], capture_output=True, text=True, check=False)
+    for told in (ended, again):
+        assert "To see why: surefoot --profile dev why " in told.stderr, told.stderr
+        assert "To go on: surefoot --profile dev flow-run retry " in told.stderr
+    (run,) = json.loads(surefoot("--profile", "dev", "flow-run", "ls", "-o", "json").stdout)
+    for words in (["why", run["name"]], ["flow-run", "inspect", run["name"]], ["flow-run", "retry", "nothing"]):
+        told_here = surefoot("--profile", "dev", *words).output
+        assert "surefoot --profile dev " in told_here
+        assert "surefoot flow-run" not in told_here
+    monkeypatch.setenv("SUREFOOT_PROFILE", "dev")
+    assert "--profile" not in surefoot("why", run["name"]).output

@@ -1,6 +1,7 @@
 """The command `surefoot`: its options for all, where each command stands, and the door that every mistake leaves by.
 
-It imports no room, so that `surefoot --help` costs what starting Python costs. May import: click, core.errors.
+It imports no room, so that `surefoot --help` costs what starting Python costs. May import: click, core.errors,
+core.typed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import click
 from surefoot._version import __version__
 from surefoot.cli.command import LazyGroup, Place
 from surefoot.cli.mistakes import Exit, report
+from surefoot.core.typed import give_profile
 
 __all__ = ["app", "main"]
 
@@ -78,7 +80,10 @@ class App(LazyGroup):
                 stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no reason to fail
         code: int
         try:
-            code = self._run(words)
+            try:
+                code = self._run(words)
+            finally:
+                give_profile(None)  # should this process have another command to run
             sys.stdout.flush()
         except BrokenPipeError:
             # Whoever read our output has seen enough (`| head`). What is left must not fail again when Python ends.
@@ -129,6 +134,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 def _choose_profile(ctx: click.Context, param: click.Parameter, name: str | None) -> None:
     if name is not None:
         ctx.with_resource(_environment("SUREFOOT_PROFILE", name))
+        give_profile(name)
 
 
 def _drop_colours(ctx: click.Context, param: click.Parameter, dropped: bool) -> None:

@@ -16,6 +16,7 @@ from surefoot.cli.table import Cell, cut, dim, heading, one_line, screen_width, 
 from surefoot.cli.times import clock_time, full_time
 from surefoot.core.colours import STATE_COLOURS
 from surefoot.core.states import StateType
+from surefoot.core.typed import as_typed
 from surefoot.core.wire import Asset, AssetCheck, Lineage, Materialization
 
 __all__ = ["asset_page", "outcome_cell", "why_of"]
@@ -68,11 +69,11 @@ def asset_page(asset: Asset, history: Sequence[Materialization], around: Lineage
         lines += [*_checks(last.checks), *_metadata(last)]
     lines += _history(history)
     if last is None:
-        return [*lines, "", dim(f"Next: surefoot asset lineage {one_line(asset.key)}")]
+        return [*lines, "", dim(as_typed(f"Next: surefoot asset lineage {one_line(asset.key)}"))]
     return [
         *lines,
         "",
-        dim(f"Next: surefoot why {last.task_run_id} | surefoot asset lineage {one_line(asset.key)}"),
+        dim(as_typed(f"Next: surefoot why {last.task_run_id} | surefoot asset lineage {one_line(asset.key)}")),
     ]
 
 

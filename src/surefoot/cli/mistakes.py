@@ -22,6 +22,7 @@ from surefoot.core.errors import (
     TerminationSignal,
     Unavailable,
 )
+from surefoot.core.typed import as_typed
 
 __all__ = ["Exit", "exit_code", "report"]
 
@@ -85,7 +86,7 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, click.ClickException):
         return f"{_flat(error.format_message())} [usage]"
     if isinstance(error, SurefootError):
-        return f"{_flat(error.what)} {_flat(error.do)}".rstrip() + f" [{error.slug}]"
+        return f"{_flat(error.what)} {as_typed(_flat(error.do))}".rstrip() + f" [{error.slug}]"
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     return f"{_flat(what)}. This is a defect of Surefoot: show it with `surefoot --debug ...`, and report it. [defect]"
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeVar
 import click
 import msgspec
 
+from surefoot.core.typed import as_typed
 from surefoot.core.wire import Page
 
 __all__ = ["Output", "note", "output_option", "say", "walk", "write_array", "write_object"]
@@ -45,7 +46,7 @@ def say(lines: Iterable[str]) -> None:
 
 def note(text: str) -> None:
     """A word aside, on stderr, so that stdout holds only what was asked for."""
-    click.echo(click.style(text, fg="bright_black"), err=True)
+    click.echo(click.style(as_typed(text), fg="bright_black"), err=True)
 
 
 def write_object(value: Any, output: Output) -> None:

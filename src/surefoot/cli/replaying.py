@@ -25,6 +25,7 @@ from surefoot.core.errors import Refused
 from surefoot.core.ids import to_text
 from surefoot.core.os.succession import become
 from surefoot.core.ports import Retryable
+from surefoot.core.typed import profile_words
 from surefoot.engine.effects import Raised, Returned
 from surefoot.engine.replaying import Replaying
 from surefoot.engine.session import record_nothing
@@ -86,7 +87,7 @@ def replay(
         f"Replaying {reference} of {retryable.run.name}; nothing is recorded. The body of {retryable.flow_name} runs "
         "again up to there: what it does outside of tasks happens again."
     )
-    command = [interpreter, "-P", "-m", "surefoot", "replay", to_text(target), "--here"]
+    command = [interpreter, "-P", "-m", "surefoot", *profile_words(), "replay", to_text(target), "--here"]
     command += [flag for flag, wanted in (("--pdb", post_mortem), ("--break", stops)) if wanted]
     command += [] if output == "table" else ["-o", output]
     return become([*command, *(part for pair in pairs for part in ("-p", pair))], start.cwd)

@@ -20,6 +20,7 @@ from surefoot.core.ids import to_text
 from surefoot.core.os.succession import become
 from surefoot.core.ports import Retryable
 from surefoot.core.states import StateType
+from surefoot.core.typed import profile_words
 from surefoot.restarting import check, start_again
 
 __all__ = ["retry", "retry_task_run"]
@@ -47,7 +48,8 @@ def retry(
         note(f"{interpreter}, which it was started with, is gone; going on with {sys.executable}.")
         interpreter = sys.executable
     click.echo(f"Going on with {retryable.run.name} of {retryable.flow_name}.", err=True)
-    command = [interpreter, "-P", "-m", "surefoot", "flow-run", "retry", to_text(retryable.run.run_id), "--here"]
+    command = [interpreter, "-P", "-m", "surefoot", *profile_words(), "flow-run", "retry"]
+    command += [to_text(retryable.run.run_id), "--here"]
     if from_task is not None:
         command += ["--from-task", from_task]
     if anew:

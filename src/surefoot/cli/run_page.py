@@ -22,6 +22,7 @@ from surefoot.cli.times import clock_time, duration, full_time
 from surefoot.client.protocol import Client
 from surefoot.core.colours import STATE_COLOURS
 from surefoot.core.states import NAMES, StateType, is_final
+from surefoot.core.typed import as_typed
 from surefoot.core.wire import (
     ArtifactFilter,
     FailureGroup,
@@ -77,12 +78,12 @@ def flow_run_page(client: Client, run: FlowRun, now: datetime) -> list[str]:
         title = f"Tasks: {counts_cell(counts).text}" if counts.total else "Flows that it called"
         lines += ["", heading(title), *_timeline(bars, now)]
         if len(bars) > LINES_MAX or counts.total > ONE_BY_ONE_MAX:
-            lines.append(dim(f"Each one: surefoot task-run ls --flow-run {run.id} --limit 0"))
+            lines.append(dim(as_typed(f"Each one: surefoot task-run ls --flow-run {run.id} --limit 0")))
     lines += _failures(client, run, counts)
     lines += _artifacts(client, ArtifactFilter(flow_run_id=[run.id]))
     lines += _history(client.states(run.id))
     name = typed(run.name)
-    return [*lines, "", dim(f"Next: surefoot why {name} | surefoot flow-run logs {name}")]
+    return [*lines, "", dim(as_typed(f"Next: surefoot why {name} | surefoot flow-run logs {name}"))]
 
 
 def task_run_page(client: Client, run: TaskRun, now: datetime) -> list[str]:
@@ -99,7 +100,7 @@ def task_run_page(client: Client, run: TaskRun, now: datetime) -> list[str]:
     }
     lines = [*_title(run), "", *pairs(facts)]
     lines += [*_artifacts(client, ArtifactFilter(task_run_id=[run.id])), *_history(client.states(run.id))]
-    return [*lines, "", dim(f"Next: surefoot why {run.id} | surefoot task-run logs {run.id}")]
+    return [*lines, "", dim(as_typed(f"Next: surefoot why {run.id} | surefoot task-run logs {run.id}"))]
 
 
 def took(run: FlowRun | TaskRun, now: datetime) -> float | None:
@@ -277,8 +278,8 @@ def _failures(client: Client, run: FlowRun, counts: RunCounts) -> list[str]:
     ]
     lines = ["", heading("Failures"), *table(["RUNS", "TASK", "FOR EXAMPLE", "WHY"], rows, width=screen_width())]
     if found.rest or len(found.groups) > ERRORS_MAX:
-        lines.append(dim(f"All: surefoot task-run ls --flow-run {run.id} --state FAILED --limit 0"))
-    return [*lines, dim(f"One of them: surefoot why {found.groups[0].examples[0].id}")]
+        lines.append(dim(as_typed(f"All: surefoot task-run ls --flow-run {run.id} --state FAILED --limit 0")))
+    return [*lines, dim(as_typed(f"One of them: surefoot why {found.groups[0].examples[0].id}"))]
 
 
 def _examples(group: FailureGroup) -> str:
@@ -296,7 +297,7 @@ def _artifacts(client: Client, where: ArtifactFilter) -> list[str]:
     rows = [[each.key or each.id, each.type, each.description or ""] for each in reversed(page.results)]
     lines = ["", heading("Artifacts"), *table(["NAME", "TYPE", "ABOUT"], rows, width=screen_width())]
     more = ", and more" if page.after else ""
-    return [*lines, dim(f"One of them{more}: surefoot artifact inspect {typed(rows[-1][0])}")]
+    return [*lines, dim(as_typed(f"One of them{more}: surefoot artifact inspect {typed(rows[-1][0])}"))]
 
 
 def _history(states: Iterable[State]) -> list[str]:

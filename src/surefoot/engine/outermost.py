@@ -19,6 +19,7 @@ from surefoot.core.os.signals import GATE, die_of
 from surefoot.core.os.threads import LOOP, SHUT, THIS_THREAD, ThreadGate
 from surefoot.core.os.wakeups import Wakeup
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FINAL
+from surefoot.core.typed import as_typed
 from surefoot.engine import losses
 from surefoot.engine.calling import STOP_GRACE_S
 from surefoot.engine.commands import listen
@@ -125,7 +126,7 @@ def _next_step(execution: Execution) -> str:
     line = f"To see why: surefoot why {execution.run_name}"
     if not execution.is_task and execution.flow is not None and execution.flow.can_be_started_again:
         line += f"   To go on: surefoot flow-run retry {execution.run_name}"
-    return f"{line}\n"
+    return f"{as_typed(line)}\n"
 
 
 _last_line = ""

@@ -163,7 +163,7 @@ def cause_of(error: BaseException, run_id: bytes, around_id: bytes | None) -> by
 
 @contextmanager
 def tied_as_before(error: BaseException) -> Iterator[None]:
-    """Runs that are ended meanwhile with the exception that stopped the run around them are not the cause of its end."""
+    """What is ended meanwhile, with the exception that stopped the run around it, is not the cause of that end."""
     before = getattr(error, "__surefoot_cause__", (None, None))
     try:
         yield

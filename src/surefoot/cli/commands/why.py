@@ -10,6 +10,7 @@ from surefoot.cli.reading import reading
 from surefoot.cli.table import dim, heading, one_line, state_of, visible
 from surefoot.client.protocol import Client
 from surefoot.core.errors import NotFound
+from surefoot.core.typed import as_typed
 from surefoot.core.wire import Explanation
 
 __all__ = ["why"]
@@ -51,5 +52,5 @@ def _page(explanation: Explanation) -> list[str]:
     if explanation.traceback:
         lines += ["", heading("Traceback"), *(f"  {dim(visible(line))}" for line in explanation.traceback.splitlines())]
     if explanation.do:
-        lines += ["", heading("What to do"), *(f"  {one_line(command)}" for command in explanation.do)]
+        lines += ["", heading("What to do"), *(f"  {as_typed(one_line(command))}" for command in explanation.do)]
     return lines
