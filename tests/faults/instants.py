@@ -20,6 +20,7 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -102,10 +103,33 @@ async def take_all() -> None:
         pass
 
 
+@flow
+def failing() -> None:
+    raise ValueError
+
+
+def fail() -> None:
+    with suppress(ValueError):
+        failing()
+
+
+@flow
+async def failing_in_a_loop() -> None:
+    await awaited(1)
+    raise ValueError
+
+
+async def fail_in_a_loop() -> None:
+    with suppress(ValueError):
+        await failing_in_a_loop()
+
+
 CALLS: dict[str, Callable[[], Any]] = {
     "direct": direct,
     "submitted": submitted,
     "generated": lambda: list(generated()),
+    "failing": fail,
+    "failing-in-a-loop": lambda: asyncio.run(fail_in_a_loop()),
     "gathered": lambda: asyncio.run(gathered()),
     "generated-in-a-loop": lambda: asyncio.run(take_all()),
 }
@@ -126,9 +150,11 @@ class Flag:
         return self._lock.acquire(timeout=seconds)
 
 
+LOST = "Ctrl-C came while a run was on, and the program went on\n"
 LEFT_BEHIND = "asyncio lost a step\n"  # said for each run that asyncio left for good: it ends with its process
 took_s = 0.0  # how long the call takes that is to be stopped
 came_to_a_shut_gate = False  # how the gate stood when the last signal was raised at a step
+came_within_a_run = False  # a signal was raised at a step since the call began, while a run was on
 is_thrice = False  # whether a third one may, which ends asyncio's own end
 comes_twice = False  # whether a second signal may come while asyncio is at what the first one asked for
 was_pressed_again = Flag()  # see `press_again`
@@ -192,13 +218,16 @@ def take_what_comes_again() -> None:
 
 def checked(call: Callable[[], Any]) -> None:
     """Call, and look at what comes out."""
+    global came_within_a_run
     handlers: tuple[Any, ...] = ()
-    left_open = is_held = False
+    left_open = is_held = came_within_a_run = False
     try:
         try:
             call()
         finally:
             handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+        if came_within_a_run and not comes_again:
+            sys.stderr.write(LOST)
     except KeyboardInterrupt as error:
         frames = traceback.extract_tb(error.__traceback__)
         is_ours = "/surefoot/core/" in frames[-1].filename or "/surefoot/journal/" in frames[-1].filename
@@ -248,7 +277,7 @@ def stop_at_every_step(call: Callable[[], Any], stride: int, count: int = sys.ma
 
         def look(frame: FrameType, event: str, _arg: Any) -> None:
             nonlocal left, has_begun, came, again
-            global came_to_a_shut_gate
+            global came_to_a_shut_gate, came_within_a_run
             if event == "c_call":
                 return  # CPython lets nothing in there
             # What comes before a run is the business of Python, and of asyncio, which breaks if it is hit after one.
@@ -260,6 +289,7 @@ def stop_at_every_step(call: Callable[[], Any], stride: int, count: int = sys.ma
                 if not left:
                     sys.setprofile(None)
                 came_to_a_shut_gate = GATE.is_installed and not GATE.opened
+                came_within_a_run = came_within_a_run or GATE.is_installed
                 signal.raise_signal(signal.SIGINT)
 
         def watched() -> None:

@@ -12,11 +12,12 @@ import pytest
 
 from surefoot.client import get_client
 from surefoot.core.states import FINAL, StateType
-from tests.faults.instants import LEFT_BEHIND
+from tests.faults.instants import LEFT_BEHIND, LOST
 from tests.faults.program import assert_all_ended, runs_in
 
 PROGRAM = Path(__file__).with_name("instants.py")
 WHAT = ["direct", "submitted", "generated", "gathered", "generated-in-a-loop"]
+FAILING = ["failing", "failing-in-a-loop"]  # caught by the program, which Ctrl-C ends all the same
 
 
 def stop(home: Path, what: str, *how: str) -> None:
@@ -31,6 +32,7 @@ def stop(home: Path, what: str, *how: str) -> None:
     assert done.returncode == 0, done.stderr
     # What else stands there, Python says itself: of an exception in a finalizer, which it passes over.
     assert "It came where nothing may come" not in done.stderr, done.stderr
+    assert LOST not in done.stderr, done.stderr
     # It may have come at the consumer's turn, which is the program's own. And for the second time it is raised wherever
     # Python is: in what closes a generator, or in asyncio, which then leaves a step or a generator for good. Such a run
     # ends with the process: the next reader says so.
@@ -49,7 +51,7 @@ def stop(home: Path, what: str, *how: str) -> None:
     assert (StateType.CANCELLED if how[0] == "cancelled" else StateType.CRASHED) in ends
 
 
-@pytest.mark.parametrize("what", WHAT)
+@pytest.mark.parametrize("what", [*WHAT, *FAILING])
 def test_ctrl_c_at_any_step_leaves_no_run_open(what: str, home: Path) -> None:
     stop(home, what, "every", "17")
 

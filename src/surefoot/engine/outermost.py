@@ -15,6 +15,7 @@ from signal import SIGINT
 from typing import Any, Final, TypeVar
 
 from surefoot.core.errors import TerminationSignal
+from surefoot.core.os.finalizers import watch
 from surefoot.core.os.signals import GATE, die_of
 from surefoot.core.os.threads import LOOP, SHUT, THIS_THREAD, ThreadGate
 from surefoot.core.os.wakeups import Wakeup
@@ -45,6 +46,7 @@ def call_surrounded(execution: Execution, live: Callable[[Execution], T]) -> T:
         gate = THIS_THREAD.gate
         if gate is None:
             THIS_THREAD.gate = ThreadGate()
+            watch()
         try:
             listen(execution)
             return live(execution)
@@ -55,8 +57,10 @@ def call_surrounded(execution: Execution, live: Callable[[Execution], T]) -> T:
     try:
         listen(execution)
         value = live(execution)
-    except BaseException:
-        _conclude(execution)
+    except BaseException as error:
+        late = _conclude(execution, error)
+        if late is not None:
+            raise late from None
         raise
     late = _conclude(execution)
     if late is not None:
@@ -81,13 +85,15 @@ def _is_main() -> bool:
     return threading.get_ident() == threading.main_thread().ident
 
 
-def _conclude(execution: Execution) -> BaseException | None:
-    """A run on the main thread has ended. The answer is a signal's exception that came too late to stop it."""
+def _conclude(execution: Execution, failure: BaseException | None = None) -> BaseException | None:
+    """A run on the main thread has ended. The answer is a signal's exception that came too late to stop it: it goes on,
+    as in Python, whatever else the run has raised, its last value's StopIteration included.
+    """
     _tell_end(execution)
     late = GATE.uninstall()
     if GATE.terminated is not None and not GATE.is_installed:
         _die(execution, GATE.terminated)
-    return late
+    return None if isinstance(failure, KeyboardInterrupt) else late
 
 
 def _die(execution: Execution, error: TerminationSignal) -> None:
@@ -247,7 +253,7 @@ async def _await_outermost(execution: Execution, live: Callable[[Execution], Cor
         GATE.drop(GATE.pending)
     if GATE.is_last:
         _wakeup.end()
-    late = _conclude(execution)
+    late = _conclude(execution, failure)
     if GATE.is_installed:
         GATE.open(opened)
     if is_ours and (not told or isinstance(failure, asyncio.CancelledError)):
@@ -255,7 +261,7 @@ async def _await_outermost(execution: Execution, live: Callable[[Execution], Cor
         if told:
             task.uncancel()
         raise KeyboardInterrupt
-    last = failure or late
+    last = late or failure
     if last is not None:
         raise last
     return value

@@ -2,7 +2,7 @@
 
 It is installed while a run is on. What the program has put in for a signal itself is left alone, before and meanwhile.
 Where runs live in an event loop nothing is raised in that loop: the runs are cancelled.
-May import: core.errors, core.os.threads.
+May import: core.errors, core.os.threads, core.os.finalizers.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from surefoot.core.errors import TerminationSignal
-from surefoot.core.os.threads import LOOP, OPEN, SHUT, STEP, THIS_THREAD, Deadline, Gate, OutOfTime
+from surefoot.core.os.finalizers import watch
+from surefoot.core.os.threads import AGAIN_S, LOOP, OPEN, SHUT, STEP, THIS_THREAD, Deadline, Gate, OutOfTime
 
 __all__ = ["GATE", "MainGate", "die_of"]
 
@@ -64,6 +65,7 @@ class MainGate(Gate):
         self._call: signal.Signals | None = None  # the signal by which other threads call this one
         self._called_for: Any = None  # what they want raised; it tells by `is_here()` whether here
         self.arrived: BaseException | None = None  # the last signal that came while installed
+        self._raised: BaseException | None = None  # what was last raised from here, to know it again
         self.terminated: TerminationSignal | None = None
         self.cancels: list[Callable[[], bool]] = []  # cancel a run in an event loop; False: the loop does not run
 
@@ -74,6 +76,7 @@ class MainGate(Gate):
         if not self._depth:
             self.reset()
             self.base = base
+            watch()
         self._before.append({})
         try:
             # First, since until then it is raised here. A notebook puts in its own with each cell, also while a run
@@ -103,6 +106,7 @@ class MainGate(Gate):
         self._depth -= 1
         if not self._depth:
             self.opened = SHUT
+            self._raised = None
             THIS_THREAD.gate = None
         try:
             self._give_back()
@@ -162,7 +166,11 @@ class MainGate(Gate):
                 _stop_at_once(number)  # it cancelled what lives here, and that was not enough: see `_cancel`
             self._cancel(error, number, frame)
         else:
-            raise error
+            self._raise(error)
+
+    def _raise(self, error: BaseException) -> NoReturn:
+        self._raised = error
+        raise error
 
     def _wait(self, error: BaseException, number: int) -> None:
         now_s = time.monotonic()
@@ -183,7 +191,28 @@ class MainGate(Gate):
             if isinstance(error, (KeyboardInterrupt, TerminationSignal)):
                 self._cancel(error, getattr(error, "signal", signal.SIGINT), None)
         else:
+            self._raised = error
             super()._let_in()
+
+    def take_back(self, error: BaseException) -> bool:
+        if error is not self._raised:
+            return False
+        if self.pending is None or isinstance(self.pending, OutOfTime):
+            self.pending = error
+        _thread.start_new_thread(self._come_again, (error,))  # without a lock, which this very thread may hold
+        return True
+
+    def _come_again(self, error: BaseException) -> None:
+        for pause_s in (AGAIN_S, _AGAIN_S):
+            time.sleep(pause_s)
+            number = self._call
+            if self.pending is not error:
+                return  # our own code has looked meanwhile
+            if number is not None:
+                _send_to(self._thread, number)
+            elif self.opened != SHUT:  # the program has all signals
+                self.pending = None
+                _send_to(self._thread, signal.Signals(getattr(error, "signal", signal.SIGINT)))
 
     def _cancel(self, error: BaseException, number: int, frame: FrameType | None) -> None:
         runner = self.runner(number)
@@ -191,9 +220,13 @@ class MainGate(Gate):
             self._is_runner_told = True
             # When it is told once more, it raises KeyboardInterrupt at once. That may break a step of the loop off, and
             # then asyncio waits for ever for the task whose step it was.
-            runner(number, frame)
+            try:
+                runner(number, frame)
+            except KeyboardInterrupt as raised:
+                self._raised = raised
+                raise
         elif not sum(cancel() for cancel in self.cancels):  # each is told, not only the first
-            raise error  # the loop was left for good, and its runs with it
+            self._raise(error)  # the loop was left for good, and its runs with it
 
     def runner(self, number: int) -> Any:
         """What `asyncio.run` had put in for a signal: it cancels the main task,
@@ -237,10 +270,8 @@ class MainGate(Gate):
             self.pending = self.pending or error
             if self.waker is not None:
                 self.waker()
-        elif hasattr(signal, "pthread_kill"):
-            signal.pthread_kill(self._thread, number)  # ends a sleep too
         else:
-            _thread.interrupt_main(number)
+            _send_to(self._thread, number)
 
     def interrupt_again(self, error: BaseException) -> None:
         """Send the signal for this error once more, if the thread has not seen the first: see `_AGAIN_S`."""
@@ -249,12 +280,15 @@ class MainGate(Gate):
             signal.pthread_kill(self._thread, number)
 
     def _called(self, _number: int, _frame: FrameType | None) -> None:
+        if self.pending is not None and self.opened != SHUT:  # it was raised in vain: see `take_back`
+            self._let_in()
+            return
         error = self._called_for
         if error is None or not error.is_here():
             return
         if self.opened > LOOP:
             self._called_for = None
-            raise error
+            self._raise(error)
         if self.opened == SHUT and (self.pending is None or isinstance(self.pending, OutOfTime)):
             self.pending, self._called_for = error, None
             if self.waker is not None:
@@ -309,7 +343,7 @@ class MainGate(Gate):
         if due is None:
             return
         if self.opened > LOOP:
-            raise due
+            self._raise(due)
         if self.pending is None or isinstance(self.pending, OutOfTime):
             self.pending = due
             if self.waker is not None:
@@ -321,6 +355,14 @@ class MainGate(Gate):
             if sys.platform != "win32" and bell == signal.SIGALRM:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             _signal.signal(bell, _signal.SIG_DFL)
+
+
+def _send_to(thread: int, number: signal.Signals) -> None:
+    """Send a signal to the main thread."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(thread, number)  # ends a sleep too
+    else:
+        _thread.interrupt_main(number)
 
 
 def _is_runners(handler: Any) -> bool:

@@ -11,6 +11,7 @@ cancelled, as Ctrl-C does it. May import: nothing of ours.
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 import threading
@@ -20,6 +21,7 @@ from types import CodeType
 from typing import Any, Final
 
 __all__ = [
+    "AGAIN_S",
     "LOOP",
     "OPEN",
     "SHUT",
@@ -40,6 +42,8 @@ SHUT: Final = 0  # our own code: whatever comes waits
 LOOP: Final = 1  # the program's event loop: the runs in it are cancelled, nothing is raised
 STEP: Final = 2  # a step of the user's coroutine
 OPEN: Final = 3  # the user's function
+
+AGAIN_S: Final = 0.001  # by then a finalizer is over, as a rule
 
 
 def can_start() -> bool:
@@ -176,6 +180,10 @@ class Gate:
         """
         self.pending = error
 
+    def take_back(self, error: BaseException) -> bool:
+        """It was raised where Python can raise nothing. True: it came from here, and comes again. The gate is shut."""
+        return False
+
     def disown(self, owner: object) -> None:
         """Nothing that waits for this owner is wanted any more. The gate is shut."""
         if getattr(self.pending, "owner", None) is owner:
@@ -264,6 +272,20 @@ class ThreadGate(Gate):
             send(self._id, interrupted)
         elif not self.opened and self.waker is not None:
             self.waker()
+
+    def take_back(self, error: BaseException) -> bool:
+        if type(error) is not Interrupted or self.pending is None:
+            return False
+        # It waits still, and is met where our own code looks next; but that may be never. Without the lock, and without
+        # what `threading` has: a finalizer comes at any step, also when this very thread holds those.
+        _thread.start_new_thread(self._come_again, (self.pending,))
+        return True
+
+    def _come_again(self, error: BaseException) -> None:
+        time.sleep(AGAIN_S)
+        with self._lock:
+            if self.pending is error:
+                self._send(error)
 
     def settle(self) -> None:
         # It is let arrive here. Were it set to nothing instead, CPython 3.11 and 3.12 would look for it for ever after:
