@@ -275,7 +275,7 @@ def checked_key(key: object, made_by: str) -> None:
     """Raise PolicyTypeError if a key that was made is neither a text nor None."""
     if key is not None and not isinstance(key, str):
         raise PolicyTypeError(
-            f"{made_by} made the cache key {key!r:.200}, which is a {type(key).__name__}.",
+            f"{made_by} made the cache key {key!r:.200}, which is of type {type(key).__name__}.",
             do="Return a text, or None for no caching.",
         )
 

@@ -322,9 +322,9 @@ def test_progress_out_of_its_range_is_refused(progress: float) -> None:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: create_markdown_artifact(5), "markdown is a int"),  # type: ignore[arg-type]
+        (lambda: create_markdown_artifact(5), "markdown is of type int"),  # type: ignore[arg-type]
         (lambda: create_markdown_artifact("x", key=5), "key is 5"),  # type: ignore[arg-type]
-        (lambda: create_markdown_artifact("x", description=5), "description is a int"),  # type: ignore[arg-type]
+        (lambda: create_markdown_artifact("x", description=5), "description is of type int"),  # type: ignore[arg-type]
         (lambda: create_markdown_artifact("x", description="x" * 70_000), "description has 70,000 characters"),
         (lambda: create_progress_artifact("much"), "progress is 'much'"),  # type: ignore[arg-type]
         (lambda: create_progress_artifact(True), "progress is True"),
@@ -337,7 +337,7 @@ def test_progress_out_of_its_range_is_refused(progress: float) -> None:
         (lambda: create_image_artifact(), "got neither of image_url and image"),
         (lambda: create_image_artifact("https://a/b.png", image=b"1"), "got both of image_url and image"),
         (lambda: Artifact(type="Of my own", data=1).create(), "The type of an artifact is 'Of my own'"),
-        (lambda: Artifact(type="own", data=object()).create(), "What stands in the data is a object"),
+        (lambda: Artifact(type="own", data=object()).create(), "What stands in the data is of type object"),
         (lambda: Artifact.get(), "without a key"),
         (lambda: Artifact.get("Not A Key"), "The key 'Not A Key' is none"),
     ],

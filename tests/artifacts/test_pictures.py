@@ -109,7 +109,7 @@ def test_what_a_notebook_would_show_is_taken_too() -> None:
         ("https://example.com/a.png", None, "is an address. Pass it as image_url"),
         ("a\0b", None, "is no path"),
         ("/", None, "cannot be read"),
-        (5, None, "The image is a int. Pass a file, bytes, a figure"),
+        (5, None, "The image is of type int. Pass a file, bytes, a figure"),
         (a_plot(), "gif", "format is 'gif'. Use one of html, jpeg, jpg, png, svg, webp"),
         (a_plot(), "html", "The Figure could not be made html: Format 'html' is not supported"),
         (go.Figure(), "png", "The Figure could not be made png: "),

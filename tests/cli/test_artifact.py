@@ -226,6 +226,9 @@ def test_artifacts_are_exported_as_files(surefoot: Surefoot, tmp_path: Path) -> 
     surefoot("artifact", "export", "rows", "-o", "rows.md")
     assert (tmp_path / "rows.md").read_text().splitlines()[:2] == ["| region | rows | note |", "|---|---|---|"]
     assert r"| us\|x |" in (tmp_path / "rows.md").read_text()
+    odd = surefoot("artifact", "export", "rows", "-o", "rows.xlsx")
+    assert odd.stderr == "What is written is csv, though the file's name ends with .xlsx.\n"
+    assert (tmp_path / "rows.xlsx").read_bytes() == (tmp_path / "rows.csv").read_bytes()
     assert surefoot("artifact", "export", "rows", "--format", "json", "-o", "-").stdout.startswith('[{"region"')
     surefoot("artifact", "export", "report", "--version", "1")
     assert (tmp_path / "report.md").read_text() == "# First"

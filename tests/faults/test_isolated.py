@@ -162,3 +162,38 @@ def test_a_process_that_is_forked_there_has_nothing_of_its_runs(runs: str, home:
     with program(text, home) as running:
         assert running.wait_for_number("status") == 0
         assert "Exception ignored" not in running.end().stderr
+
+
+@pytest.mark.parametrize("holds", ["tag", "concurrency"])
+def test_a_task_in_a_process_of_its_own_that_is_killed_frees_its_slot(holds: str, home: Path) -> None:
+    text = """
+from surefoot.client import get_client
+from surefoot.concurrency.sync import concurrency
+@task(isolation="process", tags=["db"] if HOLDS == "tag" else [])
+def dies():
+    if HOLDS == "tag":
+        os.kill(os.getpid(), signal.SIGKILL)
+    with concurrency("pool"):
+        os.kill(os.getpid(), signal.SIGKILL)
+@task(isolation="process", tags=["db"] if HOLDS == "tag" else [])
+def comes_next():
+    if HOLDS == "tag":
+        return
+    with concurrency("pool", timeout_seconds=30):
+        pass
+@flow
+def f():
+    state = dies(return_state=True)
+    say(f"it {state.name}")
+    comes_next()
+    with concurrency("pool", timeout_seconds=30):
+        say("free")
+f()
+"""
+    for name in ("pool", "tag:db"):
+        with closing(get_client()) as client:
+            client.set_limit(name, 1)
+    with program(f"HOLDS = {holds!r}\n{text}", home) as running:
+        end = running.end()
+    assert (end.status, end.stdout) == (0, "it Crashed\nfree\n"), end.stderr
+    assert_all_ended(home)

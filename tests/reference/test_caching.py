@@ -161,7 +161,7 @@ def test_a_key_function_that_raises_is_logged_and_its_run_is_not_cached(row: str
 @row("2.06")
 def test_a_key_that_is_no_text_is_refused(row: str, counted: Counted, home: Path) -> None:
     keyed = counted.task(cache_key_fn=lambda context, parameters: 7)
-    with pytest.raises(TypeError, match="made the cache key 7, which is a int"):
+    with pytest.raises(TypeError, match="made the cache key 7, which is of type int"):
         keyed(1)
     assert counted.calls == []
     assert record(home).task_run().names == ["Pending", "NotReady"]

@@ -316,7 +316,7 @@ ILL_TYPED = GlobalConcurrencyLimitCreate(name="x", limit="3")  # type: ignore[ar
         at("8.08", CREATE, [{"name": " ", "limit": 1}], "The name of a limit is ' '"),
         at("8.08", CREATE, [{"name": "x"}], "missing required field `limit`"),
         at("8.08", CREATE, [{"name": "x", "slots": 1}], "unknown field `slots`"),
-        at("8.08", CREATE, ["x"], "is a str. Pass a GlobalConcurrencyLimitCreate, or a dict"),
+        at("8.08", CREATE, ["x"], "is of type str. Pass a GlobalConcurrencyLimitCreate, or a dict"),
         at("8.08", CREATE, [ILL_TYPED], "Expected `int`, got `str`"),
         at("8.08", CREATE, [{"name": "x", "limit": 1, "slot_decay_per_second": -1}], "slot_decay_per_second is -1"),
         at("8.08", CREATE, [{"name": "x", "limit": 1, "active_slots": 1}], "slots are held by those who take them"),
@@ -466,7 +466,7 @@ def test_lists_have_an_order_a_limit_and_an_offset(row: str, recorded: None) -> 
         at("8.13", {"state": {"type": {"any_": ["BROKEN"]}}}, "BROKEN"),
         at("8.13", {"start_time": {"before_": "yesterday"}}, "datetime"),
         at("8.13", {"operator": "xor_"}, "xor_"),
-        at("8.13", FlowFilter(), "A filter is a FlowFilter"),
+        at("8.13", FlowFilter(), "A filter is of type FlowFilter"),
         at("8.13", FlowRunFilter(name=FlowRunFilterName(any_=[3])), "Expected `str`"),  # type: ignore[list-item]
     ],
 )

@@ -100,7 +100,7 @@ def draft_of(type: str, data: Any) -> Draft:
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise ArtifactTypeError(f"{what} is a {type(value).__name__}.", do="Pass a text.")
+        raise ArtifactTypeError(f"{what} is of type {type(value).__name__}.", do="Pass a text.")
     return value
 
 

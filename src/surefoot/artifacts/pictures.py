@@ -68,7 +68,7 @@ def picture_bytes(picture: Any, format: str | None = None) -> tuple[bytes, str]:
             do="Pass another format, or save it yourself and pass the file.",
         ) from error
     if made is None:
-        raise ArtifactTypeError(f"The image is a {type(picture).__name__}.", do=f"Pass {_WAYS}.")
+        raise ArtifactTypeError(f"The image is of type {type(picture).__name__}.", do=f"Pass {_WAYS}.")
     return made
 
 

@@ -35,7 +35,7 @@ def table_bytes(table: Any) -> bytes:
     if isinstance(rows, Mapping):
         return _encoded(_of_columns(rows))
     if not isinstance(rows, Sequence) or isinstance(rows, (str, bytes, bytearray, memoryview)):
-        raise ArtifactTypeError(f"table is a {type(table).__name__}.", do=f"Pass {_WAYS}.")
+        raise ArtifactTypeError(f"table is of type {type(table).__name__}.", do=f"Pass {_WAYS}.")
     return _encoded(_of_rows(rows))
 
 
@@ -85,7 +85,7 @@ def _of_columns(columns: Mapping[Any, Any]) -> dict[str, list[Any]]:
         )
         if not isinstance(listed, (list, tuple)):
             raise ArtifactTypeError(
-                f"The column {name!r} of the table is a {type(values).__name__}.", do=f"Pass {_WAYS}."
+                f"The column {name!r} of the table is of type {type(values).__name__}.", do=f"Pass {_WAYS}."
             )
         found[name] = [
             value if type(value) in _AS_IT_IS else _cell(value, ("column %r, row %d", name, number))
@@ -135,7 +135,7 @@ def _named(row: Any, number: int) -> dict[str, Any]:
 
 
 def _wrong_row(row: Any, number: int) -> ArtifactTypeError:
-    return ArtifactTypeError(f"Row {number} of the table is a {type(row).__name__}.", do=f"Pass {_WAYS}.")
+    return ArtifactTypeError(f"Row {number} of the table is of type {type(row).__name__}.", do=f"Pass {_WAYS}.")
 
 
 def _cell(value: Any, where: tuple[Any, ...], depth: int = 0) -> Any:
@@ -163,7 +163,7 @@ def _cell(value: Any, where: tuple[Any, ...], depth: int = 0) -> Any:
         return {str(name): _cell(each, where, depth + 1) for name, each in value.items()}
     if depth < _DEPTH_MAX and isinstance(value, (list, tuple, set, frozenset)):
         return [_cell(each, where, depth + 1) for each in value]
-    what = "is nested too deep" if depth >= _DEPTH_MAX else f"is a {kind.__name__}, which JSON has not"
+    what = "is nested too deep" if depth >= _DEPTH_MAX else f"is of type {kind.__name__}, which JSON has not"
     raise ArtifactTypeError(
         f"What stands in {where[0] % where[1:]} {what}.", do="Pass it as a text or a number: str(value)."
     )

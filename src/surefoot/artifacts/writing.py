@@ -157,7 +157,7 @@ def _check_description(description: Any) -> None:
     if description is None:
         return
     if not isinstance(description, str):
-        raise ArtifactTypeError(f"description is a {type(description).__name__}.", do="Pass a text.")
+        raise ArtifactTypeError(f"description is of type {type(description).__name__}.", do="Pass a text.")
     if len(description) > _DESCRIPTION_MAX:
         raise ArtifactValueError(
             f"description has {len(description):,} characters, and {_DESCRIPTION_MAX:,} is the most.",

@@ -102,7 +102,7 @@ def _inline(place: re.Match[str], values: Mapping[str, Any]) -> str:
     value = _value(place, values)
     if isinstance(value, dict | list):
         raise TemplateError(
-            f"The value at {place[0]} is a {type(value).__name__}, and stands within a text.",
+            f"The value at {place[0]} is of type {type(value).__name__}, and stands within a text.",
             do="Let the place be the whole text, or name a part of the value: .KEY",
         )
     return text_of(value)

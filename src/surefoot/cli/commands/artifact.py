@@ -188,6 +188,8 @@ def export(artifact: str, version: int | None, file: str | None, format_: str | 
     asked = format_ or (os.path.splitext(file or "")[1].lstrip(".").lower() if file != "-" else "")
     wanted = asked if asked in FORMATS else ending_of(found)
     raw = as_file(found, content, wanted)
+    if asked not in ("", wanted, ending_of(found)):
+        note(f"What is written is {wanted}, though the file's name ends with .{asked}.")
     if file == "-":
         sys.stdout.buffer.write(raw)
         sys.stdout.buffer.flush()

@@ -73,7 +73,9 @@ def checked_action(given: T | dict[str, Any], kind: type[T]) -> T:
     3
     """
     if not isinstance(given, (kind, dict)):
-        raise ActionError(f"A {kind.__name__} is a {type(given).__name__}.", do=f"Pass a {kind.__name__}, or a dict.")
+        raise ActionError(
+            f"A {kind.__name__} is of type {type(given).__name__}.", do=f"Pass a {kind.__name__}, or a dict."
+        )
     fields = given if isinstance(given, dict) else msgspec.structs.asdict(given)
     try:
         return msgspec.convert(fields, kind)

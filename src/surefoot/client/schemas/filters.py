@@ -485,7 +485,7 @@ def checked(given: F | dict[str, Any] | None, kind: type[F]) -> F:
     if given is None:
         return kind()
     if not isinstance(given, (kind, dict)):
-        raise FilterError(f"A filter is a {type(given).__name__}.", do=f"Pass a {kind.__name__}, or a dict.")
+        raise FilterError(f"A filter is of type {type(given).__name__}.", do=f"Pass a {kind.__name__}, or a dict.")
     try:
         return msgspec.convert(msgspec.to_builtins(given), kind)
     except (msgspec.ValidationError, TypeError) as error:
