@@ -18,6 +18,7 @@ import pytest
 from surefoot import flow, task
 from surefoot.cache_policies import DEFAULT, INPUTS, CachePolicy
 from surefoot.client import get_client
+from surefoot.core.ids import to_text
 from surefoot.exceptions import CacheUnavailable, ConfigurationError, WouldDeadlock
 from surefoot.locking.filesystem import FileSystemLockManager
 from surefoot.locking.memory import MemoryLockManager
@@ -223,7 +224,9 @@ def test_of_many_at_once_one_is_called_and_the_others_wait_for_it(home: Path) ->
     assert sorted(run.last.state_name for run in found.task_runs) == ["Cached"] * 7 + ["Completed"]
     waited = [run for run in found.task_runs if run.names[:2] == ["Pending", "Pending"]]
     assert waited
-    assert all("another run holds the lock of the cache key" in str(run.entered[0].message) for run in waited)
+    (maker,) = [run for run in found.task_runs if run.last.state_name == "Completed"]
+    told = f"the run {to_text(maker.created.run_id)} holds the lock of the cache key"
+    assert all(told in str(run.entered[0].message) for run in waited)
 
 
 def test_a_maker_that_waits_for_its_retry_is_not_held_up_by_those_that_wait_for_it() -> None:
@@ -328,7 +331,7 @@ def test_of_two_processes_the_second_waits_and_takes_what_the_first_made(home: P
 
 def is_waiting(home: Path) -> bool:
     with closing(get_client()) as client:
-        return any("another run holds" in (run.reason or "") for run in client.task_runs().results)
+        return any("holds the lock of the cache key" in (run.reason or "") for run in client.task_runs().results)
 
 
 def test_a_process_that_dies_as_it_makes_a_value_holds_nobody_up(home: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 import weakref
 from contextvars import copy_context
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from surefoot import Future, quote, task
+from surefoot import Future, flow, quote, task
 from surefoot.core.states import CANCELLED, COMPLETED, CRASHED, FAILED
 from surefoot.engine import pool as pool_module
-from surefoot.exceptions import CancelledRun, MissingContextError
+from surefoot.exceptions import CancelledRun, FlowRunTimeoutError, MissingContextError
 from surefoot.futures import wait
 from surefoot.states import State
 from tests.engine.concurrency import (  # noqa: F401  # one is a fixture
@@ -23,6 +24,7 @@ from tests.engine.concurrency import (  # noqa: F401  # one is a fixture
     add,
     no_thread_is_left,
     on,
+    task_threads,
     until,
 )
 from tests.recorded import record
@@ -183,6 +185,47 @@ def test_a_task_that_waits_is_woken_to_be_interrupted(home: Path) -> None:
         program()
     assert len(caught) == 1
     assert {run.end for run in record(home).task_runs} == {(CRASHED, "Crashed")}
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["task", "asynchronous task"])
+@pytest.mark.parametrize("where", ["its own", "a flow that it called", "a flow that it submitted"])
+def test_a_flow_out_of_time_does_not_wait_long_for_a_call_that_cannot_be_interrupted(
+    where: str, is_async: bool, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "STOP_GRACE_S", SOON)
+    monkeypatch.setattr(pool_module, "LATE_GRACE_S", 0.05)
+    gate = threading.Event()
+
+    @task
+    def stuck() -> None:
+        gate.wait(SOON)  # one call into C: no exception comes through
+
+    @task
+    async def stuck_in_its_loop() -> None:
+        gate.wait(SOON)
+
+    @flow
+    def inner() -> None:
+        (stuck_in_its_loop if is_async else stuck).submit().wait()
+
+    @flow(timeout_seconds=0.3)
+    def program() -> None:
+        if where == "a flow that it called":
+            inner()
+        elif where == "a flow that it submitted":
+            inner.submit().wait()
+        else:
+            inner.fn()
+
+    before, begun_s = task_threads(), time.monotonic()
+    with pytest.raises(FlowRunTimeoutError):
+        program()
+    assert time.monotonic() - begun_s < SOON / 2
+    gate.set()
+    until(lambda: task_threads() <= before)
+    (run,) = record(home).task_runs
+    assert run.end == (CANCELLED, "Cancelled")
+    assert "nothing can interrupt it" in (run.last.message or "")
 
 
 def test_a_task_in_a_call_that_does_not_come_back_is_ended_without_it(

@@ -292,6 +292,8 @@ def test_a_memory_limit_is_refused_where_it_cannot_be_held_to(monkeypatch: pytes
 def test_a_limit_below_what_an_interpreter_holds_fails_every_call() -> None:
     with pytest.raises(MemoryLimitExceeded, match="memory limit of 1 MiB exceeded"):
         task(isolation="process", memory_limit="1MiB")(lambda: threading.Event().wait())()
+    with pytest.raises(MemoryLimitExceeded, match=r"memory limit of 1MB \(977 KiB\) exceeded \(it used"):
+        task(isolation="process", memory_limit="1MB")(lambda: threading.Event().wait())()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no memory limits there")

@@ -104,7 +104,7 @@ def test_waiting_for_a_future_is_ended_too_and_so_is_the_task(home: Path) -> Non
     @task
     def waits(value: None) -> None: ...
 
-    @flow(timeout_seconds=0.1)
+    @flow(timeout_seconds=WHILE)
     def program() -> None:
         waits.submit(goes_on.submit()).result()
 
@@ -422,6 +422,48 @@ def test_a_blocking_call_in_a_coroutine_is_told_as_late(home: Path) -> None:
         return state.name
 
     assert asyncio.run(program()) == "TimedOut"
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="only there a signal ends a call from another thread")
+@pytest.mark.parametrize("kind", ["flow", "task"])
+@pytest.mark.parametrize("blocks", [turn, rest, sleep, read])
+def test_what_holds_the_event_loop_of_the_main_thread_is_ended(
+    blocks: Callable[[], None], kind: str, home: Path
+) -> None:
+    tidied: list[int] = []
+
+    async def holds() -> None:
+        try:
+            blocks()
+        finally:
+            await asyncio.sleep(0)
+            tidied.append(1)
+
+    limited = (flow if kind == "flow" else task)(timeout_seconds=WHILE, retries=1)(holds)
+
+    @flow
+    async def main() -> tuple[str | None, int]:
+        state = await limited(return_state=True)
+        await asyncio.sleep(0)
+        return state.name, len(tidied)
+
+    assert asyncio.run(main()) == ("TimedOut", 2)
+    assert record(home).flow_run("main").end == (COMPLETED, "Completed")
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="only there a signal ends a call from another thread")
+def test_a_future_waited_for_in_a_coroutine_of_the_main_thread_is_left_when_the_time_is_up(home: Path) -> None:
+    @task
+    def busy() -> None:
+        turn()
+
+    @flow(timeout_seconds=WHILE)
+    async def main() -> None:
+        busy.submit().result()
+
+    with pytest.raises(FlowRunTimeoutError):
+        asyncio.run(main())
+    assert record(home).task_run("busy").end == (CANCELLED, "Cancelled")
 
 
 def test_a_coroutine_that_swallows_its_cancellation_is_told_as_late(home: Path) -> None:

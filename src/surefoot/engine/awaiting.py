@@ -12,7 +12,8 @@ from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 from surefoot.core.clock import get_clock
-from surefoot.core.os.threads import STEP, THIS_THREAD, Gate
+from surefoot.core.os.signals import GATE
+from surefoot.core.os.threads import STEP, THIS_THREAD, Gate, OutOfTime
 from surefoot.core.states import COMPLETED
 from surefoot.engine import apart, telling
 from surefoot.engine.blocking import HOOK_S
@@ -49,7 +50,7 @@ from surefoot.engine.execution import Execution
 from surefoot.engine.flow_execution import FlowExecution
 from surefoot.engine.inputs import PLAIN, pending_in
 from surefoot.engine.kept import keep
-from surefoot.engine.reaching import ON, heeded, stop_over
+from surefoot.engine.reaching import HELD_S, ON, REACHED, heeded, interrupt_holder, stop_over
 from surefoot.engine.task_execution import TaskExecution
 from surefoot.engine.telling import stop_of
 from surefoot.engine.timers import call_later
@@ -115,7 +116,7 @@ async def guarded_await(execution: Execution, awaitable: Awaitable[Any], timeout
         elif execution.told and _take_back(execution):
             outcome = stop
         else:
-            outcome = Stopped(error, stop.why, stop.asked)
+            outcome = Stopped(error, stop.why, stop.asked, late=stop.late)
     except Exception as error:
         outcome = Raised(error)
     except BaseException as error:
@@ -150,6 +151,9 @@ class _Alarm:
         self._seconds = seconds
         self._steps = steps
         self._rings = 0
+        self._has_turned = False  # the loop has come to the alarm
+        self._is_over = False
+        self._holder: BaseException | None = None  # what was sent to what holds the loop
 
     def start(self) -> None:
         task = asyncio.current_task()
@@ -159,11 +163,21 @@ class _Alarm:
         loop = asyncio.get_running_loop()
         self._due = loop.time() + get_clock().wait_s(self._seconds)
         self._timer = loop.call_at(self._due, self._ring)
-        self._watch = call_later(self._seconds + LATE_GRACE_S, self._look)
+        self._watches = [
+            call_later(self._seconds + HELD_S, self._interrupt),
+            call_later(self._seconds + LATE_GRACE_S, self._look),
+        ]
 
     def _ring(self) -> None:
-        self._rings += 1
+        self._has_turned = True
         self._timer = asyncio.get_running_loop().call_later(LATE_GRACE_S, self._insist)
+        with REACHED:
+            if self._holder is not None:
+                if not GATE.holds(self._holder):
+                    return  # it was interrupted, and tidies up
+                GATE.disown(self._execution)
+                self._holder = None
+            self._rings += 1
         self._task.cancel()
 
     def _insist(self) -> None:
@@ -171,18 +185,31 @@ class _Alarm:
         self._steps.ends = True
         self._task.cancel()
 
+    def _interrupt(self) -> None:
+        """From a thread: have what holds the loop of the main thread come to its end."""
+        with REACHED:
+            if not self._has_turned and not self._is_over and not self._execution.sealed:
+                self._holder = interrupt_holder(self._execution, stop_of(OutOfTime()))
+
     def _look(self) -> None:
         """From a thread: whether the loop has not even come to the alarm."""
-        if not self._rings and not self._execution.sealed:
+        if not self._has_turned and not self._execution.sealed:
             telling.not_stopped(self._execution, self._seconds, is_left=False)
 
     def ended(self, outcome: Outcome) -> bool:
         """The call has ended, like this. Whether because its time was up: a cancellation by others goes on outwards."""
         self._timer.cancel()
-        self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
+        with REACHED:
+            self._is_over = True
+            if self._holder is not None and self._execution.stop is None:
+                GATE.disown(self._execution)  # it is not to hit the next attempt
         is_alone = not self._rings
         for _ in range(self._rings):
             is_alone = self._task.uncancel() <= self._before
+        if type(outcome) is Stopped and outcome.error is self._holder:
+            return True
         if type(outcome) is Stopped and not (self._rings and isinstance(outcome.error, asyncio.CancelledError)):
             return False
         return is_alone and (bool(self._rings) or asyncio.get_running_loop().time() >= self._due)

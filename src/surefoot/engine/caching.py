@@ -218,8 +218,15 @@ class CacheUse:
             self._let_go_at_the_end()
         if self.caching.locks.acquire_lock(self.key, self._holder, acquire_timeout=0):
             return None
-        wait_s, self._wait_s = self._wait_s, min(2 * self._wait_s, _WAIT_MAX_S)
-        return Held(f"another run holds the lock of the cache key {_told(self.key)}", wait_s)
+        is_first, wait_s = self._wait_s == _WAIT_S, self._wait_s
+        self._wait_s = min(2 * wait_s, _WAIT_MAX_S)
+        return Held(self._who_holds_it() if is_first else "", wait_s)  # it is told once
+
+    def _who_holds_it(self) -> str:
+        ask = getattr(self.caching.locks, "holder_of", None)  # of ours, not of the interface that users know
+        holder = None if ask is None else ask(self.key)
+        who = "another run" if holder is None else f"the run {holder}"
+        return f"{who} holds the lock of the cache key {_told(self.key)}"
 
     def _let_go_at_the_end(self) -> None:
         """Should the run break off before it comes to that itself."""

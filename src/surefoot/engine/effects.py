@@ -247,6 +247,7 @@ class Stopped(msgspec.Struct, eq=False):
     why: str
     asked: bool = False  # somebody with the right to asked for it: the run ends CANCELLED instead of CRASHED
     ends_here: bool = False
+    late: bool = False  # its time is up: what it started has the shorter grace of those who are late
 
 
 class Yielded(msgspec.Struct, eq=False):

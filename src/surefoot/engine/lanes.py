@@ -23,7 +23,7 @@ from surefoot.engine.effects import Conclude, Effect, Finish, GiveSlotsBack, Hoo
 from surefoot.engine.execution import Execution
 from surefoot.engine.interrupts import shelter_of, while_nobody_enters
 from surefoot.engine.pool import AWAY, PARKING, Pool
-from surefoot.engine.slots import CALLED, HeldLoop, Slot
+from surefoot.engine.slots import CALLED, GONE, HeldLoop, Slot
 from surefoot.engine.waiting import HERE
 
 __all__ = ["Lane", "Lanes"]
@@ -181,7 +181,8 @@ class Lane:
     def close(self) -> None:
         """Stop the loop."""
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(JOIN_S)
+        if all(each.place != GONE for each in list(self._tasks)):  # else a call holds it that nothing can interrupt
+            self._thread.join(JOIN_S)
 
 
 def _is_stopped(effect: Effect) -> bool:

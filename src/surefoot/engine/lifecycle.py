@@ -228,7 +228,8 @@ def _finish(stop: Stopped | None, verdict: Verdict) -> Finish:
     if stop is not None:
         return Finish(stop)
     if verdict.timed_out:  # its time is that of all that it started
-        return Finish(Stopped(CancelledRun(f"It was stopped: {_OUT_OF_TIME}."), _OUT_OF_TIME, asked=True))
+        error = CancelledRun(f"It was stopped: {_OUT_OF_TIME}.")
+        return Finish(Stopped(error, _OUT_OF_TIME, asked=True, late=True))
     return _FINISH if verdict.state_type is COMPLETED else _CANCEL
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from surefoot.core.clock import get_clock
@@ -19,6 +19,7 @@ from surefoot.core.os.forks import THIS_PROCESS
 from surefoot.core.os.threads import THIS_THREAD, OutOfTime, ThreadGate, leave
 from surefoot.core.states import CRASHED, FAILED, FINAL
 from surefoot.engine.blocking import perform
+from surefoot.engine.calling import LATE_GRACE_S
 from surefoot.engine.effects import (
     AskRetry,
     AwaitSlots,
@@ -367,27 +368,28 @@ class Pool:
 
         With `stop`, those not started are cancelled; with a `Stopped`, the others interrupted.
         """
-        if not isinstance(stop, Stopped):
-            self._tell(stop)
-            wait_for(self._all(), None)
-            return
-        with tied_as_before(stop.error):
-            self._tell(stop)
-            wait_for(self._all(), STOP_GRACE_S)
-            if self._give_up():
-                wait_for(self._all(), STOP_GRACE_S)
+        with tied_as_before(stop.error if isinstance(stop, Stopped) else None):
+            for seconds in self._waits(stop):
+                wait_for(self._all(), seconds)
 
     async def finish_async(self, stop: Stopped | bool) -> None:
         """`finish` for an event loop, which goes on meanwhile."""
+        with tied_as_before(stop.error if isinstance(stop, Stopped) else None):
+            for seconds in self._waits(stop):
+                await ended(self._all(), seconds)
+
+    def _waits(self, stop: Stopped | bool) -> Iterator[float | None]:
+        """How long to wait for all tasks, one wait after another, and what is done in between."""
+        self._tell(stop)
         if not isinstance(stop, Stopped):
-            self._tell(stop)
-            await ended(self._all())
+            yield None
             return
-        with tied_as_before(stop.error):
-            self._tell(stop)
-            await ended(self._all(), STOP_GRACE_S)
-            if self._give_up():
-                await ended(self._all(), STOP_GRACE_S)
+        if stop.late:  # who waits for them is out of time itself
+            yield LATE_GRACE_S
+            self._give_up(on_threads=True)
+        yield STOP_GRACE_S
+        if self._give_up():
+            yield STOP_GRACE_S
 
     def _all(self) -> Drained:
         drained = Drained(self._outstanding)
@@ -403,7 +405,7 @@ class Pool:
             if isinstance(stop, Stopped):
                 # The flow run's own error stays its own, so that none of its tasks is taken for the cause of its end.
                 error = CancelledRun(f"It was stopped: {stop.why}.") if stop.ends_here else stop.error
-                told = Stopped(error, stop.why, stop.asked)
+                told = Stopped(error, stop.why, stop.asked, late=stop.late)
                 self._cancel_unstarted(told)
                 self._interrupt(told)
             elif stop:
@@ -465,9 +467,12 @@ class Pool:
             if self._lanes is not None:
                 self._lanes.interrupt([execution])
 
-    def _give_up(self) -> bool:
-        """End the runs of tasks that did not end when they were told to. Whether there are any."""
-        left = list(self._outstanding)
+    def _give_up(self, *, on_threads: bool = False) -> bool:
+        """End the runs of tasks that did not end when they were told to. Whether there are any.
+
+        With `on_threads` those alone that are called here: what is in a process is killed soon, and ends by that.
+        """
+        left = [each for each in self._outstanding.copy() if not on_threads or type(each.reach) in _HERE]
         for execution in left:
             with self._lock:
                 if execution.place != CALLED:
@@ -488,6 +493,9 @@ class Pool:
         self.slots.crew.close()
         if self._lanes is not None:
             self._lanes.close()
+
+
+_HERE: Final = (Reach, type(None))  # not the call in a process, which can be killed
 
 
 def _is_last_hook(execution: Execution, effect: Effect) -> bool:

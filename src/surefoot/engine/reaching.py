@@ -28,6 +28,7 @@ __all__ = [
     "REACHED",
     "Interrupted",
     "heeded",
+    "interrupt_holder",
     "is_any_on",
     "runs_on",
     "send",
@@ -53,6 +54,7 @@ class Interrupted(BaseException):
     def __init__(self, stop: Stopped, owner: Execution | None = None) -> None:
         self.__surefoot_why__ = stop.why
         self.asked = stop.asked
+        self.late = stop.late
         self.owner = owner
         super().__init__(stop.why)
 
@@ -111,6 +113,18 @@ def _cancel_awaiting(execution: Execution, stop: Stopped, loop: Any, task: Any) 
         return  # the loop was closed: whatever is left of the run ends with it
     if execution.gate is GATE:
         call_later(HELD_S, insist)
+
+
+def interrupt_holder(execution: Execution, stop: Stopped) -> BaseException | None:
+    """Interrupt the call of a run that holds the event loop of the main thread. What was sent; None: nothing can be.
+
+    With `REACHED` held, as `send`.
+    """
+    if execution.gate is not GATE or execution.state_type in FINAL:
+        return None
+    error = _Here(stop, execution)
+    GATE.interrupt(error)
+    return error
 
 
 def within(execution: Execution, outer: Execution | None) -> bool:

@@ -153,7 +153,10 @@ class RemoteCall(Reach):
             death = self._child.how_it_died()
             used, how = 0 if death is None else death.peak_bytes, "had used up to"
         name = self._execution.run_name
-        told = f"Task run {name!r}: memory limit of {told_size(self._memory_bytes)} exceeded"
+        given, limit = getattr(self._execution.definition, "memory_limit", None), told_size(self._memory_bytes)
+        if isinstance(given, str) and given.replace(" ", "").lower() != limit.replace(" ", "").lower():
+            limit = f"{given.strip()} ({limit})"  # as it was written, and in the unit of what follows
+        told = f"Task run {name!r}: memory limit of {limit} exceeded"
         told += f" (it {how} {told_size(used)}" if used else " ("
         told += f"{', and ' if used else ''}was refused more)" if refused is not None else ")"
         error = MemoryLimitExceeded(f"{told}.", do="Give it more (memory_limit=), or less to do at once.")

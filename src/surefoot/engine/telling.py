@@ -108,7 +108,7 @@ def _line(execution: Execution, effect: Enter) -> str:
             return f"started again{because}"
         if message and effect.state_name == "Retrying":
             rules = execution.definition.rules(execution.session.settings)
-            return f"failed{because}; retry {execution.attempt - 1} of {rules.attempts - 1}"
+            return f"failed{because.removesuffix('.')}; retry {execution.attempt - 1} of {rules.attempts - 1}"
         if execution.attempt == 1:
             return f"{'started again' if execution.runs_before else 'started'}{because}"
         return f"started again (attempt {execution.attempt})"
@@ -116,7 +116,8 @@ def _line(execution: Execution, effect: Enter) -> str:
         return message or "waits"
     if kind is SCHEDULED:
         rules = execution.definition.rules(execution.session.settings)
-        return f"failed{because}; retry {execution.attempt} of {rules.attempts - 1} in {took(effect.wait_s or 0)}"
+        which = f"retry {execution.attempt} of {rules.attempts - 1}"
+        return f"failed{because.removesuffix('.')}; {which} in {took(effect.wait_s or 0)}"
     if kind is COMPLETED and effect.state_name == "Cached":
         if message and message.startswith(HAD_COMPLETED):
             return message.removeprefix("it ")
@@ -132,7 +133,7 @@ def _line(execution: Execution, effect: Enter) -> str:
         word = "timed out" if effect.state_name == "TimedOut" else "failed"
         retries = execution.attempt - 1
         tries = f" (after {retries} {'retry' if retries == 1 else 'retries'})" if retries > 0 else ""
-        return f"{word}{because}{tries}"
+        return f"{word}{because.removesuffix('.') if tries else because}{tries}"
     word = {CRASHED: "crashed", CANCELLED: "was cancelled", CANCELLING: "does not stop"}.get(
         kind, f"is {effect.state_name}"
     )
@@ -246,7 +247,12 @@ def why_stopped(error: BaseException) -> str:
 
 def stop_of(error: BaseException) -> Stopped:
     """What a BaseException that left the user's function means."""
-    return Stopped(error, why_stopped(error), bool(getattr(error, "asked", False)))
+    return Stopped(
+        error,
+        why_stopped(error),
+        bool(getattr(error, "asked", False)),
+        late=isinstance(error, OutOfTime) or getattr(error, "late", False),
+    )
 
 
 def stop_on_the_way_out(error: BaseException | None) -> Stopped | bool:
@@ -256,4 +262,4 @@ def stop_on_the_way_out(error: BaseException | None) -> Stopped | bool:
     if error is None or isinstance(error, Exception):
         return error is not None
     stop = stop_of(error)
-    return Stopped(CancelledRun(f"It was stopped: {stop.why}."), stop.why, stop.asked)
+    return Stopped(CancelledRun(f"It was stopped: {stop.why}."), stop.why, stop.asked, late=stop.late)

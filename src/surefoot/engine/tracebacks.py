@@ -162,13 +162,13 @@ def cause_of(error: BaseException, run_id: bytes, around_id: bytes | None) -> by
 
 
 @contextmanager
-def tied_as_before(error: BaseException) -> Iterator[None]:
+def tied_as_before(error: BaseException | None) -> Iterator[None]:
     """What is ended meanwhile, with the exception that stopped the run around it, is not the cause of that end."""
     before = getattr(error, "__surefoot_cause__", (None, None))
     try:
         yield
     finally:
         try:
-            error.__surefoot_cause__ = before  # type: ignore[attr-defined]
+            error.__surefoot_cause__ = before  # type: ignore[union-attr]
         except Exception:
             pass  # it takes no attributes, so it was tied to nothing

@@ -98,6 +98,10 @@ class LinedLockManager(ABC):
         """Whether somebody holds the lock."""
         return self._changed(_checked_key(key), lambda line, _: line.holder is not None)
 
+    def holder_of(self, key: str) -> str | None:
+        """On whose behalf the lock is held; None if it is free."""
+        return self._changed(_checked_key(key), lambda line, _: line.holder)
+
     def is_lock_holder(self, key: str, holder: str | None = None) -> bool:
         """Whether the lock is held on this behalf."""
         mine = _checked_holder(holder)

@@ -294,6 +294,10 @@ class MainGate(Gate):
             if self.waker is not None:
                 self.waker()
 
+    def holds(self, error: BaseException) -> bool:
+        """Whether this was sent, and has not been raised yet."""
+        return self._called_for is error or self.pending is error
+
     def disown(self, owner: object) -> None:
         super().disown(owner)
         if getattr(self._called_for, "owner", None) is owner:
