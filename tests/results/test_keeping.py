@@ -197,6 +197,42 @@ def test_what_was_kept_is_there_while_its_pack_grows(home: Path, sizes: list[int
         assert [load(str(home), at) for at in places] == values
 
 
+SIMPLE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+BUILT_IN = st.recursive(
+    SIMPLE,
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(st.text() | st.integers() | st.tuples(st.text()), inner)
+    ),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(BUILT_IN, max_size=5))
+def test_what_is_built_in_comes_back_as_it_was(home: Path, values: list[Any]) -> None:
+    keeper = Keeper(str(home), new_id(), new_id())
+    places = [kept(keeper, value) for value in values]
+    keeper.close()
+    back = [load(str(home), at) for at in places]
+    assert back == values
+    assert repr(back) == repr(values)  # True is not 1, nor a tuple a list
+
+
+def test_what_holds_itself_or_much_comes_back_too(keeper: Keeper, home: Path) -> None:
+    ring: list[Any] = [1]
+    ring.append({"ring": ring})
+    nested: list[Any] = []
+    for _ in range(50):
+        nested = [nested, "x"]
+    many = [[n, f"{n}" * 1000] for n in range(5000)]
+    ats = [kept(keeper, value) for value in (ring, nested, many)]
+    loaded, *others = [load(str(home), at) for at in ats]
+    assert loaded[1]["ring"] is loaded
+    assert others == [nested, many]
+    assert [at.place == ats[0].place for at in ats] == [True, True, False]  # what is large has a pack of its own
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a file that is open there stays")
 @pytest.mark.parametrize("what_happens", ["removed", "replaced", "trimmed"])
 def test_a_pack_that_is_another_file_now_does_not_grow(keeper: Keeper, home: Path, what_happens: str) -> None:

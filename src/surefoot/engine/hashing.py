@@ -138,12 +138,10 @@ def _packed(level: list[Any], value: Any) -> bytes | None:
             break
         if not kinds <= _PACKABLE:
             return None
-        if tuple in kinds:
-            tuples.append([type(part) is tuple for part in level])
-        else:
-            tuples.append([])
-        # For these exact types the referents are just the items and values, and such keys as are no text.
-        level = get_referents(*[part for part in level if type(part) in _PACKED_CONTAINERS])
+        tuples.append([type(part) is tuple for part in level] if tuple in kinds else [])
+        # For these exact types the referents are just the items and values, and such keys as are no text; simple
+        # values have none.
+        level = get_referents(*level)
         if len(level) > _PACKED_ITEMS_MAX:
             return None
     else:

@@ -39,6 +39,7 @@ _FIRST: Final = 4 << 10  # bytes of a writer's first pack: one block, which a sm
 _STEP_MAX: Final = 8 << 20
 _REST_US: Final = 1_000_000  # how long a disk that had no room is left alone
 _MIB: Final = 1 << 20
+_NONE: Final = dumps(None, PROTOCOL)  # what most tasks return that are called for what they do
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -121,8 +122,10 @@ class Keeper:
             inputs: a hash of the results of other runs that it was made from.
         """
         try:
-            if type(value) in PLAIN:
-                raw: Any = dumps(value, PROTOCOL)
+            if value is None:
+                raw: Any = _NONE
+            elif type(value) in PLAIN:
+                raw = dumps(value, PROTOCOL)
             else:
                 raw = pickled(value, self.limits.item_bytes, self._open_large)
                 if type(raw) is not bytes:

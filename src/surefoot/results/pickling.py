@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from _pickle import PickleBuffer, Pickler, Unpickler, dumps
 from collections.abc import Callable
+from gc import get_referents
 from io import BytesIO
 from types import FunctionType, ModuleType
 from typing import Any, Final, Protocol
@@ -35,7 +36,11 @@ PROTOCOL: Final = 5
 LARGE: Final = 1 << 20  # bytes from which on a value gets a file of its own
 PLAIN: Final = frozenset({type(None), bool, int, float, complex})  # small whatever they hold, and pickled in 0.2 us
 _TEXTS: Final = frozenset({str, bytes})
-_FEW: Final = 64
+_CONTAINERS: Final = frozenset({list, tuple, dict})
+_BUILT_IN: Final = PLAIN | _TEXTS | _CONTAINERS
+_FEW: Final = 200  # items of one level of containers in containers
+_LEVELS_MAX: Final = 8
+_LITTLE: Final = 64 << 10  # characters of texts
 
 
 class TooLarge(Exception):
@@ -59,8 +64,30 @@ def is_plain(value: Any) -> bool:
         return True
     if kind in _TEXTS:
         return len(value) < LARGE
-    if kind is list or kind is tuple:
-        return len(value) <= _FEW and PLAIN.issuperset(map(type, value))
+    return kind in _CONTAINERS and _holds_little(value)
+
+
+def _holds_little(container: Any) -> bool:
+    """Whether all that it holds is of built-in kinds, few, and not long."""
+    room = _LITTLE
+    level = get_referents(container)
+    for _ in range(_LEVELS_MAX):
+        if len(level) > _FEW:
+            return False
+        kinds = set(map(type, level))
+        if kinds <= PLAIN:
+            return True
+        if not kinds <= _BUILT_IN:
+            return False
+        if str in kinds or bytes in kinds:
+            room -= sum([len(part) for part in level if type(part) in _TEXTS])
+            if room < 0:
+                return False
+        # Of these exact kinds they are the items and values, and such keys as are no text (which are short in life);
+        # others have none.
+        level = get_referents(*level)
+        if not level:
+            return True
     return False
 
 
@@ -85,13 +112,13 @@ def pickled(value: Any, most: int, open_large: Callable[[], Large]) -> bytes | L
 
     Raises TooLarge if there are more than `most`; whatever pickling raises; OSError of that file. Then no file is left.
     """
-    if bytes_of(value) > most:
-        raise TooLarge  # before it is copied
     if is_plain(value):
         raw = dumps(value, PROTOCOL)
         if len(raw) > most:
             raise TooLarge
         return raw
+    if bytes_of(value) > most:
+        raise TooLarge  # before it is copied
     try:
         return _poured(Pickler, value, most, open_large)
     except (TooLarge, RecursionError, MemoryError, OSError):
