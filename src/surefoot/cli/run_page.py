@@ -116,7 +116,7 @@ def took(run: FlowRun | TaskRun, now: datetime) -> float | None:
     if run.end_time is not None and run.run_count == 1:  # it did not wait between calls
         return run.total_run_time  # a clock that was set meanwhile does not matter to that
     end = run.end_time or (run.state.timestamp if is_final(run.state_type) else now)
-    return (end - run.start_time).total_seconds()
+    return max((end - run.start_time).total_seconds(), run.total_run_time)  # a clock that was set back tells too little
 
 
 def took_text(run: FlowRun | TaskRun, now: datetime) -> str:
