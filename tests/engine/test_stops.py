@@ -138,6 +138,35 @@ def test_what_is_ended_with_an_interrupted_flow_is_not_the_cause_of_its_end(kind
     assert ends["inner"].state_type is CRASHED
 
 
+@pytest.mark.parametrize(("awaited", "innermost"), [("future", "outer"), ("nap(30)", "sleep")])
+def test_what_interrupts_a_wait_in_an_event_loop_ends_where_the_users_code_waits(
+    awaited: str, innermost: str, home: Path
+) -> None:
+    """A notebook shows the innermost frame even if it is one to be hidden."""
+    text = f"""
+    import traceback
+    @task
+    async def nap(s):
+        say("on")
+        await asyncio.sleep(s)
+    @flow
+    async def outer():
+        future = nap.submit(30)
+        await {awaited}
+    async def main():
+        try: await outer()
+        except BaseException as error:
+            say(traceback.extract_tb(error.__traceback__)[-1].name)
+            raise
+    asyncio.run(main())
+    """
+    with program(text, home) as running:
+        running.wait_for("on")
+        running.send(signal.SIGINT)
+        running.wait_for(innermost)
+        running.end()
+
+
 def test_what_was_called_when_a_flow_was_interrupted_is_still_told_as_the_first(home: Path) -> None:
     text = """
     @task

@@ -232,6 +232,9 @@ def test_segments_of_a_newer_format_are_left_alone_by_the_older(home: Path, tmp_
     assert [run["flow_name"] for run in json.loads(listed.stdout)] == ["once"]  # its own
     assert f"needs Surefoot {NEWER} to be read" in listed.stderr
     assert files() == before
+    refused = older.command(home, "flow-run", "retry", "--last")  # whether there is one may be told in these
+    assert refused.returncode == 4
+    assert f"needs Surefoot {NEWER} to be read" in refused.stderr
     found = newest.flow_runs(home)
     assert len(found) == 2
     assert states_of(found) == {"COMPLETED"}

@@ -5,7 +5,8 @@ The embedded way: straight on the ledger of the home. May import: ledger, journa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, Self
 
@@ -16,7 +17,7 @@ from surefoot.client.holding import Holding, holder_here, proof_of
 from surefoot.client.ledgers import ledger_of
 from surefoot.client.neighbours import refuse_results_elsewhere
 from surefoot.core import settings
-from surefoot.core.errors import Refused, Unavailable
+from surefoot.core.errors import NotFound, Refused, Unavailable
 from surefoot.core.ids import to_text
 from surefoot.core.ports import Earlier, Retryable
 from surefoot.core.states import COMPLETED, FINAL
@@ -39,6 +40,7 @@ class EmbeddedEarlierRuns:
         self._lease_s = lease_s
         self._proof = partial(proof_of, self._home, self._ledger)
         self._holding: Holding | None = None
+        self._troubles: tuple[str, ...] = ()  # what could not be taken in
 
     @classmethod
     def open(cls) -> Self:
@@ -63,12 +65,12 @@ class EmbeddedEarlierRuns:
 
     def retryable(self, reference: str, from_task: str | None = None, *, anew: bool = False) -> Retryable:
         self._fold()
-        with self._ledger.read() as tx:
+        with self._ledger.read() as tx, self._telling_troubles():
             return self._checked(tx, queries.flow_run_id_of(tx, reference), from_task, anew)
 
     def last_retryable(self, flow_name: str | None, from_task: str | None = None, *, anew: bool = False) -> Retryable:
         self._fold()
-        with self._ledger.read() as tx:
+        with self._ledger.read() as tx, self._telling_troubles():
             found = queries.last_unsuccessful(tx, flow_name)
             if found is None:
                 raise queries.nothing_left(tx, flow_name)
@@ -76,7 +78,7 @@ class EmbeddedEarlierRuns:
 
     def replayable(self, reference: str) -> tuple[Retryable, bytes, frozenset[bytes]]:
         self._fold()
-        with self._ledger.read() as tx:
+        with self._ledger.read() as tx, self._telling_troubles():
             task_run = queries.find_task_run(tx, reference)
             if task_run.flow_run_id is None:
                 raise Refused(
@@ -110,7 +112,8 @@ class EmbeddedEarlierRuns:
             pass  # whoever holds the ledger is waited for, as long as a write waits, and named
         before = None
         while True:
-            behind = take_in(self._home, self._ledger, _WAIT_S).behind
+            taken = take_in(self._home, self._ledger, _WAIT_S)
+            behind, self._troubles = taken.behind, taken.troubles
             if not behind:
                 return
             if before is not None and behind >= before:
@@ -119,6 +122,16 @@ class EmbeddedEarlierRuns:
                     do="Try again in a moment.",
                 )
             before = behind
+
+    @contextmanager
+    def _telling_troubles(self) -> Iterator[None]:
+        """What is not found may be in a piece of the journal that could not be read: that is told with it."""
+        try:
+            yield
+        except NotFound as error:
+            if not self._troubles:
+                raise
+            raise NotFound(f"{error.what} {self._troubles[0]}", do=error.do) from error
 
     def _checked(self, tx: Any, flow_run_id: bytes, from_task: str | None, anew: bool) -> Retryable:
         found, parent_id = queries.retryable_of(tx, flow_run_id)

@@ -18,7 +18,7 @@ from surefoot.core.states import COMPLETED
 from surefoot.engine import apart, telling
 from surefoot.engine.blocking import HOOK_S
 from surefoot.engine.blocking import perform as perform_blocking
-from surefoot.engine.calling import LATE_GRACE_S, out_of_time, stopped_by
+from surefoot.engine.calling import LATE_GRACE_S, cut_below_users_code, out_of_time, stopped_by
 from surefoot.engine.effects import (
     AskRetry,
     AwaitSlots,
@@ -110,6 +110,7 @@ async def guarded_await(execution: Execution, awaitable: Awaitable[Any], timeout
             alarm.start()
         outcome = Returned(await steps)
     except asyncio.CancelledError as error:
+        cut_below_users_code(error)
         stop = stop_over(execution)
         if stop is None:
             outcome = stop_of(error)

@@ -24,7 +24,7 @@ from surefoot.engine.reaching import heeded
 from surefoot.engine.telling import stop_of, took
 from surefoot.engine.timers import call_later
 
-__all__ = ["guarded", "guarded_by", "out_of_time", "run_coroutine", "stopped_by"]
+__all__ = ["cut_below_users_code", "guarded", "guarded_by", "out_of_time", "run_coroutine", "stopped_by"]
 
 
 _OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -88,17 +88,25 @@ def guarded_by(
 
 def stopped_by(gate: Gate | None, error: BaseException) -> Stopped:
     """What it means that something ended the user's code which is no failure."""
+    if not cut_below_users_code(error):
+        error.__traceback__ = None
+    return stop_of(error if gate is None else gate.met(error))
+
+
+def cut_below_users_code(error: BaseException) -> bool:
+    """Below the user's code are the steps in which what ended it was let in, where there is nothing to be seen.
+
+    False if there is none of the user's, and nothing was changed.
+    """
     innermost, trace = None, error.__traceback__
     while trace is not None:
         if not trace.tb_frame.f_code.co_filename.startswith(_OURS):
             innermost = trace
         trace = trace.tb_next
-    # Below the user's code are the steps in which it was let in, where there is nothing to be seen.
-    if innermost is not None:
-        innermost.tb_next = None
-    else:
-        error.__traceback__ = None
-    return stop_of(error if gate is None else gate.met(error))
+    if innermost is None:
+        return False
+    innermost.tb_next = None
+    return True
 
 
 class _Limit:

@@ -89,6 +89,7 @@ def wait_for(waitable: Waitable, timeout: float | None) -> None:
 
 async def ended(waitable: Waitable, timeout: float | None = None) -> None:
     """Wait in an event loop until `waitable` is done, or `timeout` seconds have passed."""
+    __tracebackhide__ = True
     if waitable.done():
         return
     import asyncio
