@@ -45,6 +45,20 @@ _GENERATOR: Final = 0x20
 _COROUTINE: Final = 0x80
 _ASYNC_GENERATOR: Final = 0x200
 
+_NO_DEPLOYMENTS: Final = (
+    "deployments are not in this version. Start it with `surefoot run FILE:FLOW`, from cron if you like"
+)
+_NO_BACKGROUND: Final = "background tasks are not in this version. Call it, or submit it within a flow"
+# Methods that users know from elsewhere, and why there is none here.
+_NOT_HERE: Final = {
+    ("Flow", "serve"): _NO_DEPLOYMENTS,
+    ("Flow", "deploy"): _NO_DEPLOYMENTS,
+    ("Flow", "to_deployment"): _NO_DEPLOYMENTS,
+    ("Flow", "from_source"): _NO_DEPLOYMENTS,
+    ("Task", "delay"): _NO_BACKGROUND,
+    ("Task", "apply_async"): _NO_BACKGROUND,
+    ("Task", "serve"): _NO_BACKGROUND,
+}
 _RESERVED: Final = ("return_state", "wait_for")
 _draw: Final = Random(int.from_bytes(os.urandom(8), "big")).random  # for jitter: apart from the user's own `random`
 
@@ -67,6 +81,13 @@ class Definition:
     memory_bytes: int | None = None  # how much that may hold
     recipe: Recipe | None = None  # what it has to do with assets
     _options: dict[str, Any]  # what it was made with: `with_options` makes another with these and others
+
+    if not TYPE_CHECKING:  # to a checker nothing is there that is not written down
+
+        def __getattr__(self, name: str) -> Any:
+            why = _NOT_HERE.get((self.kind, name))
+            told = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(told if why is None else f"{told}: {why}.", name=name, obj=self)
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
         self = super().__new__(cls)
