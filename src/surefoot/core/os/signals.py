@@ -197,7 +197,9 @@ class MainGate(Gate):
     def take_back(self, error: BaseException) -> bool:
         if error is not self._raised:
             return False
-        if self.pending is None or isinstance(self.pending, OutOfTime):
+        if self._call is not None and hasattr(error, "is_here"):  # as it was sent: it says where it may be raised
+            self._called_for = error
+        elif self.pending is None or isinstance(self.pending, OutOfTime):
             self.pending = error
         _thread.start_new_thread(self._come_again, (error,))  # without a lock, which this very thread may hold
         return True
@@ -206,11 +208,12 @@ class MainGate(Gate):
         for pause_s in (AGAIN_S, _AGAIN_S):
             time.sleep(pause_s)
             number = self._call
-            if self.pending is not error:
-                return  # our own code has looked meanwhile
+            if not self.holds(error):
+                return  # it was raised, or our own code has looked meanwhile
             if number is not None:
                 _send_to(self._thread, number)
-            elif self.opened != SHUT:  # the program has all signals
+            elif self.opened != SHUT and isinstance(error, (KeyboardInterrupt, TerminationSignal)):
+                # The program has all the others.
                 self.pending = None
                 _send_to(self._thread, signal.Signals(getattr(error, "signal", signal.SIGINT)))
 
