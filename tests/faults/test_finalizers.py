@@ -153,6 +153,80 @@ asyncio.run(f())
         running.end()
 
 
+AT_WORK = """
+class Thing:
+    def __del__(self): raise ValueError
+def pass_by():
+    thing = Thing()
+sys.unraisablehook = lambda unraisable: come()
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_comes_to_the_programs_own_hook_is_not_lost(number: str, home: Path) -> None:
+    with program(AT_WORK + RAISES.format(number=number, then="spin()"), home) as running:
+        assert running.end().status == -getattr(signal, number)
+    assert_all_ended(home)
+
+
+@pytest.mark.parametrize("call", ["t(return_state=True)", "t.submit().wait()"])
+def test_time_that_is_up_while_the_programs_own_hook_is_at_work_ends_the_task(call: str, home: Path) -> None:
+    text = """
+def come():
+    end_s = begun_s + 0.5
+    while time.monotonic() < end_s: pass
+@task(timeout_seconds=0.3)
+def t():
+    global begun_s
+    begun_s = time.monotonic()
+    pass_by()
+    spin()
+@flow
+def f():
+    {call}
+    return 1
+f()
+"""
+    with program(AT_WORK + text.format(call=call), home) as running:
+        assert running.end().status == 0
+    assert_all_ended(home)
+    assert {run.last.state_name for run in runs_in(home)} == {"TimedOut", "Completed"}
+
+
+def test_a_time_limit_is_one_also_where_the_program_has_all_signals_for_calls(home: Path) -> None:
+    text = """
+for number in (signal.SIGURG, signal.SIGVTALRM, signal.SIGPROF): signal.signal(number, lambda *_: None)
+@task(timeout_seconds=0.3)
+def t():
+    pass_by()
+    spin()
+@flow
+def f():
+    t(return_state=True)
+    return 1
+f()
+"""
+    with program(WAITS + PLACES["finalizer"] + text, home) as running:
+        assert running.end().status == 0
+    assert {run.last.state_name for run in runs_in(home)} == {"TimedOut", "Completed"}
+
+
+def test_a_hook_of_ours_that_the_program_puts_back_stays_the_one(home: Path) -> None:
+    text = """
+@flow
+def f(): pass
+f()
+ours = sys.unraisablehook
+sys.unraisablehook = lambda unraisable: None
+f()
+sys.unraisablehook = ours
+f()
+say(sys.unraisablehook is ours)
+"""
+    with program(text, home) as running:
+        assert running.end().stdout == "True\n"
+
+
 def test_what_the_program_itself_raises_there_is_told_as_ever(home: Path) -> None:
     text = """
 class Thing:

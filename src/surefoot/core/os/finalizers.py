@@ -26,19 +26,23 @@ class _Hook:
             self._before(unraisable)
             return
         opened, gate.opened = gate.opened, SHUT  # not by `shut`: at a call another one would be let in, and lost
+        waited = gate.pending
         try:
-            if not gate.take_back(unraisable.exc_value):
-                self._before(unraisable)
+            again = gate.take_back(unraisable.exc_value)
+            try:
+                if again is None:
+                    self._before(unraisable)
+            finally:
+                if gate.pending is not waited:  # also what came while that hook was at work
+                    again = gate.pending
+                if opened and again is not None:
+                    gate.come_again(again)
         finally:
-            gate.opened = opened
-
-
-_hook: _Hook | None = None
+            gate.opened = opened  # last: from here on it would be raised here
 
 
 def watch() -> None:
     """From now on what is lost so comes again. The hook stays, since others may have put theirs before it."""
-    global _hook
     before = sys.unraisablehook
-    if before is not _hook:
-        sys.unraisablehook = _hook = _Hook(before)
+    if not isinstance(before, _Hook):  # nor where one of ours was put back
+        sys.unraisablehook = _Hook(before)

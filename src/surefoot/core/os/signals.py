@@ -194,17 +194,19 @@ class MainGate(Gate):
             self._raised = error
             super()._let_in()
 
-    def take_back(self, error: BaseException) -> bool:
+    def take_back(self, error: BaseException) -> BaseException | None:
         if error is not self._raised:
-            return False
-        if self._call is not None and hasattr(error, "is_here"):  # as it was sent: it says where it may be raised
-            self._called_for = error
-        elif self.pending is None or isinstance(self.pending, OutOfTime):
+            return None
+        if self.pending is None or isinstance(self.pending, OutOfTime):
             self.pending = error
-        _thread.start_new_thread(self._come_again, (error,))  # without a lock, which this very thread may hold
-        return True
+        return self.pending
 
-    def _come_again(self, error: BaseException) -> None:
+    def come_again(self, error: BaseException) -> None:
+        if self._call is not None and hasattr(error, "is_here"):  # as it was sent: it says where it may be raised
+            self.pending, self._called_for = None, error
+        _thread.start_new_thread(self._send_again, (error,))  # without a lock, which this very thread may hold
+
+    def _send_again(self, error: BaseException) -> None:
         for pause_s in (AGAIN_S, _AGAIN_S):
             time.sleep(pause_s)
             number = self._call
@@ -212,10 +214,11 @@ class MainGate(Gate):
                 return  # it was raised, or our own code has looked meanwhile
             if number is not None:
                 _send_to(self._thread, number)
-            elif self.opened != SHUT and isinstance(error, (KeyboardInterrupt, TerminationSignal)):
-                # The program has all the others.
-                self.pending = None
-                _send_to(self._thread, signal.Signals(getattr(error, "signal", signal.SIGINT)))
+            elif self.opened != SHUT:  # the program has all of those: by the signal that it came by itself
+                came_by = self._bell if isinstance(error, OutOfTime) else _signal_of(error)
+                if came_by is not None:
+                    self.pending = None
+                    _send_to(self._thread, came_by)
 
     def _cancel(self, error: BaseException, number: int, frame: FrameType | None) -> None:
         runner = self.runner(number)
@@ -362,6 +365,13 @@ class MainGate(Gate):
             if sys.platform != "win32" and bell == signal.SIGALRM:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             _signal.signal(bell, _signal.SIG_DFL)
+
+
+def _signal_of(error: BaseException) -> signal.Signals | None:
+    """The signal that this exception stands for; None if for none."""
+    if isinstance(error, KeyboardInterrupt):
+        return signal.SIGINT
+    return signal.Signals(error.signal) if isinstance(error, TerminationSignal) else None
 
 
 def _send_to(thread: int, number: signal.Signals) -> None:

@@ -180,9 +180,16 @@ class Gate:
         """
         self.pending = error
 
-    def take_back(self, error: BaseException) -> bool:
-        """It was raised where Python can raise nothing. True: it came from here, and comes again. The gate is shut."""
-        return False
+    def take_back(self, error: BaseException) -> BaseException | None:
+        """It was raised where Python can raise nothing. What waits again if it came from here. The gate is shut."""
+        return None
+
+    def come_again(self, error: BaseException) -> None:
+        """Let in what waits a moment later, though nobody opens the gate: it stood open before, and does so again.
+
+        Where our own code looks next it would be met too; but that may be never. Called at any step, also where this
+        very thread holds the locks that there are.
+        """
 
     def disown(self, owner: object) -> None:
         """Nothing that waits for this owner is wanted any more. The gate is shut."""
@@ -273,15 +280,13 @@ class ThreadGate(Gate):
         elif not self.opened and self.waker is not None:
             self.waker()
 
-    def take_back(self, error: BaseException) -> bool:
-        if type(error) is not Interrupted or self.pending is None:
-            return False
-        # It waits still, and is met where our own code looks next; but that may be never. Without the lock, and without
-        # what `threading` has: a finalizer comes at any step, also when this very thread holds those.
-        _thread.start_new_thread(self._come_again, (self.pending,))
-        return True
+    def take_back(self, error: BaseException) -> BaseException | None:
+        return self.pending if type(error) is Interrupted else None  # which was not met yet
 
-    def _come_again(self, error: BaseException) -> None:
+    def come_again(self, error: BaseException) -> None:
+        _thread.start_new_thread(self._send_again, (error,))  # `threading` has a lock of its own
+
+    def _send_again(self, error: BaseException) -> None:
         time.sleep(AGAIN_S)
         with self._lock:
             if self.pending is error:
