@@ -358,8 +358,7 @@ def test_a_mapped_file_is_mapped_longer_while_it_is_in_use(tmp_path: Path) -> No
     with pytest.raises(OSError):  # noqa: PT011 - it is too long for some file systems, and for the others too much
         space.map_longer(fd, 12288, 1 << 60)
     unmappable = as_on(sys.platform, "space", mmap=Like(mmap, mmap=refusing(OSError(errno.ENOMEM, ""), 9)))
-    with pytest.raises(OSError, match=str(errno.ENOMEM)):
-        unmappable.map_longer(fd, 12288, 65536)
+    assert unmappable.map_longer(fd, 12288, 65536) is None
     macos = as_on("darwin", "space", os=Like(os, posix_fallocate=None), fcntl=SimpleNamespace())
     assert macos.map_longer(fd, 12288, 65536) is None
     assert path.stat().st_size == 12288

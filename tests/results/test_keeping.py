@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,6 +233,45 @@ def test_what_holds_itself_or_much_comes_back_too(keeper: Keeper, home: Path) ->
     assert loaded[1]["ring"] is loaded
     assert others == [nested, many]
     assert [at.place == ats[0].place for at in ats] == [True, True, False]  # what is large has a pack of its own
+
+
+@pytest.mark.parametrize("value", [[1.5] * 1_000_000, {"rows": [1.5] * 1_000_000}])
+def test_what_is_large_is_not_listed_to_see_that_it_is(keeper: Keeper, value: Any) -> None:
+    tracemalloc.start()
+    try:
+        kept(keeper, value)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 4_000_000  # a list of it takes 8
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from surefoot.core.ids import new_id
+from surefoot.results.keeping import Keeper
+from surefoot.results.loading import load
+
+spare = [bytes(10_000) for _ in range(1000)]
+keeper = Keeper(sys.argv[1], new_id(), new_id())
+values = [f"{n}" * 10_000 for n in range(50)]
+ats = [keeper.keep(value) for value in values[:2]]
+del spare
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 32_768, resource.RLIM_INFINITY))
+ats += [keeper.keep(value) for value in values[2:]]
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+keeper.close()
+assert [load(sys.argv[1], at) for at in ats] == values, ats
+assert len({at.place for at in ats}) > 1
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much it has mapped, and holds it to that")
+def test_a_pack_that_cannot_be_mapped_longer_is_followed_by_one_that_is_written(home: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(home)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a file that is open there stays")

@@ -37,10 +37,11 @@ LARGE: Final = 1 << 20  # bytes from which on a value gets a file of its own
 PLAIN: Final = frozenset({type(None), bool, int, float, complex})  # small whatever they hold, and pickled in 0.2 us
 _TEXTS: Final = frozenset({str, bytes})
 _CONTAINERS: Final = frozenset({list, tuple, dict})
-_BUILT_IN: Final = PLAIN | _TEXTS | _CONTAINERS
+_SIZED: Final = _TEXTS | _CONTAINERS
+_BUILT_IN: Final = PLAIN | _SIZED
 _FEW: Final = 200  # items of one level of containers in containers
 _LEVELS_MAX: Final = 8
-_LITTLE: Final = 64 << 10  # characters of texts
+_LITTLE: Final = 64 << 10  # characters of texts, and items of containers
 
 
 class TooLarge(Exception):
@@ -68,7 +69,9 @@ def is_plain(value: Any) -> bool:
 
 
 def _holds_little(container: Any) -> bool:
-    """Whether all that it holds is of built-in kinds, few, and not long."""
+    """Whether all that it holds is of built-in kinds, few, and not long. What is large is not listed to see that."""
+    if len(container) > _FEW:
+        return False
     room = _LITTLE
     level = get_referents(container)
     for _ in range(_LEVELS_MAX):
@@ -79,10 +82,9 @@ def _holds_little(container: Any) -> bool:
             return True
         if not kinds <= _BUILT_IN:
             return False
-        if str in kinds or bytes in kinds:
-            room -= sum([len(part) for part in level if type(part) in _TEXTS])
-            if room < 0:
-                return False
+        room -= sum([len(part) for part in level if type(part) in _SIZED])
+        if room < 0:
+            return False
         # Of these exact kinds they are the items and values, and such keys as are no text (which are short in life);
         # others have none.
         level = get_referents(*level)

@@ -92,9 +92,10 @@ def map_longer(fd: int, before: int, size: int) -> Mapped | None:
     mapped = None
     try:
         if allocate(fd, size, before):
-            mapped = mmap(fd, size)
-    except ValueError:
-        pass
+            try:
+                mapped = mmap(fd, size)
+            except (OSError, ValueError):
+                pass  # there is not the memory, or there are more maps than a process may have
     finally:
         if mapped is None:
             os.ftruncate(fd, before)  # a disk that is full may have given a part
