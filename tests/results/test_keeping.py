@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -364,6 +365,32 @@ def test_a_forked_child_has_a_pack_of_its_own(home: Path) -> None:
     child_at = ResultAt(place, int(offset), int(length))
     assert place != after.place == before.place
     assert [load(str(home), at) for at in (before, child_at, after)] == ["before", "child", "after"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_child_that_is_forked_while_a_pack_is_being_opened_can_keep_too(home: Path) -> None:
+    parent, writer_id = os.getpid(), new_id()
+    is_opening, has_forked = threading.Event(), threading.Event()
+
+    def writer() -> bytes:
+        if os.getpid() == parent:
+            is_opening.set()
+            has_forked.wait()
+        return writer_id
+
+    keeper = Keeper(str(home), new_id(), writer)
+    keeping = threading.Thread(target=lambda: kept(keeper, "parent"))
+    keeping.start()
+    is_opening.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # which ends it, should it wait for a lock that a thread of the parent's holds
+        os._exit(0 if isinstance(keeper.keep("child"), ResultAt) else 1)
+    has_forked.set()
+    keeping.join()
+    _, status = os.waitpid(child, 0)
+    keeper.close()
+    assert status == 0
 
 
 def test_classes_of_the_script_are_found_where_its_file_is_loaded_later(home: Path, tmp_path: Path) -> None:

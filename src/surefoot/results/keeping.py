@@ -143,6 +143,7 @@ class Keeper:
         pack = self._pack
         end = pack.append(raw)
         if not end:
+            _open.add(self)  # before the lock is held: a child that is forked meanwhile is to have one of its own
             with self._lock:
                 pack = self._pack
                 end = pack.segment.append(raw)
