@@ -398,6 +398,22 @@ def test_missing_credentials_are_told_by_the_variable_that_holds_them(monkeypatc
         nightly()
 
 
+@pytest.mark.usefixtures("no_credentials")
+@pytest.mark.parametrize("where", ["gs://reports/nightly", "gcs://reports"])
+def test_an_environment_that_a_cloud_cannot_use_is_told_as_such(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
+
+    @flow(result_storage=where)
+    def nightly() -> int:
+        return 1
+
+    told = (
+        r"stored: gs://reports: Unable to open .*/nowhere/key\.json.* See to what the environment says of that storage,"
+    )
+    with pytest.raises(ResultNotStored, match=told):
+        nightly()
+
+
 def test_the_container_of_an_azure_account_is_no_credential() -> None:
     url = "abfss://container@account.dfs.core.windows.net/x"
     assert places.address_of(url) == url

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from surefoot.core import settings as core_settings
 from surefoot.core.storages import CLOUDS
-from surefoot.results.places import Place, StorageError
+from surefoot.results.places import NotSet, Place, StorageError
 
 __all__ = ["Cloud", "cloud", "given_store"]
 
@@ -67,6 +67,7 @@ def _made(kind: str, root: str, timeout_s: float) -> Any:
         line = _line(error)
         if "Account must be specified" in line:
             line = "no account is named, neither there (abfss://CONTAINER@ACCOUNT...) nor by AZURE_STORAGE_ACCOUNT_NAME"
+            raise NotSet(errno.EINVAL, line, f"{kind}://{root}") from error
         raise OSError(errno.EINVAL, line, f"{kind}://{root}") from error
 
 
@@ -179,7 +180,7 @@ class Cloud:
             if any(machine in str(error) for machine in _MACHINES):
                 variable = _KEYS[CLOUDS[self._root.partition("://")[0]]]
                 line = f"there are no credentials: {variable} is not set, and this machine has no role of its own"
-                raise OSError(errno.EINVAL, line, address) from error
+                raise NotSet(errno.EINVAL, line, address) from error
             if type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError"):
                 raise PermissionError(errno.EACCES, f"the store refuses it: {_line(error)}", address) from error
             raise OSError(errno.EIO, _line(error), address) from error

@@ -177,12 +177,17 @@ def filled(template: str, fields: Mapping[str, Any]) -> str:
 
 
 def _not_stored(error: BaseException, name: str, *storages: str | None) -> ResultNotStored:
+    from surefoot.results.places import is_far
     from surefoot.results.refusals import refusal
 
     where = getattr(error, "filename", None)
     if isinstance(error, SurefootError):
         why, do = error.what.rstrip("."), error.do
-    elif isinstance(error, OSError) and isinstance(where, str) and where.startswith(tuple(filter(None, storages))):
+    elif (
+        isinstance(error, OSError)
+        and isinstance(where, str)
+        and (where.startswith(tuple(filter(None, storages))) or is_far(where))  # of a bucket, which folders are in
+    ):
         why, do = refusal(error, where)
         do = f"{do}, or pass another result_storage."
     else:

@@ -22,6 +22,7 @@ from surefoot.core.storages import CLOUDS, MEMORY, BadStorage, no_place, parse_s
 
 __all__ = [
     "Covered",
+    "NotSet",
     "Place",
     "StorageError",
     "address_of",
@@ -47,6 +48,10 @@ _GIVEN: Final = "storage"  # the scheme of storage objects that code made itself
 
 class StorageError(BadInput, ValueError):
     """A storage key, or a place for results, that cannot be used."""
+
+
+class NotSet(OSError):
+    """The environment has not set what a cloud cannot do without."""
 
 
 class Place(Protocol):

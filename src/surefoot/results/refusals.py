@@ -10,7 +10,7 @@ import os
 from typing import Final, NamedTuple
 
 from surefoot.core.os.files import in_the_way
-from surefoot.results.places import is_given, is_url
+from surefoot.results.places import NotSet, is_given, is_url
 
 __all__ = ["Refusal", "refusal"]
 
@@ -42,8 +42,10 @@ def refusal(error: OSError, address: str) -> Refusal:
         if is_given(address):
             do = "Let this user write there" if error.errno in _FORBIDDEN else "Look into its `write_path`"
             return Refusal(why, do)
-        if error.errno == errno.EINVAL:  # something that the environment has to say is missing
+        if isinstance(error, NotSet):
             return Refusal(why, "Set that variable")
+        if error.errno == errno.EINVAL:  # before anybody was asked
+            return Refusal(why, "See to what the environment says of that storage")
         return Refusal(why, "Look whether that storage answers, and takes what these credentials write")
     if isinstance(error, FileExistsError | NotADirectoryError):
         return Refusal(f"{in_the_way(address)!r} is a file, and would have to be a folder", "Move that file away")
