@@ -102,14 +102,13 @@ class Replaying:
         else:
             args, kwargs = execution.call_arguments()
             fn = execution.definition.body
-            if inspect.isasyncgenfunction(fn):
+            if self._call is not None:
+                fn = partial(self._call, fn)
+            elif inspect.isasyncgenfunction(fn):
                 fn = partial(_values_of, fn)
             clock = get_clock()
             began_us = clock.mono_us()
-            if self._call is not None:
-                self.outcome = guarded(execution, None, self._call, fn, *args, **kwargs)
-            else:
-                self.outcome = guarded(execution, None, fn, *args, **kwargs)
+            self.outcome = guarded(execution, None, fn, *args, **kwargs)
             self.seconds = (clock.mono_us() - began_us) / 1e6
             if type(self.outcome) is Raised and self._failed is not None:
                 self._failed(self.outcome.error)
