@@ -242,7 +242,7 @@ def checked(call: Callable[[], Any]) -> None:
             traceback.print_exc()
         left_open = was_pressed_again.wait(0)  # asyncio left a run behind, which ends when the process does
         # What left the loop in the midst of a step has that step in its hands until it is let go itself.
-        is_held = comes_twice and any(frame.name == "run_forever" for frame in frames)
+        is_held = comes_twice and has_left_a_loop(error)
         if not is_held:
             assert_given_back(handlers)
             signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio's stays if it is hit at the very end
@@ -261,6 +261,15 @@ def checked(call: Callable[[], Any]) -> None:
             GATE.forget()
         assert_given_back((signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)))
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def has_left_a_loop(error: BaseException | None) -> bool:
+    """Whether it was raised in the midst of a loop; or, for the third time, where asyncio was tidying up after that."""
+    while error is not None:
+        if any(frame.name == "run_forever" for frame in traceback.extract_tb(error.__traceback__)):
+            return True
+        error = error.__context__
+    return False
 
 
 def assert_given_back(handlers: tuple[Any, ...]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from surefoot.client import get_client
+from surefoot.client.embedded import EmbeddedClient
 from surefoot.core.states import FINAL, StateType
 from tests.faults.instants import LEFT_BEHIND, LOST
 from tests.faults.program import assert_all_ended, runs_in
@@ -42,8 +42,10 @@ def stop(home: Path, what: str, *how: str) -> None:
         or (what == "gathered" and how[0] == "random" and how[2] != "1")
     )
     if is_left:
-        with closing(get_client()) as client:
-            ends = {run.state_type for run in client.flow_runs(limit=10_000).results}
+        with closing(EmbeddedClient(home, wait_s=600)) as client:  # thousands of runs may have to be taken in
+            page = client.flow_runs(limit=10_000)
+            assert not page.behind
+            ends = {run.state_type for run in page.results}
         assert ends <= FINAL
     else:
         ends = {run.last.state_type for run in runs_in(home)}

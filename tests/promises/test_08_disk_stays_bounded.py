@@ -26,7 +26,7 @@ from tests.client.builders import a_flow_run, a_line, a_task_run
 from tests.journal.builders import eventually
 
 DAY_US = 86_400_000_000
-LONG = (pytest.mark.long, pytest.mark.timeout(3600))
+LONG = (pytest.mark.long, pytest.mark.timeout(7200))  # half an hour on an idle machine
 
 
 class Calendar(SystemClock):
