@@ -249,7 +249,10 @@ def checked(call: Callable[[], Any]) -> None:
     except (RuntimeError, AttributeError, asyncio.CancelledError) as error:
         # asyncio breaks if it is hit in the midst before a run, or after it; or it tells its own cancellation.
         frames = traceback.extract_tb(error.__traceback__)
-        if "/asyncio/" not in frames[-1].filename and any("/surefoot/" in frame.filename for frame in frames):
+        # Or it cancels what has not taken its first step, and then sets its count of interruptions to none.
+        has_begun = any(frame.filename.endswith("/engine/outermost.py") for frame in frames)
+        is_asyncios = "/asyncio/" in frames[-1].filename or (frames[-1].name == "live" and not has_begun)
+        if not is_asyncios and any("/surefoot/" in frame.filename for frame in frames):
             raise
         signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.collect()
