@@ -89,7 +89,7 @@ def test_tables_of_all_shapes_are_taken_and_what_is_none_is_refused(row: str) ->
     assert data_of("table-1") == [{"a": 1}, {"a": None}]
     assert data_of("table-2") == shapes[2]
     for none in ("a text", 5, None, object()):
-        with pytest.raises(BadInput, match="table is a "):
+        with pytest.raises(BadInput, match="table is of type "):
             create_table_artifact(none)
     with pytest.raises(ValueError, match="The key 'Bad_Key' is none"):
         create_table_artifact([], key="Bad_Key")
