@@ -15,10 +15,9 @@ import click
 import msgspec
 
 from surefoot.cli.sizes import bytes_as_text
-from surefoot.cli.table import dim, screen_width, table, visible
+from surefoot.cli.table import hint, screen_width, table, visible
 from surefoot.core.artifacts import ENDINGS, JSON, LINK, MARKDOWN, PROGRESS, TABLE, TEXT, URL, decoded
 from surefoot.core.errors import BadInput
-from surefoot.core.typed import as_typed
 from surefoot.core.wire import Artifact
 
 __all__ = ["FORMATS", "as_file", "ending_of", "shown", "table_of"]
@@ -111,8 +110,8 @@ def _table_lines(head: Sequence[str], rows: Sequence[Sequence[Any]], artifact: A
     few = rows if width is None else rows[:_ROWS_MAX]
     lines = table(head, [[_cell(value) for value in row] for row in few], width=width)
     left = len(rows) - len(few)
-    more = as_typed(f"... and {left:,} more rows: surefoot artifact export {name_of(artifact)}")
-    return [*lines, dim(more)] if left else lines
+    more = hint(f"... and {left:,} more rows: surefoot artifact export {name_of(artifact)}")
+    return [*lines, more] if left else lines
 
 
 def _cell(value: Any) -> str:
@@ -128,7 +127,7 @@ def _cut(lines: list[str], artifact: Artifact) -> list[str]:
 
 
 def _more(artifact: Artifact) -> str:
-    return dim(as_typed(f"... {bytes_as_text(artifact.size)} in all: surefoot artifact export {name_of(artifact)}"))
+    return hint(f"... {bytes_as_text(artifact.size)} in all: surefoot artifact export {name_of(artifact)}")
 
 
 def name_of(artifact: Artifact) -> str:

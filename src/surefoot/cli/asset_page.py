@@ -12,11 +12,10 @@ from typing import Final
 import click
 import msgspec
 
-from surefoot.cli.table import Cell, cut, dim, heading, one_line, screen_width, table
+from surefoot.cli.table import Cell, cut, dim, heading, hint, one_line, screen_width, table
 from surefoot.cli.times import clock_time, full_time
 from surefoot.core.colours import STATE_COLOURS
 from surefoot.core.states import StateType
-from surefoot.core.typed import as_typed
 from surefoot.core.wire import Asset, AssetCheck, Lineage, Materialization
 
 __all__ = ["asset_page", "outcome_cell", "why_of"]
@@ -69,11 +68,11 @@ def asset_page(asset: Asset, history: Sequence[Materialization], around: Lineage
         lines += [*_checks(last.checks), *_metadata(last)]
     lines += _history(history)
     if last is None:
-        return [*lines, "", dim(as_typed(f"Next: surefoot asset lineage {one_line(asset.key)}"))]
+        return [*lines, "", hint(f"Next: surefoot asset lineage {one_line(asset.key)}")]
     return [
         *lines,
         "",
-        dim(as_typed(f"Next: surefoot why {last.task_run_id} | surefoot asset lineage {one_line(asset.key)}")),
+        hint(f"Next: surefoot why {last.task_run_id} | surefoot asset lineage {one_line(asset.key)}"),
     ]
 
 

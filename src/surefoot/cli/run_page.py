@@ -16,13 +16,12 @@ from typing import Final
 import click
 import msgspec
 
-from surefoot.cli.table import Cell, cut, dim, heading, one_line, screen_width, state_cell, state_of, table
+from surefoot.cli.table import Cell, cut, dim, heading, hint, one_line, screen_width, state_cell, state_of, table
 from surefoot.cli.timeline import Bar, timeline
 from surefoot.cli.times import clock_time, duration, full_time
 from surefoot.client.protocol import Client
 from surefoot.core.colours import STATE_COLOURS
 from surefoot.core.states import NAMES, StateType, is_final
-from surefoot.core.typed import as_typed
 from surefoot.core.wire import (
     ArtifactFilter,
     FailureGroup,
@@ -78,12 +77,12 @@ def flow_run_page(client: Client, run: FlowRun, now: datetime) -> list[str]:
         title = f"Tasks: {counts_cell(counts).text}" if counts.total else "Flows that it called"
         lines += ["", heading(title), *_timeline(bars, now)]
         if len(bars) > LINES_MAX or counts.total > ONE_BY_ONE_MAX:
-            lines.append(dim(as_typed(f"Each one: surefoot task-run ls --flow-run {run.id} --limit 0")))
+            lines.append(hint(f"Each one: surefoot task-run ls --flow-run {run.id} --limit 0"))
     lines += _failures(client, run, counts)
     lines += _artifacts(client, ArtifactFilter(flow_run_id=[run.id]))
     lines += _history(client.states(run.id))
     name = typed(run.name)
-    return [*lines, "", dim(as_typed(f"Next: surefoot why {name} | surefoot flow-run logs {name}"))]
+    return [*lines, "", hint(f"Next: surefoot why {name} | surefoot flow-run logs {name}")]
 
 
 def task_run_page(client: Client, run: TaskRun, now: datetime) -> list[str]:
@@ -100,7 +99,7 @@ def task_run_page(client: Client, run: TaskRun, now: datetime) -> list[str]:
     }
     lines = [*_title(run), "", *pairs(facts)]
     lines += [*_artifacts(client, ArtifactFilter(task_run_id=[run.id])), *_history(client.states(run.id))]
-    return [*lines, "", dim(as_typed(f"Next: surefoot why {run.id} | surefoot task-run logs {run.id}"))]
+    return [*lines, "", hint(f"Next: surefoot why {run.id} | surefoot task-run logs {run.id}")]
 
 
 def took(run: FlowRun | TaskRun, now: datetime) -> float | None:
@@ -278,8 +277,8 @@ def _failures(client: Client, run: FlowRun, counts: RunCounts) -> list[str]:
     ]
     lines = ["", heading("Failures"), *table(["RUNS", "TASK", "FOR EXAMPLE", "WHY"], rows, width=screen_width())]
     if found.rest or len(found.groups) > ERRORS_MAX:
-        lines.append(dim(as_typed(f"All: surefoot task-run ls --flow-run {run.id} --state FAILED --limit 0")))
-    return [*lines, dim(as_typed(f"One of them: surefoot why {found.groups[0].examples[0].id}"))]
+        lines.append(hint(f"All: surefoot task-run ls --flow-run {run.id} --state FAILED --limit 0"))
+    return [*lines, hint(f"One of them: surefoot why {found.groups[0].examples[0].id}")]
 
 
 def _examples(group: FailureGroup) -> str:
@@ -297,7 +296,7 @@ def _artifacts(client: Client, where: ArtifactFilter) -> list[str]:
     rows = [[each.key or each.id, each.type, each.description or ""] for each in reversed(page.results)]
     lines = ["", heading("Artifacts"), *table(["NAME", "TYPE", "ABOUT"], rows, width=screen_width())]
     more = ", and more" if page.after else ""
-    return [*lines, dim(as_typed(f"One of them{more}: surefoot artifact inspect {typed(rows[-1][0])}"))]
+    return [*lines, hint(f"One of them{more}: surefoot artifact inspect {typed(rows[-1][0])}")]
 
 
 def _history(states: Iterable[State]) -> list[str]:

@@ -18,6 +18,7 @@ import click
 from surefoot.core import settings
 from surefoot.core.colours import STATE_COLOURS
 from surefoot.core.states import StateType
+from surefoot.core.typed import as_typed
 from surefoot.core.wire import FlowRun, TaskRun
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "dim",
     "fitted",
     "heading",
+    "hint",
     "one_line",
     "padded",
     "paint",
@@ -183,6 +185,11 @@ def heading(text: str) -> str:
 def dim(text: str) -> str:
     """What is said aside."""
     return click.style(text, fg="bright_black")
+
+
+def hint(text: str) -> str:
+    """Commands to type next, said aside, with the profile that this command was given."""
+    return dim(as_typed(text))
 
 
 def screen_width() -> int | None:
