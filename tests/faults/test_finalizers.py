@@ -84,23 +84,8 @@ def cancel(running: Program) -> None:
 
 
 @in_each_place
-def test_a_cancel_ends_the_run(place: str, home: Path) -> None:
-    text = """
-@flow
-def f():
-    pass_by()
-    spin()
-f(return_state=True)
-"""
-    with program(WAITS + PLACES[place] + text, home) as running:
-        cancel(running)
-        assert running.end().status == 0
-    assert_all_ended(home)
-    assert [run.last.state_type for run in runs_in(home)] == [StateType.CANCELLED]
-
-
-@in_each_place
-def test_a_cancel_ends_a_task_in_a_thread(place: str, home: Path) -> None:
+@pytest.mark.parametrize("call", ["t.fn()", "t.submit().wait()"])
+def test_a_cancel_ends_the_run_and_its_task_in_a_thread(place: str, call: str, home: Path) -> None:
     text = """
 @task
 def t():
@@ -108,10 +93,10 @@ def t():
     spin()
 @flow
 def f():
-    t.submit().wait()
+    {call}
 f(return_state=True)
 """
-    with program(WAITS + PLACES[place] + text, home) as running:
+    with program(WAITS + PLACES[place] + text.format(call=call), home) as running:
         cancel(running)
         assert running.end().status == 0
     assert_all_ended(home)
