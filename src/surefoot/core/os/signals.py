@@ -188,8 +188,9 @@ class MainGate(Gate):
             self.opened == STEP and isinstance(error, KeyboardInterrupt) and self._runner_waits()
         ):
             self.pending = None
-            if isinstance(error, (KeyboardInterrupt, TerminationSignal)):
-                self._cancel(error, getattr(error, "signal", signal.SIGINT), None)
+            number = _signal_of(error)
+            if error is not None and number is not None:
+                self._cancel(error, number, None)
         else:
             self._raised = error
             super()._let_in()
@@ -367,7 +368,7 @@ class MainGate(Gate):
             _signal.signal(bell, _signal.SIG_DFL)
 
 
-def _signal_of(error: BaseException) -> signal.Signals | None:
+def _signal_of(error: BaseException | None) -> signal.Signals | None:
     """The signal that this exception stands for; None if for none."""
     if isinstance(error, KeyboardInterrupt):
         return signal.SIGINT
